@@ -1,0 +1,1 @@
+"""What every Triptych process stands on: settings, logging, gRPC, errors, progress publishing, media."""

@@ -1,0 +1,70 @@
+"""The reasons for which a photo can be without a result."""
+
+import errno
+from typing import Literal, TypeAlias
+
+from triptych.v1 import image_pb2
+
+ImageFailureCode = Literal[
+    "not_found",
+    "permission_denied",
+    "path_not_allowed",
+    "symlink_loop",
+    "empty_file",
+    "unsupported_format",
+    "corrupt",
+    "too_large",
+    "read_failed",
+    "model_failed",
+    "worker_lost",
+]
+
+_WireCode: TypeAlias = "image_pb2.ImageErrorCode.ValueType"
+
+_TO_WIRE: dict[str, _WireCode] = {
+    "not_found": image_pb2.IMAGE_ERROR_CODE_NOT_FOUND,
+    "permission_denied": image_pb2.IMAGE_ERROR_CODE_PERMISSION_DENIED,
+    "path_not_allowed": image_pb2.IMAGE_ERROR_CODE_PATH_NOT_ALLOWED,
+    "symlink_loop": image_pb2.IMAGE_ERROR_CODE_SYMLINK_LOOP,
+    "empty_file": image_pb2.IMAGE_ERROR_CODE_EMPTY_FILE,
+    "unsupported_format": image_pb2.IMAGE_ERROR_CODE_UNSUPPORTED_FORMAT,
+    "corrupt": image_pb2.IMAGE_ERROR_CODE_CORRUPT,
+    "too_large": image_pb2.IMAGE_ERROR_CODE_TOO_LARGE,
+    "read_failed": image_pb2.IMAGE_ERROR_CODE_READ_FAILED,
+    "model_failed": image_pb2.IMAGE_ERROR_CODE_MODEL_FAILED,
+    "worker_lost": image_pb2.IMAGE_ERROR_CODE_WORKER_LOST,
+}
+_FROM_WIRE: dict[int, str] = {wire: name for name, wire in _TO_WIRE.items()}
+
+
+class ImageFailure(Exception):  # noqa: N818 - it is a result as often as it is raised
+    """A photo has no result, and why. ``permanent`` means that trying again cannot help until the file changes."""
+
+    def __init__(self, code: ImageFailureCode, message: str, *, permanent: bool = True) -> None:
+        super().__init__(message)
+        self.code: ImageFailureCode = code
+        self.message = message
+        self.permanent = permanent
+
+
+def failure_from_os_error(error: OSError) -> ImageFailure:
+    """What an operating system's error means for a photo."""
+    if isinstance(error, FileNotFoundError):
+        return ImageFailure("not_found", "The file does not exist.")
+    if isinstance(error, PermissionError):
+        return ImageFailure("permission_denied", "The file may not be read: permission denied.")
+    if error.errno == errno.ELOOP:
+        return ImageFailure("symlink_loop", "The link leads back to itself.")
+    if isinstance(error, IsADirectoryError):
+        return ImageFailure("unsupported_format", "This is a directory, not a photo.")
+    return ImageFailure("read_failed", f"Reading failed: {error.strerror or type(error).__name__}.", permanent=False)
+
+
+def failure_to_wire(failure: ImageFailure) -> image_pb2.ImageError:
+    """The message for a failure."""
+    return image_pb2.ImageError(code=_TO_WIRE[failure.code], message=failure.message, permanent=failure.permanent)
+
+
+def failure_code_from_wire(code: int) -> str:
+    """The name of a failure's code; "read_failed" for one that this version does not know."""
+    return _FROM_WIRE.get(code, "read_failed")

@@ -1,0 +1,101 @@
+"""Photos from URIs or bytes to arrays, on a pool of threads."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+
+from triptych_common.media.decoding import DecodedImage, Resolution, decode_image
+from triptych_common.media.failures import ImageFailure, failure_from_os_error
+from triptych_common.media.locations import MediaRoots
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageReference:
+    """A photo to load: exactly one of ``uri`` and ``content``."""
+
+    item_id: int
+    """The caller's own number for it."""
+    uri: str | None = None
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedImage:
+    """What loading a photo came to."""
+
+    item_id: int
+    image: DecodedImage | ImageFailure
+    seconds: float
+    """Time spent reading and decoding."""
+
+
+class ImageLoader:
+    """Reads and decodes photos within limits. Close it when done."""
+
+    def __init__(
+        self,
+        *,
+        roots: MediaRoots,
+        resolution: Resolution,
+        max_bytes: int,
+        max_pixels: int,
+        threads: int,
+    ) -> None:
+        self._roots = roots
+        self._resolution = resolution
+        self._max_bytes = max_bytes
+        self._max_pixels = max_pixels
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+    async def load(self, references: Sequence[ImageReference]) -> list[LoadedImage]:
+        """Load photos at the same time, in order. A photo that cannot be loaded carries its ImageFailure."""
+        loop = asyncio.get_running_loop()
+        return list(await asyncio.gather(*(loop.run_in_executor(self._pool, self._load, r) for r in references)))
+
+    def close(self) -> None:
+        """Stop the threads; photos that wait are dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _load(self, reference: ImageReference) -> LoadedImage:
+        began = time.perf_counter()
+        image: DecodedImage | ImageFailure
+        try:
+            content = self._read(reference)
+            image = decode_image(content, resolution=self._resolution, max_pixels=self._max_pixels)
+        except ImageFailure as failure:
+            image = failure
+        except MemoryError:
+            image = ImageFailure("too_large", "The picture does not fit into memory.")
+        return LoadedImage(item_id=reference.item_id, image=image, seconds=time.perf_counter() - began)
+
+    def _read(self, reference: ImageReference) -> bytes:
+        if reference.content is not None:
+            self._check_size(len(reference.content))
+            return reference.content
+        uri = reference.uri or ""
+        local = self._roots.check_uri(uri)
+        try:
+            return self._read_remote(uri) if local is None else self._read_local(local)
+        except OSError as error:
+            raise failure_from_os_error(error) from error
+
+    def _read_local(self, path: bytes) -> bytes:
+        with Path(path.decode("utf-8", errors="surrogateescape")).open("rb") as file:
+            content = file.read(self._max_bytes + 1)
+        self._check_size(len(content))
+        return content
+
+    def _read_remote(self, uri: str) -> bytes:
+        with fsspec.open(uri, "rb") as file:
+            content: bytes = file.read(self._max_bytes + 1)
+        self._check_size(len(content))
+        return content
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._max_bytes:
+            raise ImageFailure("too_large", f"The file is larger than {self._max_bytes:,} bytes.")

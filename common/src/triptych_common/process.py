@@ -1,0 +1,39 @@
+"""The way every service process starts and ends."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
+
+from triptych_common.errors import EXIT_BAD_CONFIGURATION, ConfigurationError
+from triptych_common.logging import configure_logging, get_logger
+from triptych_common.settings import ProcessSettings
+
+SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
+
+
+def run_process(
+    name: str, settings_class: type[SettingsT], run: Callable[[SettingsT], Coroutine[Any, Any, None]]
+) -> NoReturn:
+    """Read settings, set up logging, run until it returns, and exit.
+
+    Exit status 0 after an orderly end, 78 where the process cannot start as it is set up (one sentence says why).
+    """
+    try:
+        settings = settings_class()
+    except ValidationError as error:
+        for problem in error.errors():
+            setting = ".".join(str(part) for part in problem["loc"])
+            sys.stderr.write(f"{name}: setting {setting}: {problem['msg']}\n")
+        sys.exit(EXIT_BAD_CONFIGURATION)
+    configure_logging(settings, process=name)
+    try:
+        asyncio.run(run(settings))
+    except ConfigurationError as error:
+        get_logger(name).error(str(error))
+        sys.exit(EXIT_BAD_CONFIGURATION)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

@@ -1,0 +1,52 @@
+"""Settings that every process shares, read from the environment."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class ProcessSettings(BaseSettings):
+    """Settings of any process: where its log goes and where NATS is."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPTYCH_", extra="ignore", frozen=True)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged."""
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object per line, or lines for a person."""
+    nats_url: str = Field(default="nats://127.0.0.1:4222", validation_alias=AliasChoices("NATS_URL"), repr=False)
+    """NATS server(s) with JetStream, comma-separated, with credentials if they are needed."""
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Replicas of the progress stream and its snapshots, for the process that creates them."""
+
+
+class MediaSettings(ProcessSettings):
+    """Settings of a process that reads photos."""
+
+    media_roots: Annotated[tuple[str, ...], NoDecode] = ()
+    """Directories (or URI prefixes such as s3://bucket/photos) under which photos may be read, separated like PATH.
+    Nothing outside them is ever read; empty means that no file is."""
+    max_image_bytes: int = Field(default=512 * 2**20, ge=1)
+    """Largest encoded file that is read, in bytes."""
+    max_image_pixels: int = Field(default=200_000_000, ge=1)
+    """Largest picture that is decoded, in pixels (width × height)."""
+
+    @field_validator("media_roots", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part for part in re.split(r":(?!//)", value) if part)
+        return value
+
+
+class ServiceSettings(MediaSettings):
+    """Settings of a gRPC service."""
+
+    listen: str = "127.0.0.1:0"
+    """Address that the service listens on, host:port."""
+    drain_seconds: float = Field(default=10.0, ge=0)
+    """How long calls in flight may go on after SIGTERM before they are cancelled, in seconds."""
+    max_concurrent_requests: int = Field(default=8, ge=1)
+    """Requests worked on or waiting at once; further ones are answered RESOURCE_EXHAUSTED."""

@@ -1,0 +1,1 @@
+"""Folds progress events into one honest progress per session."""
