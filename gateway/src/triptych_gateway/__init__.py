@@ -1,0 +1,1 @@
+"""Triptych's REST interface, catalogue, pipeline and command line."""

@@ -1,0 +1,58 @@
+"""The FastAPI application: endpoints, errors, cross-origin rules and the web page."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from triptych_gateway.api import schemas
+from triptych_gateway.api.context import ApiContext, Context
+from triptych_gateway.api.errors import install_error_handlers
+from triptych_gateway.api.routes import faces, images, jobs, progress, sessions
+
+_NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
+<p>The web page is not built yet: run <code>make ui</code>. The interface is described at <a href="/docs">/docs</a>."""
+
+
+def create_app(context: ApiContext) -> FastAPI:
+    """The application over the gateway's parts."""
+    app = FastAPI(
+        title="Triptych",
+        version="1.0.0",
+        summary="Trains on a photo library and shows one honest progress for all of it.",
+        responses={code: {"model": schemas.Error} for code in (400, 404, 409, 422, 503)},
+        separate_input_output_schemas=False,
+    )
+    app.state.context = context
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(context.settings.cors_origins),
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["content-type", "authorization", "last-event-id"],
+    )
+    install_error_handlers(app)
+    app.add_exception_handler(progress.NOTHING_NEW, progress.answer_nothing_new)
+    for part in (sessions, progress, jobs, faces, images):
+        app.include_router(part.router)
+
+    @app.get("/health", tags=["health"])
+    async def get_health(context: Context) -> schemas.Health:
+        """That the gateway answers, and what is behind it."""
+        return schemas.Health(status="ok", services=context.health.services)
+
+    _serve_page(app)
+    return app
+
+
+def _serve_page(app: FastAPI) -> None:
+    page = Path(str(files("triptych_gateway"))) / "ui"
+    if (page / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=page, html=True), name="page")
+        return
+
+    @app.get("/", include_in_schema=False)
+    async def no_page() -> HTMLResponse:
+        return HTMLResponse(_NO_PAGE)

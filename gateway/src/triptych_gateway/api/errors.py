@@ -1,0 +1,99 @@
+"""One catalogue of errors, and the one object in which each is answered."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from triptych_common.logging import get_logger
+from triptych_gateway.api.schemas import Error, ErrorBody
+from triptych_gateway.catalog.database import DATABASE_AWAY
+from triptych_gateway.catalog.sessions import NotAllowedError, NotFoundError
+
+log = get_logger(__name__)
+
+STATUSES: Final[Mapping[str, int]] = {
+    "path_not_allowed": 400,
+    "directory_not_found": 400,
+    "directory_not_readable": 400,
+    "not_a_directory": 400,
+    "unauthorized": 401,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_allowed_now": 409,
+    "image_unreadable": 409,
+    "invalid_request": 422,
+    "database_away": 503,
+}
+"""Every code that is answered, with its HTTP status."""
+
+RETRY_AFTER_SECONDS: Final = 2
+
+
+class ApiError(Exception):
+    """An error of the catalogue, with one sentence for a person."""
+
+    def __init__(self, code: str, message: str, *, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = dict(details or {})
+
+
+def answer(
+    code: str,
+    message: str,
+    *,
+    status: int | None = None,
+    detail: Any = None,
+    details: Mapping[str, Any] | None = None,
+) -> JSONResponse:
+    """The error object of the contract: for FastAPI's readers, for people and for programs."""
+    status = status if status is not None else STATUSES[code]
+    body = Error(
+        detail=message if detail is None else detail,
+        message=message,
+        error=ErrorBody(code=code, message=message, details=dict(details or {})),
+    )
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    return JSONResponse(body.model_dump(by_alias=True, mode="json"), status_code=status, headers=headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every error in the contract's form; never a stack trace."""
+
+    @app.exception_handler(ApiError)
+    async def _api_error(_: Request, error: ApiError) -> JSONResponse:
+        return answer(error.code, error.message, details=error.details)
+
+    @app.exception_handler(NotFoundError)
+    async def _not_found(_: Request, error: NotFoundError) -> JSONResponse:
+        return answer("not_found", str(error))
+
+    @app.exception_handler(NotAllowedError)
+    async def _not_allowed(_: Request, error: NotAllowedError) -> JSONResponse:
+        return answer("not_allowed_now", str(error), details={"status": error.status, "allowed": list(error.allowed)})
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        problems = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+        first = problems[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+        return answer("invalid_request", f"{where}: {first['msg']}.", detail=problems)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        code = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}.get(
+            error.status_code, "invalid_request"
+        )
+        return answer(code, str(error.detail), status=error.status_code)
+
+    async def _away(_: Request, error: Exception) -> JSONResponse:
+        log.warning("request failed: the database is away", error=repr(error))
+        return answer("database_away", "The database is away; try again in a moment.")
+
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, _away)

@@ -1,0 +1,37 @@
+"""A session's photos, one job each."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from triptych_gateway.api import schemas
+from triptych_gateway.api.context import Context
+from triptych_gateway.api.routes.sessions import PageNumber
+from triptych_gateway.api.translation import job_body
+from triptych_gateway.catalog import photos, sessions
+
+router = APIRouter(prefix="/api/v1/training", tags=["jobs"])
+
+
+@router.get("/sessions/{session_id}/jobs")
+async def list_jobs(
+    session_id: int,
+    context: Context,
+    page: PageNumber = 1,
+    page_size: Annotated[int, Query(ge=1, le=100)] = 50,
+    status: Annotated[schemas.JobStatus | None, Query(description="Only jobs with this status.")] = None,
+) -> schemas.Page[schemas.Job]:
+    """A session's photos, in the order in which they were found."""
+    async with context.engine.connect() as connection:
+        await sessions.get_session(connection, session_id)
+        found, total = await photos.list_jobs(
+            connection, session_id, offset=(page - 1) * page_size, limit=page_size, status=status
+        )
+    return schemas.Page[schemas.Job].of([job_body(job) for job in found], total=total, page=page, page_size=page_size)
+
+
+@router.get("/jobs/{job_id}")
+async def get_job(job_id: int, context: Context) -> schemas.Job:
+    """One job."""
+    async with context.engine.connect() as connection:
+        return job_body(await photos.get_job(connection, job_id))

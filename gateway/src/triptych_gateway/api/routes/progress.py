@@ -1,0 +1,87 @@
+"""The progress of a session: unified, live, and in its older form."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Response
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from triptych_gateway.api import schemas
+from triptych_gateway.api.context import Context
+from triptych_gateway.api.snapshots import TERMINAL, follow_snapshots, take_snapshot
+from triptych_gateway.catalog import photos, sessions
+
+router = APIRouter(prefix="/api/v1/training/sessions/{session_id}", tags=["progress"])
+
+_EVENTS = {"completed": "complete", "failed": "error", "cancelled": "error"}
+
+
+def with_aliases(snapshot: schemas.UnifiedProgress) -> dict[str, Any]:
+    """The snapshot as JSON, with the one name that the shipped frontend reads in snake_case."""
+    body = snapshot.model_dump(by_alias=True, mode="json")
+    body["phases"]["face_detection"] = body["phases"]["faceDetection"]
+    return body
+
+
+@router.get("/progress-unified", response_model=schemas.UnifiedProgress)
+async def get_unified_progress(session_id: int, context: Context) -> JSONResponse:
+    """One honest progress over all three phases."""
+    return JSONResponse(with_aliases(await take_snapshot(context, session_id)))
+
+
+async def _first_snapshot(
+    session_id: int, context: Context, last_event_id: Annotated[str | None, Header()] = None
+) -> tuple[schemas.UnifiedProgress, int]:
+    """The snapshot that decides the answer's status before a stream begins, and the revision already read."""
+    snapshot = await take_snapshot(context, session_id)
+    return snapshot, int(last_event_id) if last_event_id and last_event_id.isdigit() else 0
+
+
+class _NothingNew(Exception):  # noqa: N818 - no error: the reader has everything
+    """The reader has the terminal snapshot already: 204 tells it not to connect again."""
+
+
+async def _not_over(first: Annotated[tuple[schemas.UnifiedProgress, int], Depends(_first_snapshot)]) -> int:
+    snapshot, read = first
+    if snapshot.overall_status in TERMINAL and read >= snapshot.revision:
+        raise _NothingNew
+    return read
+
+
+async def answer_nothing_new(_: Any, __: Exception) -> Response:
+    """204 for a reader that has everything."""
+    await asyncio.sleep(0)
+    return Response(status_code=204)
+
+
+NOTHING_NEW = _NothingNew
+
+
+@router.get("/progress-unified/stream", response_class=EventSourceResponse)
+async def stream_unified_progress(
+    session_id: int, context: Context, read: Annotated[int, Depends(_not_over)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-Sent Events: the full snapshot, then one on each change; closes after a terminal one."""
+    async for snapshot in follow_snapshots(context, session_id, after_revision=read):
+        yield ServerSentEvent(
+            data=with_aliases(snapshot),
+            event=_EVENTS.get(snapshot.overall_status, "progress"),
+            id=str(snapshot.revision),
+        )
+
+
+@router.get("/progress")
+async def get_progress(session_id: int, context: Context) -> schemas.LegacyProgress:
+    """The older progress: training only."""
+    snapshot = await take_snapshot(context, session_id)
+    async with context.engine.connect() as connection:
+        session = await sessions.get_session(connection, session_id)
+        jobs = await photos.count_jobs(connection, session_id)
+    return schemas.LegacyProgress(
+        session_id=session_id,
+        status=session.status,
+        progress=snapshot.phases.training.progress,
+        jobs_summary=schemas.JobsSummary(**jobs),
+    )

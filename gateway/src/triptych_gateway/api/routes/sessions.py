@@ -1,0 +1,96 @@
+"""Training sessions: create, list, get, start."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from triptych_common.media.locations import uri_from_path
+from triptych_gateway.api import schemas
+from triptych_gateway.api.context import Context
+from triptych_gateway.api.errors import ApiError
+from triptych_gateway.api.paths import allowed_directory
+from triptych_gateway.api.translation import problem_body, session_body
+from triptych_gateway.catalog import photos, sessions
+
+router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
+
+PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="Number of the page, from 1.")]
+
+
+@router.post("", status_code=201)
+async def create_session(body: schemas.SessionCreate, context: Context) -> schemas.Session:
+    """Create a session over a directory of photos; it waits until it is started."""
+    root = allowed_directory(body.root_path, context.roots)
+    chosen = [allowed_directory(directory, context.roots) for directory in body.subdirectories]
+    outside = [d for d in chosen if d != root and not d.startswith(root.rstrip(b"/") + b"/")]
+    if outside:
+        raise ApiError("path_not_allowed", "A chosen subdirectory is not under the session's root path.")
+    config = body.config.model_dump(by_alias=False)
+    config["extensions"] = [_extension(one) for one in config["extensions"] or []] or None
+    async with context.engine.begin() as connection:
+        session_id = await sessions.create_session(
+            connection,
+            name=body.name,
+            root_path=root,
+            subdirectories=[uri_from_path(directory) for directory in chosen],
+            config=config,
+            weights=context.settings.weights,
+            category_id=body.category_id,
+            shard_size=body.config.batch_size or context.settings.shard_size,
+        )
+        return session_body(await sessions.get_session(connection, session_id))
+
+
+def _extension(named: str) -> str:
+    return "." + named.lower().removeprefix(".")
+
+
+@router.get("")
+async def list_sessions(
+    context: Context,
+    page: PageNumber = 1,
+    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+    status: Annotated[schemas.OverallStatus | None, Query(description="Only sessions with this status.")] = None,
+) -> schemas.Page[schemas.Session]:
+    """Sessions, newest first."""
+    async with context.engine.connect() as connection:
+        found, total = await sessions.list_sessions(
+            connection, offset=(page - 1) * page_size, limit=page_size, status=status
+        )
+    return schemas.Page[schemas.Session].of(
+        [session_body(session) for session in found], total=total, page=page, page_size=page_size
+    )
+
+
+@router.get("/{session_id}")
+async def get_session(session_id: int, context: Context) -> schemas.Session:
+    """One session."""
+    async with context.engine.connect() as connection:
+        return session_body(await sessions.get_session(connection, session_id))
+
+
+@router.post("/{session_id}/start")
+async def start_session(session_id: int, context: Context) -> schemas.SessionAction:
+    """Set a session going, or let it go on with what is left; pressing twice does no harm."""
+    async with context.engine.begin() as connection:
+        status = await sessions.start_session(connection, session_id)
+    context.scheduler.wake()
+    return schemas.SessionAction(session_id=session_id, status=status, message="The session is running.")
+
+
+@router.get("/{session_id}/problems")
+async def list_problems(
+    session_id: int,
+    context: Context,
+    page: PageNumber = 1,
+    page_size: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> schemas.Page[schemas.Problem]:
+    """Folders and files that discovery could not read."""
+    async with context.engine.connect() as connection:
+        await sessions.get_session(connection, session_id)
+        found, total = await photos.list_problems(
+            connection, session_id, offset=(page - 1) * page_size, limit=page_size
+        )
+    return schemas.Page[schemas.Problem].of(
+        [problem_body(problem) for problem in found], total=total, page=page, page_size=page_size
+    )

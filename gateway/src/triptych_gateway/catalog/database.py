@@ -1,0 +1,103 @@
+"""Connections to PostgreSQL, and the schema's version."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from pgvector.asyncpg import register_vector
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from triptych_common.errors import ConfigurationError
+from triptych_common.logging import get_logger
+
+log = get_logger(__name__)
+
+MIGRATION_LOCK = 7_201_001
+"""Key of the advisory lock under which the schema is changed: one process at a time."""
+CLUSTERING_LOCK = 7_201_002
+"""Key of the advisory lock under which the library's faces are grouped."""
+
+DATABASE_AWAY = (DBAPIError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
+"""What a lost or refused connection raises."""
+
+
+def create_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
+    """An engine for a ``postgresql://`` URL (also with ``?host=/socket/directory``).
+
+    Raises ConfigurationError for a URL of another kind.
+    """
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "DATABASE_URL cannot be read: it must look like postgresql://user@host/name."
+        ) from error
+    if url.get_backend_name() != "postgresql":
+        raise ConfigurationError(
+            f"DATABASE_URL names {url.get_backend_name()}; Triptych needs PostgreSQL with pgvector."
+        )
+    engine = create_async_engine(
+        url.set(drivername="postgresql+asyncpg"),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={"timeout": 10, "command_timeout": 120, "server_settings": {"application_name": "triptych"}},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _register(connection: Any, _: Any) -> None:
+        connection.run_async(register_vector)
+
+    return engine
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the schema to this version, under an advisory lock; waits for a database that is still starting.
+
+    Raises ConfigurationError where PostgreSQL lacks pgvector or refuses the login.
+    """
+    # The vector type is not there before the first migration, so this engine registers nothing.
+    url = make_url(database_url).set(drivername="postgresql+asyncpg")
+    engine = create_async_engine(url, connect_args={"timeout": 10})
+    try:
+        connection = await _connect(engine)
+        try:
+            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+        finally:
+            await connection.close()
+    finally:
+        await engine.dispose()
+
+
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    deadline = asyncio.get_running_loop().time() + 60
+    while True:
+        try:
+            return await engine.connect()
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise ConfigurationError("PostgreSQL refused the login in DATABASE_URL.") from error
+        except DATABASE_AWAY as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise ConfigurationError(f"PostgreSQL does not answer at DATABASE_URL: {error}") from error
+            log.info("waiting for postgresql", error=str(error).splitlines()[0] if str(error) else repr(error))
+            await asyncio.sleep(0.5)
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration over an open connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(alembic_config(connection), "head")

@@ -1,0 +1,157 @@
+"""The life of runs: their rows, and the lifecycle events that leave through the outbox.
+
+Each change and its event are written in one transaction. Events of a session carry a step that only grows, so they can
+be ordered whichever way they travel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from triptych.v1 import progress_event_pb2
+from triptych_common.events import PHASES_BY_NAME, subject_of
+from triptych_common.publisher import WORKER
+from triptych_gateway.catalog.schema import outbox, runs, sessions
+
+RunStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
+_WireState: TypeAlias = "progress_event_pb2.RunState.ValueType"
+
+_STATES: Final[dict[str, _WireState]] = {
+    "pending": progress_event_pb2.RUN_STATE_PENDING,
+    "running": progress_event_pb2.RUN_STATE_RUNNING,
+    "paused": progress_event_pb2.RUN_STATE_PAUSED,
+    "completed": progress_event_pb2.RUN_STATE_COMPLETED,
+    "failed": progress_event_pb2.RUN_STATE_FAILED,
+    "cancelled": progress_event_pb2.RUN_STATE_CANCELLED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One execution of a phase."""
+
+    id: int
+    session_id: int
+    phase: str
+    number: int
+    status: RunStatus
+    generation: int
+    model: Mapping[str, Any] | None
+    """id, pack, device and notice of the model at work; None before the run begins."""
+    shard_size: int
+    total: int
+    skipped: int
+    done: int
+    failed: int
+    found: int
+    """Faces found (face detection), groups made (clustering); 0 for training."""
+    prior_seconds_per_item: float
+    error_code: str | None
+    error_message: str | None
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(**dict(row._mapping))
+
+
+async def latest_runs(connection: AsyncConnection, session_id: int) -> dict[str, Run]:
+    """The latest run of each phase, by phase; an old session may lack some."""
+    rows = await connection.execute(
+        select(runs)
+        .distinct(runs.c.phase)
+        .where(runs.c.session_id == session_id)
+        .order_by(runs.c.phase, runs.c.number.desc())
+    )
+    return {row.phase: _run(row) for row in rows}
+
+
+async def update_run(connection: AsyncConnection, run_id: int, **values: Any) -> Run:
+    """Change a run's row, mark its session as changed, announce it, and return the run as it is now."""
+    row = (await connection.execute(update(runs).where(runs.c.id == run_id).values(**values).returning(runs))).one()
+    run = _run(row)
+    await announce(connection, run)
+    return run
+
+
+async def renew_runs_from_failed(connection: AsyncConnection, session_id: int) -> None:
+    """Give the failed phase and those after it a new pending run of the same generation."""
+    latest = await latest_runs(connection, session_id)
+    renewing = False
+    for phase in PHASES_BY_NAME:
+        run = latest.get(phase)
+        if run is None:
+            continue
+        renewing = renewing or run.status == "failed"
+        if renewing and run.status != "pending":
+            await connection.execute(
+                insert(runs).values(
+                    session_id=session_id,
+                    phase=phase,
+                    number=run.number + 1,
+                    generation=run.generation,
+                    shard_size=run.shard_size,
+                )
+            )
+
+
+async def announce_all(connection: AsyncConnection, session_id: int) -> None:
+    """Announce the latest run of every phase as it stands: heals an aggregator that has lost its stream."""
+    for run in (await latest_runs(connection, session_id)).values():
+        await announce(connection, run)
+
+
+async def announce(connection: AsyncConnection, run: Run) -> None:
+    """Put the run's present state into the outbox, under the session's next step."""
+    row = (
+        await connection.execute(
+            update(sessions)
+            .where(sessions.c.id == run.session_id)
+            .values(lifecycle_step=sessions.c.lifecycle_step + 1, updated_at=func.now())
+            .returning(sessions.c.lifecycle_step, sessions.c.weights)
+        )
+    ).one()
+    epoch = (
+        await connection.execute(
+            text("SELECT epoch FROM leases WHERE session_id = :session_id"), {"session_id": run.session_id}
+        )
+    ).scalar()
+    event = progress_event_pb2.ProgressEvent(
+        session_id=run.session_id,
+        phase=PHASES_BY_NAME[run.phase],
+        run=run.number,
+        source="pipeline",
+        lifecycle=progress_event_pb2.Lifecycle(
+            epoch=epoch or 0,
+            step=row.lifecycle_step,
+            state=_STATES[run.status],
+            total=run.total,
+            skipped=run.skipped,
+            weight=row.weights[run.phase],
+            prior_seconds_per_item=run.prior_seconds_per_item,
+        ),
+        worker=WORKER,
+    )
+    if run.error_code is not None:
+        event.lifecycle.error.code = run.error_code
+        event.lifecycle.error.message = run.error_message or ""
+    event.reported_at.GetCurrentTime()
+    await put_into_outbox(connection, event, message_id=f"{run.session_id}.step.{row.lifecycle_step}")
+
+
+async def put_into_outbox(
+    connection: AsyncConnection, event: progress_event_pb2.ProgressEvent, *, message_id: str
+) -> None:
+    """Have an event published once the transaction is committed; the stream drops repeats of a message id."""
+    await connection.execute(
+        insert(outbox).values(
+            subject=subject_of(event.session_id, event.phase),
+            message_id=message_id,
+            payload=event.SerializeToString(),
+        )
+    )

@@ -1,0 +1,165 @@
+"""Photos of the library and of sessions: what discovery found, and the contract's jobs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from triptych_gateway.catalog.schema import assets, session_assets, session_problems
+from triptych_gateway.catalog.sessions import NotFoundError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundPhoto:
+    """A photo as discovery saw it, undecoded."""
+
+    path: bytes
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A folder or file that discovery could not read."""
+
+    path: bytes
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A photo of a session, and what became of it."""
+
+    id: int
+    session_id: int
+    asset_id: int
+    status: str
+    path: bytes
+    error_phase: str | None
+    error_code: str | None
+    error_message: str | None
+    processing_microseconds: int | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """A photo of the library."""
+
+    id: int
+    path: bytes
+    size_bytes: int
+    modified_ns: int
+    version: int
+    content_sha256: bytes | None
+    width: int | None
+    height: int | None
+    taken_at: str | None
+    created_at: datetime
+
+
+async def forget_discovery(connection: AsyncConnection, session_id: int) -> None:
+    """Drop what an interrupted discovery recorded, so that it can begin again."""
+    await connection.execute(delete(session_assets).where(session_assets.c.session_id == session_id))
+    await connection.execute(delete(session_problems).where(session_problems.c.session_id == session_id))
+
+
+async def add_photos(connection: AsyncConnection, session_id: int, photos: Sequence[FoundPhoto]) -> None:
+    """Record photos of a session. A file that changed since it was last seen gets a new version."""
+    statement = upsert(assets)
+    changed = (assets.c.size_bytes != statement.excluded.size_bytes) | (
+        assets.c.modified_ns != statement.excluded.modified_ns
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[assets.c.path],
+        set_={
+            "size_bytes": statement.excluded.size_bytes,
+            "modified_ns": statement.excluded.modified_ns,
+            "version": assets.c.version + 1,
+            "content_sha256": None,
+        },
+        where=changed,
+    )
+    # In the order of paths, so that two discoveries of the same directory do not lock each other out.
+    ordered = sorted(photos, key=lambda photo: photo.path)
+    await connection.execute(statement, [vars(photo) for photo in ordered])
+    await connection.execute(
+        text("""
+            INSERT INTO session_assets (session_id, asset_id)
+            SELECT :session_id, id FROM assets WHERE path = ANY(CAST(:paths AS bytea[]))
+            ON CONFLICT (session_id, asset_id) DO NOTHING"""),
+        {"session_id": session_id, "paths": [photo.path for photo in ordered]},
+    )
+
+
+async def add_problems(connection: AsyncConnection, session_id: int, problems: Sequence[Problem]) -> None:
+    """Record what discovery could not read."""
+    if problems:
+        await connection.execute(
+            insert(session_problems), [{"session_id": session_id, **vars(problem)} for problem in problems]
+        )
+
+
+async def list_problems(
+    connection: AsyncConnection, session_id: int, *, offset: int, limit: int
+) -> tuple[list[Problem], int]:
+    """What discovery could not read, and how much that is in all."""
+    table = session_problems
+    condition = table.c.session_id == session_id
+    total = (await connection.execute(select(func.count()).select_from(table).where(condition))).scalar_one()
+    rows = await connection.execute(
+        select(table.c.path, table.c.code, table.c.message)
+        .where(condition)
+        .order_by(table.c.id)
+        .offset(offset)
+        .limit(limit)
+    )
+    return [Problem(path=row.path, code=row.code, message=row.message) for row in rows], total
+
+
+def _jobs() -> Any:
+    return select(session_assets, assets.c.path).join(assets, assets.c.id == session_assets.c.asset_id)
+
+
+async def list_jobs(
+    connection: AsyncConnection, session_id: int, *, offset: int, limit: int, status: str | None
+) -> tuple[list[Job], int]:
+    """A session's photos in the order in which they were found, and how many there are in all."""
+    condition = session_assets.c.session_id == session_id
+    if status is not None:
+        condition &= session_assets.c.status == status
+    total = (await connection.execute(select(func.count()).select_from(session_assets).where(condition))).scalar_one()
+    rows = await connection.execute(_jobs().where(condition).order_by(session_assets.c.id).offset(offset).limit(limit))
+    return [Job(**row._mapping) for row in rows], total
+
+
+async def get_job(connection: AsyncConnection, job_id: int) -> Job:
+    """One job. Raises NotFoundError."""
+    row = (await connection.execute(_jobs().where(session_assets.c.id == job_id))).first()
+    if row is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return Job(**row._mapping)
+
+
+async def count_jobs(connection: AsyncConnection, session_id: int) -> dict[str, int]:
+    """Photos of a session by status."""
+    rows = await connection.execute(
+        select(session_assets.c.status, func.count())
+        .where(session_assets.c.session_id == session_id)
+        .group_by(session_assets.c.status)
+    )
+    return {status: count for status, count in rows}  # noqa: C416 - a Row is no pair to mypy
+
+
+async def get_asset(connection: AsyncConnection, asset_id: int) -> Asset:
+    """One photo of the library. Raises NotFoundError."""
+    row = (await connection.execute(select(assets).where(assets.c.id == asset_id))).first()
+    if row is None:
+        raise NotFoundError(f"There is no photo {asset_id}.")
+    return Asset(**row._mapping)

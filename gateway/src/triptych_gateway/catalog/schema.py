@@ -1,0 +1,309 @@
+"""The catalogue's tables."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.types import UserDefinedType
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Vector(UserDefinedType[Any]):
+    """pgvector's type without a fixed dimension; values are float32 arrays [d], sent in binary."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name in SQL."""
+        return "vector"
+
+
+# So that reflection knows the type, and the schema can be compared with the database.
+ischema_names["vector"] = Vector
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _created_at() -> Column[Any]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+def _to(column: str, *, name: str, nullable: bool = False, index: bool = False, gone: str = "CASCADE") -> Column[int]:
+    return Column(name, BigInteger, ForeignKey(column, ondelete=gone), nullable=nullable, index=index)
+
+
+categories = Table(
+    "categories",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("description", Text),
+    Column("color", Text),
+    Column("is_default", Boolean, nullable=False, server_default=text("false")),
+    _created_at(),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("root_path", LargeBinary, nullable=False),
+    Column("subdirectories", JSONB, nullable=False, server_default="[]"),
+    Column("config", JSONB, nullable=False, server_default="{}"),
+    Column("weights", JSONB, nullable=False),
+    _to("categories.id", name="category_id", nullable=True, gone="SET NULL"),
+    Column("lifecycle_step", BigInteger, nullable=False, server_default="0"),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    _created_at(),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True)),
+    Column("discovered_at", DateTime(timezone=True)),
+    Column("paused_at", DateTime(timezone=True)),
+    Column("completed_at", DateTime(timezone=True)),
+    CheckConstraint("status IN ('pending','running','paused','completed','failed','cancelled')", name="status"),
+    Index("ix_sessions_running", "id", postgresql_where=text("status = 'running'")),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("session_id", BigInteger, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    _id(),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("modified_ns", BigInteger, nullable=False),
+    # Grows when the file changes; results of an older version count as not there.
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("content_sha256", LargeBinary),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("taken_at", Text),
+    _created_at(),
+)
+
+# A session's photos: the contract's jobs, one per photo.
+session_assets = Table(
+    "session_assets",
+    metadata,
+    _id(),
+    _to("sessions.id", name="session_id"),
+    _to("assets.id", name="asset_id", index=True),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("error_phase", Text),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("processing_microseconds", BigInteger),
+    _created_at(),
+    Column("completed_at", DateTime(timezone=True)),
+    UniqueConstraint("session_id", "asset_id"),
+    Index("ix_session_assets_status", "session_id", "status", "id"),
+    CheckConstraint("status IN ('pending','completed','failed','skipped')", name="status"),
+)
+
+# What discovery could not read.
+session_problems = Table(
+    "session_problems",
+    metadata,
+    _id(),
+    _to("sessions.id", name="session_id", index=True),
+    Column("path", LargeBinary, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+# One execution of a phase; the one with the highest number is the phase as it stands.
+runs = Table(
+    "runs",
+    metadata,
+    _id(),
+    _to("sessions.id", name="session_id"),
+    Column("phase", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    Column("model", JSONB),
+    Column("shard_size", Integer, nullable=False),
+    Column("total", BigInteger, nullable=False, server_default="0"),
+    Column("skipped", BigInteger, nullable=False, server_default="0"),
+    Column("done", BigInteger, nullable=False, server_default="0"),
+    Column("failed", BigInteger, nullable=False, server_default="0"),
+    Column("found", BigInteger, nullable=False, server_default="0"),
+    Column("prior_seconds_per_item", Float, nullable=False, server_default="0"),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("started_at", DateTime(timezone=True)),
+    Column("completed_at", DateTime(timezone=True)),
+    UniqueConstraint("session_id", "phase", "number"),
+    CheckConstraint("phase IN ('training','face_detection','clustering')", name="phase"),
+    CheckConstraint("status IN ('pending','running','paused','completed','failed','cancelled')", name="status"),
+)
+
+# The photos of a run that need work, under dense ordinals: a shard is a range of them, the same after any crash.
+run_items = Table(
+    "run_items",
+    metadata,
+    _to("runs.id", name="run_id"),
+    Column("ordinal", Integer, nullable=False),
+    _to("assets.id", name="asset_id"),
+    Column("state", Text, nullable=False, server_default="pending"),
+    PrimaryKeyConstraint("run_id", "ordinal"),
+    CheckConstraint("state IN ('pending','done','failed')", name="state"),
+    Index("ix_run_items_pending", "run_id", "ordinal", postgresql_where=text("state = 'pending'")),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    _to("assets.id", name="asset_id"),
+    Column("model_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("asset_version", Integer, nullable=False),
+    Column("embedding", Vector, nullable=False),
+    _created_at(),
+    PrimaryKeyConstraint("asset_id", "model_id", "generation"),
+)
+
+# One row per photo that was searched for faces, also where none was found.
+face_scans = Table(
+    "face_scans",
+    metadata,
+    _to("assets.id", name="asset_id"),
+    Column("model_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("asset_version", Integer, nullable=False),
+    Column("face_count", Integer, nullable=False),
+    _created_at(),
+    PrimaryKeyConstraint("asset_id", "model_id", "generation"),
+)
+
+faces = Table(
+    "faces",
+    metadata,
+    _id(),
+    _to("assets.id", name="asset_id"),
+    Column("model_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("x", Float, nullable=False),
+    Column("y", Float, nullable=False),
+    Column("width", Float, nullable=False),
+    Column("height", Float, nullable=False),
+    Column("landmarks", JSONB, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("embedding", Vector, nullable=False),
+    UniqueConstraint("asset_id", "model_id", "generation", "position"),
+    Index("ix_faces_space", "model_id", "generation", "id"),
+)
+
+persons = Table(
+    "persons",
+    metadata,
+    _id(),
+    Column("name", Text),
+    Column("status", Text, nullable=False, server_default="active"),
+    _to("faces.id", name="cover_face_id", nullable=True, index=True, gone="SET NULL"),
+    _created_at(),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("status IN ('active','hidden')", name="status"),
+)
+
+# One result of clustering a face space; the active one is what is shown.
+clusterings = Table(
+    "clusterings",
+    metadata,
+    _id(),
+    _to("sessions.id", name="session_id", nullable=True, index=True, gone="SET NULL"),
+    Column("model_id", Text, nullable=False),
+    Column("parameters", JSONB, nullable=False),
+    Column("face_count", BigInteger, nullable=False),
+    Column("active", Boolean, nullable=False),
+    _created_at(),
+    Index("uq_clusterings_active", "model_id", unique=True, postgresql_where=text("active")),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    _id(),
+    _to("clusterings.id", name="clustering_id", index=True),
+    _to("persons.id", name="person_id", nullable=True, index=True, gone="SET NULL"),
+    Column("face_count", Integer, nullable=False),
+    Column("cohesion", Float, nullable=False),
+)
+
+group_faces = Table(
+    "group_faces",
+    metadata,
+    _to("groups.id", name="group_id"),
+    _to("faces.id", name="face_id", index=True),
+    Column("probability", Float, nullable=False),
+    PrimaryKeyConstraint("group_id", "face_id"),
+)
+
+# Events that must reach NATS, written in the transaction that they tell of.
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    Column("subject", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    _created_at(),
+)
+
+# How long phases took on this installation: what an ETA starts from.
+phase_history = Table(
+    "phase_history",
+    metadata,
+    _id(),
+    Column("phase", Text, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("finished_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("ix_phase_history_latest", "phase", "model_id", "device", "finished_at"),
+)

@@ -1,0 +1,231 @@
+"""Sessions: creating, finding, starting and ending them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from triptych_gateway.catalog import lifecycle
+from triptych_gateway.catalog.schema import categories, runs, sessions
+
+SessionStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
+PHASES: Final = ("training", "face_detection", "clustering")
+"""The phases of a session, in order."""
+
+
+class NotFoundError(LookupError):
+    """There is no such row."""
+
+
+class NotAllowedError(Exception):
+    """The session's state does not allow it; ``allowed`` says what it does."""
+
+    def __init__(self, message: str, *, status: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.allowed = tuple(allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A session's row, with the counters of its training phase."""
+
+    id: int
+    name: str
+    status: SessionStatus
+    root_path: bytes
+    subdirectories: tuple[str, ...]
+    """Chosen directories under the root, as file URIs; empty means all."""
+    config: Mapping[str, Any]
+    weights: Mapping[str, float]
+    category: "Category | None"
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    discovered_at: datetime | None
+    paused_at: datetime | None
+    completed_at: datetime | None
+    total: int
+    skipped: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Category:
+    """A category's row."""
+
+    id: int
+    name: str
+    description: str | None
+    color: str | None
+    is_default: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+async def create_session(
+    connection: AsyncConnection,
+    *,
+    name: str,
+    root_path: bytes,
+    subdirectories: Sequence[str],
+    config: Mapping[str, Any],
+    weights: Mapping[str, float],
+    category_id: int | None,
+    shard_size: int,
+) -> int:
+    """Create a pending session with a first run of each phase; returns its id.
+
+    Raises NotFoundError where the category does not exist.
+    """
+    if category_id is not None:
+        found = await connection.execute(select(categories.c.id).where(categories.c.id == category_id))
+        if found.first() is None:
+            raise NotFoundError(f"There is no category {category_id}.")
+    session_id: int = (
+        await connection.execute(
+            insert(sessions)
+            .values(
+                name=name,
+                root_path=root_path,
+                subdirectories=list(subdirectories),
+                config=dict(config),
+                weights=dict(weights),
+                category_id=category_id,
+            )
+            .returning(sessions.c.id)
+        )
+    ).scalar_one()
+    await connection.execute(
+        insert(runs),
+        [{"session_id": session_id, "phase": phase, "number": 1, "shard_size": shard_size} for phase in PHASES],
+    )
+    return session_id
+
+
+def _query() -> Any:
+    latest = (
+        select(runs.c.total, runs.c.skipped, runs.c.done, runs.c.failed)
+        .where(runs.c.session_id == sessions.c.id, runs.c.phase == "training")
+        .order_by(runs.c.number.desc())
+        .limit(1)
+        .lateral("training")
+    )
+    return (
+        select(
+            sessions,
+            func.coalesce(latest.c.total, 0).label("total"),
+            func.coalesce(latest.c.skipped, 0).label("skipped"),
+            func.coalesce(latest.c.done, 0).label("done"),
+            func.coalesce(latest.c.failed, 0).label("failed"),
+            *(column.label(f"category_{column.name}_") for column in categories.c),
+        )
+        .join(latest, text("true"), isouter=True)
+        .join(categories, categories.c.id == sessions.c.category_id, isouter=True)
+    )
+
+
+def _session(row: Row[Any]) -> Session:
+    values = row._mapping
+    category = None
+    if values["category_id_"] is not None:
+        category = Category(**{column.name: values[f"category_{column.name}_"] for column in categories.c})
+    names = Session.__dataclass_fields__.keys() - {"category", "subdirectories"}
+    return Session(
+        category=category,
+        subdirectories=tuple(values["subdirectories"]),
+        **{name: values[name] for name in names},
+    )
+
+
+async def get_session(connection: AsyncConnection, session_id: int) -> Session:
+    """A session. Raises NotFoundError."""
+    row = (await connection.execute(_query().where(sessions.c.id == session_id))).first()
+    if row is None:
+        raise NotFoundError(f"There is no session {session_id}.")
+    return _session(row)
+
+
+async def list_sessions(
+    connection: AsyncConnection, *, offset: int, limit: int, status: str | None
+) -> tuple[list[Session], int]:
+    """Sessions, newest first, and how many there are in all."""
+    condition = sessions.c.status == status if status is not None else text("true")
+    total = (await connection.execute(select(func.count()).select_from(sessions).where(condition))).scalar_one()
+    rows = await connection.execute(
+        _query().where(condition).order_by(sessions.c.id.desc()).offset(offset).limit(limit)
+    )
+    return [_session(row) for row in rows], total
+
+
+async def start_session(connection: AsyncConnection, session_id: int) -> SessionStatus:
+    """Set a session going, or let it go on with what is left; pressing twice does no harm.
+
+    A failed session gets a new run of the phase that failed and of those after it. Raises NotFoundError, and
+    NotAllowedError for a completed one.
+    """
+    row = (
+        await connection.execute(select(sessions.c.status).where(sessions.c.id == session_id).with_for_update())
+    ).first()
+    if row is None:
+        raise NotFoundError(f"There is no session {session_id}.")
+    if row.status == "running":
+        return "running"
+    if row.status == "completed":
+        raise NotAllowedError(
+            "The session is completed; restart one of its phases instead.",
+            status=row.status,
+            allowed=("restart-training", "restart-faces", "restart-clustering"),
+        )
+    if row.status == "failed":
+        await lifecycle.renew_runs_from_failed(connection, session_id)
+    await connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(
+            status="running",
+            error_code=None,
+            error_message=None,
+            paused_at=None,
+            completed_at=None,
+            started_at=func.coalesce(sessions.c.started_at, func.now()),
+            updated_at=func.now(),
+        )
+    )
+    await lifecycle.announce_all(connection, session_id)
+    return "running"
+
+
+async def mark_discovered(connection: AsyncConnection, session_id: int) -> None:
+    """All photos of the session are known: totals are final."""
+    await connection.execute(
+        update(sessions).where(sessions.c.id == session_id).values(discovered_at=func.now(), updated_at=func.now())
+    )
+
+
+async def end_session(
+    connection: AsyncConnection,
+    session_id: int,
+    *,
+    status: Literal["completed", "failed"],
+    error_code: str | None = None,
+    error_message: str | None = None,
+) -> None:
+    """The session is over."""
+    await connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(
+            status=status,
+            error_code=error_code,
+            error_message=error_message,
+            completed_at=func.now(),
+            updated_at=func.now(),
+        )
+    )

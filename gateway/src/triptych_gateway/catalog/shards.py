@@ -1,0 +1,160 @@
+"""The photos of a run that need work: dense ordinals, shards, and what is left of them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from triptych.v1 import progress_event_pb2
+from triptych_common.events import PHASES_BY_NAME
+from triptych_common.publisher import WORKER
+from triptych_gateway.catalog import lifecycle
+from triptych_gateway.catalog.lifecycle import Run
+
+_RESULTS: Final = {"training": "embeddings", "face_detection": "face_scans"}
+"""Phase → the table with one row per photo that has a result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardItem:
+    """A photo of a shard that still needs work."""
+
+    ordinal: int
+    asset_id: int
+    asset_version: int
+    path: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """What is left of a range of ordinals."""
+
+    ordinal: int
+    """Of the shard within its run."""
+    size: int
+    """Photos of the whole shard."""
+    done: int
+    failed: int
+    items: tuple[ShardItem, ...]
+
+    @property
+    def unit(self) -> str:
+        """Its name in progress events."""
+        return f"shard-{self.ordinal}"
+
+
+async def assign_items(connection: AsyncConnection, run: Run, *, model_id: str) -> tuple[int, int]:
+    """Give the session's photos without a result of this model dense ordinals in the run.
+
+    Returns (photos of the session, photos that need no work). In training, those are marked as skipped.
+    """
+    parameters = {
+        "run_id": run.id,
+        "session_id": run.session_id,
+        "model_id": model_id,
+        "generation": run.generation,
+    }
+    results = _RESULTS[run.phase]
+    assigned = await connection.execute(
+        text(f"""
+            INSERT INTO run_items (run_id, ordinal, asset_id)
+            SELECT :run_id, row_number() OVER (ORDER BY s.id) - 1, s.asset_id
+            FROM session_assets s JOIN assets a ON a.id = s.asset_id
+            LEFT JOIN {results} r ON r.asset_id = a.id AND r.model_id = :model_id
+                AND r.generation = :generation AND r.asset_version = a.version
+            WHERE s.session_id = :session_id AND r.asset_id IS NULL"""),  # noqa: S608 - a name out of _RESULTS
+        parameters,
+    )
+    total = (
+        await connection.execute(
+            text("SELECT count(*) FROM session_assets WHERE session_id = :session_id"),
+            {"session_id": run.session_id},
+        )
+    ).scalar_one()
+    if run.phase == "training":
+        await connection.execute(
+            text("""
+                UPDATE session_assets s SET
+                    status = CASE WHEN i.asset_id IS NULL THEN
+                        CASE WHEN s.status = 'completed' THEN 'completed' ELSE 'skipped' END ELSE 'pending' END,
+                    error_phase = NULL, error_code = NULL, error_message = NULL,
+                    completed_at = CASE WHEN i.asset_id IS NULL THEN coalesce(s.completed_at, now()) END
+                FROM session_assets t LEFT JOIN run_items i ON i.run_id = :run_id AND i.asset_id = t.asset_id
+                WHERE t.id = s.id AND s.session_id = :session_id"""),
+            {"run_id": run.id, "session_id": run.session_id},
+        )
+    else:
+        # A photo that failed in an earlier run of this phase gets another chance.
+        await connection.execute(
+            text("""
+                UPDATE session_assets s SET status = 'completed', error_phase = NULL, error_code = NULL,
+                    error_message = NULL
+                FROM run_items i WHERE i.run_id = :run_id AND i.asset_id = s.asset_id
+                    AND s.session_id = :session_id AND s.error_phase = :phase"""),
+            {"run_id": run.id, "session_id": run.session_id, "phase": run.phase},
+        )
+    return total, total - assigned.rowcount
+
+
+async def unfinished_shards(connection: AsyncConnection, run: Run) -> list[int]:
+    """Ordinals of the shards that have photos without a result, in order."""
+    rows = await connection.execute(
+        text("""
+            SELECT DISTINCT ordinal / :shard_size AS shard FROM run_items
+            WHERE run_id = :run_id AND state = 'pending' ORDER BY shard"""),
+        {"run_id": run.id, "shard_size": run.shard_size},
+    )
+    return [row.shard for row in rows]
+
+
+async def load_shard(connection: AsyncConnection, run: Run, ordinal: int) -> Shard:
+    """What is left of a shard."""
+    rows = (
+        await connection.execute(
+            text("""
+                SELECT i.ordinal, i.state, i.asset_id, a.version, a.path
+                FROM run_items i JOIN assets a ON a.id = i.asset_id
+                WHERE i.run_id = :run_id AND i.ordinal >= :first AND i.ordinal < :end ORDER BY i.ordinal"""),
+            {"run_id": run.id, "first": ordinal * run.shard_size, "end": (ordinal + 1) * run.shard_size},
+        )
+    ).all()
+    return Shard(
+        ordinal=ordinal,
+        size=len(rows),
+        done=sum(row.state == "done" for row in rows),
+        failed=sum(row.state == "failed" for row in rows),
+        items=tuple(
+            ShardItem(ordinal=row.ordinal, asset_id=row.asset_id, asset_version=row.version, path=row.path)
+            for row in rows
+            if row.state == "pending"
+        ),
+    )
+
+
+async def shard_counts(connection: AsyncConnection, run: Run) -> list[Shard]:
+    """Size and counts of every shard, without its photos."""
+    rows = await connection.execute(
+        text("""
+            SELECT ordinal / :shard_size AS shard, count(*) AS size,
+                count(*) FILTER (WHERE state = 'done') AS done, count(*) FILTER (WHERE state = 'failed') AS failed
+            FROM run_items WHERE run_id = :run_id GROUP BY shard ORDER BY shard"""),
+        {"run_id": run.id, "shard_size": run.shard_size},
+    )
+    return [Shard(ordinal=row.shard, size=row.size, done=row.done, failed=row.failed, items=()) for row in rows]
+
+
+async def announce_shard(connection: AsyncConnection, run: Run, shard: Shard, *, epoch: int) -> None:
+    """Announce what the catalogue holds of a shard: after a lost stream, or an outcome that no worker reported."""
+    event = progress_event_pb2.ProgressEvent(
+        session_id=run.session_id,
+        phase=PHASES_BY_NAME[run.phase],
+        run=run.number,
+        source="pipeline",
+        unit=shard.unit,
+        counts=progress_event_pb2.UnitCounts(done=shard.done, failed=shard.failed, total=shard.size),
+        worker=WORKER,
+    )
+    event.reported_at.GetCurrentTime()
+    message_id = f"{run.session_id}.{run.phase}.{run.number}.{shard.unit}.{shard.done}.{shard.failed}.epoch.{epoch}"
+    await lifecycle.put_into_outbox(connection, event, message_id=message_id)

@@ -1,0 +1,1 @@
+"""The command line: starts everything, trains, and shows what came of it."""

@@ -1,0 +1,31 @@
+"""The `triptych` command."""
+
+import sys
+
+import typer
+
+from triptych_gateway.cli.doctor import doctor
+from triptych_gateway.cli.people import people
+from triptych_gateway.cli.samples.command import samples
+from triptych_gateway.cli.stack.errors import StackError
+from triptych_gateway.cli.status import status
+from triptych_gateway.cli.train import train
+from triptych_gateway.cli.up import up
+
+app = typer.Typer(
+    name="triptych",
+    help="Train on a photo library: embeddings, faces, people.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (up, train, status, people, samples, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """The console script; an error that a person can act on is one sentence on standard error and status 1."""
+    try:
+        app()
+    except StackError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""`triptych samples`: a photo library of any size, made from pictures that installed packages carry."""

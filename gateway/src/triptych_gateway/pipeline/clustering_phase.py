@@ -1,0 +1,213 @@
+"""Runs the clustering phase: the library's faces of one model, grouped into people."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+from sqlalchemy import func, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc, work_pb2
+from triptych_common.channels import ReplicaPool
+from triptych_common.errors import AwayError, read_error
+from triptych_common.logging import get_logger
+from triptych_common.models import vector_to_bytes
+from triptych_gateway.catalog import faces, history, lifecycle, sessions
+from triptych_gateway.catalog.database import CLUSTERING_LOCK
+from triptych_gateway.catalog.faces import FaceVectors, NewGroup
+from triptych_gateway.catalog.lifecycle import Run
+from triptych_gateway.pipeline.errors import PhaseFailedError
+from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.retrying import RETRIABLE, Backoff
+
+log = get_logger(__name__)
+
+SILENCE_SECONDS: Final = 120.0
+"""A clusterer that sends nothing for this long is taken for lost; it reports at least every two seconds."""
+ATTEMPTS: Final = 5
+"""Clusterers lost in the middle of the work before the phase fails."""
+
+
+@dataclass
+class _Answer:
+    """What a clusterer said: members of each group, and the groups' cohesions."""
+
+    members: dict[int, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
+    summary: clusterer_pb2.ClusterSummary | None = None
+
+    def groups(self) -> list[NewGroup]:
+        """The groups, in the order of their numbers. Raises PhaseFailedError for an answer cut short."""
+        if self.summary is None:
+            raise PhaseFailedError("clustering_incomplete", "The clusterer ended without a summary.")
+        found = []
+        for number, group in enumerate(self.summary.groups):
+            members = self.members.get(number, [])
+            if len(members) != group.face_count:
+                raise PhaseFailedError("clustering_incomplete", "The clusterer's answer does not match its summary.")
+            found.append(
+                NewGroup(
+                    face_ids=[face_id for face_id, _ in members],
+                    probabilities=[probability for _, probability in members],
+                    cohesion=group.cohesion,
+                )
+            )
+        return found
+
+
+class ClusteringPhase:
+    """One run of clustering, from its beginning: it holds no half-done work."""
+
+    def __init__(
+        self, session: OwnedSession, run: Run, pool: ReplicaPool, engine: AsyncEngine, *, face_model: dict[str, Any]
+    ) -> None:
+        self._session = session
+        self._run = run
+        self._pool = pool
+        self._engine = engine
+        self._model = face_model
+        self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
+
+    async def run(self) -> None:
+        """Group the faces and complete run and session in one transaction.
+
+        Raises PhaseFailedError, LeaseLostError, and what a lost database raises.
+        """
+        async with self._engine.connect() as locked:
+            # One clustering of the library at a time; the lock goes with the connection.
+            await locked.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CLUSTERING_LOCK})
+            try:
+                total = await self._begin()
+                began = time.monotonic()
+                answer = await self._cluster(total) if total else _Answer(summary=clusterer_pb2.ClusterSummary())
+                await self._end(answer, total, seconds=time.monotonic() - began)
+            finally:
+                await asyncio.shield(locked.invalidate())
+
+    async def _begin(self) -> int:
+        async with self._session.write() as connection:
+            total = await faces.count_space(connection, model_id=self._model["id"])
+            self._run = await lifecycle.update_run(
+                connection,
+                self._run.id,
+                status="running",
+                total=total,
+                model=self._model,
+                started_at=func.now(),
+                prior_seconds_per_item=await history.seconds_per_item(
+                    connection, phase="clustering", model_id=self._model["id"], device="cpu"
+                ),
+            )
+        self._log.info("phase begins", faces=total)
+        return total
+
+    async def _cluster(self, total: int) -> _Answer:
+        """Ask until a clusterer has answered in full."""
+        backoff, lost = Backoff(), 0
+        while True:
+            accepted = False
+            try:
+                async with self._pool.take() as replica:
+                    stub = clusterer_pb2_grpc.ClustererStub(replica.channel)
+                    call = stub.ClusterFaces(self._question(total))
+                    try:
+                        answer = _Answer()
+                        while True:
+                            async with asyncio.timeout(SILENCE_SECONDS):
+                                message: Any = await call.read()
+                            if message is grpc.aio.EOF:
+                                return answer
+                            accepted = True
+                            _take(answer, message)
+                    finally:
+                        call.cancel()
+            except TimeoutError:
+                error = None
+                self._log.warning("the clusterer is silent; trying again", seconds=SILENCE_SECONDS)
+            except AwayError as away:
+                error = None
+                self._log.warning("waiting for the clusterer", error=away.message)
+            except grpc.aio.AioRpcError as failure:
+                error = read_error(failure)
+                if error.code not in RETRIABLE:
+                    raise PhaseFailedError("clustering_failed", f"Clustering failed: {error.message}") from failure
+                self._log.warning("clustering interrupted; trying again", code=error.code.name, error=error.message)
+            lost += accepted
+            if lost >= ATTEMPTS:
+                raise PhaseFailedError("worker_lost", f"The clusterer was lost {lost} times in the middle of the work.")
+            await backoff.wait(error)
+
+    async def _question(self, total: int) -> AsyncIterator[clusterer_pb2.ClusterFacesRequest]:
+        """The header, then all faces."""
+        async with self._session.read() as connection:
+            header_sent = False
+            async for batch in faces.read_space(connection, model_id=self._model["id"]):
+                if not header_sent:
+                    header_sent = True
+                    yield self._header(total, dimension=batch.vectors.shape[1])
+                yield _batch(batch)
+
+    def _header(self, total: int, *, dimension: int) -> clusterer_pb2.ClusterFacesRequest:
+        work = work_pb2.WorkUnit(
+            session_id=self._run.session_id,
+            phase=work_pb2.PHASE_CLUSTERING,
+            run=self._run.number,
+            unit="clustering",
+            unit_total=total,
+        )
+        return clusterer_pb2.ClusterFacesRequest(
+            header=clusterer_pb2.ClusterHeader(
+                work=work, face_model_id=self._model["id"], dimension=dimension, face_count=total
+            )
+        )
+
+    async def _end(self, answer: _Answer, total: int, *, seconds: float) -> None:
+        groups = answer.groups()
+        parameters = dict(answer.summary.parameters) if answer.summary is not None else {}
+        async with self._session.write() as connection:
+            await faces.replace_clustering(
+                connection,
+                session_id=self._run.session_id,
+                model_id=self._model["id"],
+                parameters=parameters,
+                face_count=total,
+                groups=groups,
+            )
+            await history.record(
+                connection,
+                phase="clustering",
+                model_id=self._model["id"],
+                device="cpu",
+                items=total,
+                seconds=seconds,
+            )
+            found = await faces.count_session_groups(connection, self._run.session_id, model_id=self._model["id"])
+            await lifecycle.update_run(
+                connection, self._run.id, status="completed", done=total, found=found, completed_at=func.now()
+            )
+            await sessions.end_session(connection, self._run.session_id, status="completed")
+        self._log.info("phase completed", faces=total, groups=len(groups), seconds=round(seconds, 2))
+
+
+def _take(answer: _Answer, message: clusterer_pb2.ClusterFacesResponse) -> None:
+    if message.HasField("assignments"):
+        part = message.assignments
+        for face_id, group, probability in zip(part.face_ids, part.groups, part.probabilities, strict=True):
+            if group >= 0:
+                answer.members[group].append((face_id, probability))
+    elif message.HasField("summary"):
+        answer.summary = message.summary
+
+
+def _batch(batch: FaceVectors) -> clusterer_pb2.ClusterFacesRequest:
+    return clusterer_pb2.ClusterFacesRequest(
+        faces=clusterer_pb2.FaceBatch(
+            face_ids=batch.face_ids.tolist(),
+            photo_ids=batch.photo_ids.tolist(),
+            scores=batch.scores.tolist(),
+            vectors=vector_to_bytes(batch.vectors),
+        )
+    )

@@ -1,0 +1,35 @@
+"""A session that this gateway runs: every write checks the lease first, in the same transaction."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from triptych_gateway.catalog import leases
+from triptych_gateway.catalog.leases import Lease
+
+
+class OwnedSession:
+    """The right to write for one session."""
+
+    def __init__(self, engine: AsyncEngine, lease: Lease) -> None:
+        self._engine = engine
+        self.lease = lease
+
+    @property
+    def session_id(self) -> int:
+        """The session."""
+        return self.lease.session_id
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is committed at the end. Raises LeaseLostError before anything is written."""
+        async with self._engine.begin() as connection:
+            await leases.check(connection, self.lease)
+            yield connection

@@ -1,0 +1,141 @@
+"""Takes sessions that nobody runs, and runs them under a lease."""
+
+import asyncio
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from triptych_common.channels import ReplicaPool
+from triptych_common.logging import get_logger
+from triptych_common.media.locations import MediaRoots
+from triptych_common.publisher import WORKER
+from triptych_gateway.catalog import leases, sessions
+from triptych_gateway.catalog.database import DATABASE_AWAY
+from triptych_gateway.catalog.leases import LEASE_SECONDS, Lease, LeaseLostError
+from triptych_gateway.pipeline.errors import PhaseFailedError
+from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.photo_services import PhotoService
+from triptych_gateway.pipeline.session_runner import SessionRunner
+
+log = get_logger(__name__)
+
+POLL_SECONDS: Final = 1.0
+RENEW_SECONDS: Final = LEASE_SECONDS / 3
+
+
+class Scheduler:
+    """Claims and runs sessions, a few at once, until cancelled; leases are given back at the end."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        roots: MediaRoots,
+        photo_services: dict[str, PhotoService],
+        clusterers: ReplicaPool,
+        max_sessions: int,
+    ) -> None:
+        self._engine = engine
+        self._roots = roots
+        self._photo_services = photo_services
+        self._clusterers = clusterers
+        self._room = asyncio.Semaphore(max_sessions)
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """A session was started: look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Take and run sessions until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._room.acquire()
+                lease = await self._claim()
+                if lease is not None:
+                    tasks.create_task(self._run_session(lease), name=f"session {lease.session_id}")
+                    continue
+                self._room.release()
+                try:
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+                finally:
+                    self._wake.clear()
+
+    async def _claim(self) -> Lease | None:
+        try:
+            async with self._engine.begin() as connection:
+                return await leases.claim(connection, holder=WORKER)
+        except DATABASE_AWAY as error:
+            log.warning("the database is away", error=_line(error))
+            return None
+
+    async def _run_session(self, lease: Lease) -> None:
+        """Run a session while its lease is renewed; whichever ends first ends the other."""
+        log.info("session taken", session=lease.session_id, epoch=lease.epoch)
+        owned = OwnedSession(self._engine, lease)
+        runner = SessionRunner(
+            owned,
+            engine=self._engine,
+            roots=self._roots,
+            photo_services=self._photo_services,
+            clusterers=self._clusterers,
+        )
+        working = asyncio.create_task(runner.run(), name=f"run session {lease.session_id}")
+        renewing = asyncio.create_task(self._renew(lease), name=f"renew lease {lease.session_id}")
+        try:
+            await asyncio.wait([working, renewing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (working, renewing):
+                task.cancel()
+            await asyncio.wait([working, renewing])
+            await self._settle(owned, working)
+            self._room.release()
+
+    async def _renew(self, lease: Lease) -> None:
+        """Keep the lease; returns when it is lost, or when the session is no longer to be run."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                async with self._engine.begin() as connection:
+                    await leases.renew(connection, lease)
+                    if (await sessions.get_session(connection, lease.session_id)).status != "running":
+                        return
+            except LeaseLostError:
+                log.warning("lease lost: another gateway runs the session", session=lease.session_id)
+                return
+            except sessions.NotFoundError:
+                return
+            except DATABASE_AWAY as error:
+                log.warning("the lease could not be renewed", session=lease.session_id, error=_line(error))
+
+    async def _settle(self, owned: OwnedSession, working: asyncio.Task[None]) -> None:
+        """Give the lease back, and let nothing that went wrong pass without a word."""
+        error = None if working.cancelled() else working.exception()
+        if isinstance(error, LeaseLostError):
+            return
+        if isinstance(error, DATABASE_AWAY):
+            log.warning("session interrupted: the database is away", session=owned.session_id, error=_line(error))
+        elif error is not None:
+            log.error("session interrupted by a defect", session=owned.session_id, exc_info=error)
+            await self._fail(owned, error)
+        try:
+            async with self._engine.begin() as connection:
+                await leases.release(connection, owned.lease)
+        except DATABASE_AWAY as away:
+            log.warning("the lease could not be given back; it will lapse", error=_line(away))
+
+    async def _fail(self, owned: OwnedSession, error: BaseException) -> None:
+        failure = PhaseFailedError(
+            "internal_error", f"Triptych failed ({type(error).__name__}); its log has the details."
+        )
+        try:
+            await SessionRunner.fail(owned, failure)
+        except (*DATABASE_AWAY, LeaseLostError) as away:
+            log.warning("the failure could not be recorded", session=owned.session_id, error=_line(away))
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

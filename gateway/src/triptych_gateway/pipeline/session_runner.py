@@ -1,0 +1,136 @@
+"""Runs one session from where it stands to its end: discovery, then the three phases in order."""
+
+import asyncio
+import itertools
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from triptych_common.channels import ReplicaPool
+from triptych_common.logging import get_logger
+from triptych_common.media.locations import MediaRoots, path_from_uri
+from triptych_gateway.catalog import lifecycle, photos, sessions
+from triptych_gateway.catalog.lifecycle import Run
+from triptych_gateway.catalog.photos import FoundPhoto, Problem
+from triptych_gateway.catalog.sessions import Session
+from triptych_gateway.pipeline.clustering_phase import ClusteringPhase
+from triptych_gateway.pipeline.discovery import DiscoveryOptions, discover
+from triptych_gateway.pipeline.errors import PhaseFailedError
+from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.photo_phase import PhotoPhase
+from triptych_gateway.pipeline.photo_services import PhotoService
+
+log = get_logger(__name__)
+
+DISCOVERY_BATCH = 1000
+
+
+class SessionRunner:
+    """Everything that one session needs to be run."""
+
+    def __init__(
+        self,
+        owned: OwnedSession,
+        *,
+        engine: AsyncEngine,
+        roots: MediaRoots,
+        photo_services: dict[str, PhotoService],
+        clusterers: ReplicaPool,
+    ) -> None:
+        self._owned = owned
+        self._engine = engine
+        self._roots = roots
+        self._photo_services = photo_services
+        self._clusterers = clusterers
+        self._log = log.bind(session=owned.session_id)
+
+    async def run(self) -> None:
+        """Bring the session to its end: completed, or failed with its reason.
+
+        Raises LeaseLostError and what a lost database raises; the session then goes on elsewhere, or later.
+        """
+        async with self._owned.read() as connection:
+            session = await sessions.get_session(connection, self._owned.session_id)
+        try:
+            if session.discovered_at is None:
+                await self._discover(session)
+            else:
+                # The aggregator may have lost its stream meanwhile; saying it again does no harm.
+                async with self._owned.write() as connection:
+                    await lifecycle.announce_all(connection, session.id)
+            for phase, service in self._photo_services.items():
+                run = await self._run_of(phase)
+                if run.status != "completed":
+                    await PhotoPhase(self._owned, run, service).run()
+            detection = await self._run_of("face_detection")
+            await ClusteringPhase(
+                self._owned,
+                await self._run_of("clustering"),
+                self._clusterers,
+                self._engine,
+                face_model=dict(detection.model or {}),
+            ).run()
+            self._log.info("session completed")
+        except PhaseFailedError as failure:
+            await self.fail(self._owned, failure)
+
+    async def _run_of(self, phase: str) -> Run:
+        async with self._owned.read() as connection:
+            return (await lifecycle.latest_runs(connection, self._owned.session_id))[phase]
+
+    async def _discover(self, session: Session) -> None:
+        """Record every photo of the session's directories; totals are final afterwards."""
+        options = self._options(session)
+        async with self._owned.write() as connection:
+            await photos.forget_discovery(connection, session.id)
+        walk = discover(options, self._roots)
+        count = 0
+        while batch := await asyncio.to_thread(lambda: list(itertools.islice(walk, DISCOVERY_BATCH))):
+            found = [entry for entry in batch if isinstance(entry, FoundPhoto)]
+            async with self._owned.write() as connection:
+                if found:
+                    await photos.add_photos(connection, session.id, found)
+                await photos.add_problems(connection, session.id, [e for e in batch if isinstance(e, Problem)])
+            count += len(found)
+        async with self._owned.write() as connection:
+            await sessions.mark_discovered(connection, session.id)
+            # What is ahead is known now: the phases of photos have as many items as there are photos.
+            for phase in self._photo_services:
+                run = (await lifecycle.latest_runs(connection, session.id))[phase]
+                if run.status == "pending":
+                    await lifecycle.update_run(connection, run.id, total=count)
+        self._log.info("photos discovered", photos=count)
+
+    def _options(self, session: Session) -> DiscoveryOptions:
+        chosen = tuple(path_from_uri(uri) for uri in session.subdirectories) or (session.root_path,)
+        options: dict[str, Any] = {"directories": chosen, "recursive": session.config.get("recursive", True)}
+        if session.config.get("extensions"):
+            options["extensions"] = frozenset(session.config["extensions"])
+        return DiscoveryOptions(**options)
+
+    @staticmethod
+    async def fail(owned: OwnedSession, failure: PhaseFailedError) -> None:
+        """End the session as failed, in the first phase that is not completed.
+
+        Raises LeaseLostError and what a lost database raises.
+        """
+        async with owned.write() as connection:
+            latest = await lifecycle.latest_runs(connection, owned.session_id)
+            run = next(latest[phase] for phase in sessions.PHASES if latest[phase].status != "completed")
+            await lifecycle.update_run(
+                connection,
+                run.id,
+                status="failed",
+                error_code=failure.code,
+                error_message=failure.message,
+                completed_at=func.now(),
+            )
+            await sessions.end_session(
+                connection,
+                owned.session_id,
+                status="failed",
+                error_code=failure.code,
+                error_message=failure.message,
+            )
+        log.error("session failed", session=owned.session_id, phase=run.phase, code=failure.code, error=failure.message)

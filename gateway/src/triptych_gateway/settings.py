@@ -1,0 +1,76 @@
+"""The gateway's settings."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from triptych_common.settings import MediaSettings
+
+_Addresses = Annotated[tuple[str, ...], NoDecode]
+
+
+class GatewaySettings(MediaSettings):
+    """Settings of the gateway: REST interface, catalogue and pipeline."""
+
+    database_url: str = Field(validation_alias=AliasChoices("DATABASE_URL"), repr=False)
+    """PostgreSQL with pgvector, as postgresql://user:password@host/name."""
+    http_host: str = "127.0.0.1"
+    """Address that the REST interface listens on."""
+    http_port: int = Field(default=8000, ge=0, le=65535)
+    """Port that the REST interface listens on."""
+    data_dir: Path = Path("/var/lib/triptych")
+    """Directory for the thumbnail cache."""
+    embedder_addresses: _Addresses = ("127.0.0.1:50051",)
+    """Replicas of the embedder, host:port, comma-separated; a name may stand for several."""
+    facedetect_addresses: _Addresses = ("127.0.0.1:50052",)
+    """Replicas of the face detector, likewise."""
+    cluster_addresses: _Addresses = ("127.0.0.1:50053",)
+    """Replicas of the clusterer, likewise."""
+    progress_addresses: _Addresses = ("127.0.0.1:50054",)
+    """Replicas of the progress service, likewise."""
+    weight_training: float = Field(default=0.30, ge=0, le=1)
+    """Share of the training phase in the overall percentage of new sessions."""
+    weight_face_detection: float = Field(default=0.65, ge=0, le=1)
+    """Share of face detection."""
+    weight_clustering: float = Field(default=0.05, ge=0, le=1)
+    """Share of clustering."""
+    shard_size: int = Field(default=64, ge=1, le=1024)
+    """Photos per shard of new sessions."""
+    max_concurrent_sessions: int = Field(default=4, ge=1)
+    """Sessions that this gateway runs at once."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = (
+        "http://localhost:5173",
+        "http://localhost:3000",
+        "http://127.0.0.1:5173",
+        "http://127.0.0.1:3000",
+    )
+    """Origins of pages that may call the interface, comma-separated."""
+
+    @field_validator(
+        "embedder_addresses",
+        "facedetect_addresses",
+        "cluster_addresses",
+        "progress_addresses",
+        "cors_origins",
+        mode="before",
+    )
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _weights_add_up(self) -> Self:
+        if abs(sum(self.weights.values()) - 1) > 1e-6:
+            raise ValueError("the weights of the three phases must add up to 1")
+        return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Share of each phase in the overall percentage."""
+        return {
+            "training": self.weight_training,
+            "face_detection": self.weight_face_detection,
+            "clustering": self.weight_clustering,
+        }

@@ -1,0 +1,1 @@
+"""Groups faces into people."""

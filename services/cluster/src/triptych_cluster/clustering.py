@@ -1,0 +1,231 @@
+"""Groups the faces of a library into people: neighbour graph, density groups, merge of groups that agree."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych_cluster.merging import group_sums, merge_agreeing_groups
+from triptych_cluster.neighbours import block_pair_count, nearest_neighbours
+from triptych_cluster.parameters import Parameters
+from triptych_cluster.together import split_where_together, weaker_of_each_photo
+from triptych_cluster.tree import TREE_STEPS, density_groups
+
+Stage = Literal["neighbours", "tree", "merge"]
+
+
+class Cancelled(Exception):  # noqa: N818 - a request that was fulfilled, not a failure
+    """The caller asked to stop, and the work was left unfinished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faces:
+    """The faces to group. Arrays are brought to the types below.
+
+    Attributes:
+        embeddings: float32 [n, d], all of one face model.
+        photo_ids: int64 [n], the photo that each face is in: two faces of one photo are two people.
+        scores: float32 [n], detection scores; they decide only between equally fitting faces of one photo.
+
+    Raises:
+        ValueError: if shapes disagree or a number is not finite.
+    """
+
+    embeddings: NDArray[np.float32]
+    photo_ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name, kind in (("embeddings", np.float32), ("photo_ids", np.int64), ("scores", np.float32)):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=kind))
+        count = len(self.photo_ids)
+        if self.embeddings.ndim != 2 or self.embeddings.shape[1] == 0:
+            raise ValueError(f"Embeddings must have the shape [n, d] with d ≥ 1, not {list(self.embeddings.shape)}.")
+        if self.photo_ids.shape != (len(self.embeddings),) or self.scores.shape != (len(self.embeddings),):
+            raise ValueError(
+                f"There are {len(self.embeddings)} embeddings, but photo ids of shape {list(self.photo_ids.shape)} "
+                f"and scores of shape {list(self.scores.shape)}."
+            )
+        finite = np.isfinite(self.embeddings).all(axis=1) & np.isfinite(self.scores)
+        if not finite.all():
+            raise ValueError(
+                f"{count - np.count_nonzero(finite)} of {count} faces have an embedding or a score that is not finite, "
+                f"the first of them face {int(np.argmin(finite))}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far one stage has come: 0 ≤ done ≤ total, done never falls within a stage, and total never changes.
+
+    Attributes:
+        stage: "neighbours", then "tree", then "merge". The first is nearly all of the time in large libraries.
+        done: units of the stage that are finished: pairs of blocks of faces, steps, pairs of blocks of groups.
+        total: units of the stage.
+    """
+
+    stage: Stage
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """The groups that were found.
+
+    Attributes:
+        labels: int32 [n], group of each face, -1 for none; 0..g-1 from the largest group to the smallest, equally large
+            ones in the order of their first faces.
+        probabilities: float32 [n], 0..1, how firmly each face belongs to its group; 0 for faces in none.
+        cohesions: float32 [g], 0..1, how alike the faces of each group are: 1 for copies of one picture, 0 where they
+            are as far apart (root mean square of Euclidean, mean of cosine distances) as strangers.
+    """
+
+    labels: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    cohesions: NDArray[np.float32]
+
+
+def cluster_faces(
+    faces: Faces,
+    parameters: Parameters,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Grouping:
+    """Group faces into people.
+
+    The partition is the same on every run and in whatever order the faces come; only faces that are identical in
+    embedding, photo and score can change places. No group has fewer than `min_cluster_size` faces, or two of one photo.
+    Takes n²·d floating-point operations, and memory for two copies of the embeddings and the graph.
+
+    Args:
+        faces: n faces; none and one are fine.
+        parameters: of the faces' model, see `parameters_for`.
+        on_progress: called before every counted piece of work and at the end of each stage.
+        is_cancelled: asked whenever progress is reported.
+
+    Raises:
+        Cancelled: if `is_cancelled` said so.
+        ValueError: if an embedding cannot be compared: see `Metric.prepare`.
+    """
+
+    def report(stage: Stage, total: int) -> Callable[[int], None]:
+        def on_done(done: int) -> None:
+            if is_cancelled():
+                raise Cancelled(f"Stopped in stage {stage} after {done} of {total}.")
+            on_progress(Progress(stage=stage, done=done, total=total))
+
+        return on_done
+
+    # Everything below sees the faces in an order that depends on nothing but themselves, so ties break the same way.
+    order = _canonical_order(faces)
+    embeddings = parameters.metric.prepare(faces.embeddings)[order]
+    photo_ids, scores = faces.photo_ids[order], faces.scores[order]
+
+    total = block_pair_count(len(order))
+    on_block = report("neighbours", total)
+    graph = nearest_neighbours(
+        embeddings,
+        photo_ids,
+        metric=parameters.metric,
+        neighbour_count=parameters.neighbour_count,
+        ceiling=parameters.ceiling,
+        on_block=on_block,
+    )
+    on_block(total)
+
+    on_step = report("tree", TREE_STEPS)
+    density = density_groups(graph, parameters, on_step=on_step)
+    labels = _dense(split_where_together(density.labels, graph, photo_ids, parameters))
+    on_step(TREE_STEPS)
+
+    total = block_pair_count(int(labels.max(initial=-1)) + 1)
+    on_block = report("merge", total)
+    labels = _dense(merge_agreeing_groups(labels, embeddings, photo_ids, parameters, on_block=on_block))
+    closeness = _closeness_to_centroids(labels, embeddings, parameters)
+    labels[weaker_of_each_photo(labels, photo_ids, closeness=closeness, scores=scores)] = -1
+    on_block(total)
+
+    return _grouping(labels, density.probabilities, embeddings, order, parameters)
+
+
+def _canonical_order(faces: Faces) -> NDArray[np.intp]:
+    """The order of the faces by what they are: embedding, photo, then the better detected first, as ties go to it."""
+    # + 0 makes of -0 the 0 that it equals; the bytes of a row compare in one step where its numbers would take d.
+    rows = np.ascontiguousarray(faces.embeddings + np.float32(0))
+    order = np.lexsort((-faces.scores, faces.photo_ids))
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
+    by_embedding: NDArray[np.intp] = order[np.argsort(keys[order], kind="stable")]
+    return by_embedding
+
+
+def _dense(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same groups, numbered 0..g-1 in the order of their old numbers."""
+    dense = np.full(len(labels), -1, np.int64)
+    members = labels >= 0
+    dense[members] = np.unique(labels[members], return_inverse=True)[1]
+    return dense
+
+
+def _closeness_to_centroids(
+    labels: NDArray[np.int64], embeddings: NDArray[np.float32], parameters: Parameters
+) -> NDArray[np.float32]:
+    """Closeness [n] of each face to the centroid of its group; 0 for faces in none."""
+    metric = parameters.metric
+    centroids = metric.centroids(*group_sums(labels, embeddings))
+    closeness = np.zeros(len(labels), np.float32)
+    members = np.flatnonzero(labels >= 0)
+    away = embeddings[members] - centroids[labels[members]]
+    closeness[members] = -metric.half_squares(away)
+    return closeness
+
+
+def _grouping(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    embeddings: NDArray[np.float32],
+    order: NDArray[np.intp],
+    parameters: Parameters,
+) -> Grouping:
+    """The answer in the caller's order of faces, from labels and probabilities in the canonical one."""
+    groups = int(labels.max(initial=-1)) + 1
+    members = np.flatnonzero(labels >= 0)
+    first_faces = np.full(groups, len(labels), np.intp)
+    np.minimum.at(first_faces, labels[members], order[members])
+    sums, sizes = group_sums(labels, embeddings)
+    ranked = np.lexsort((first_faces, -sizes))
+    rank = np.empty(groups, np.int32)
+    rank[ranked] = np.arange(groups, dtype=np.int32)
+    final_labels = np.full(len(labels), -1, np.int32)
+    final_labels[order[members]] = rank[labels[members]]
+    final_probabilities = np.zeros(len(labels), np.float32)
+    final_probabilities[order[members]] = probabilities[members]
+    return Grouping(
+        labels=final_labels,
+        probabilities=final_probabilities,
+        cohesions=_cohesions(labels, embeddings, sums, sizes, parameters)[ranked],
+    )
+
+
+def _cohesions(
+    labels: NDArray[np.int64],
+    embeddings: NDArray[np.float32],
+    sums: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    parameters: Parameters,
+) -> NDArray[np.float32]:
+    """How alike the faces of each group are, [g], 0..1; see `Grouping`.
+
+    The mean closeness of a group's m(m-1)/2 pairs needs no pairs: Σᵢ<ⱼ |xᵢ - xⱼ|² = m·Σ|xᵢ|² - |Σxᵢ|².
+    """
+    members = np.flatnonzero(labels >= 0)
+    half_squares = parameters.metric.half_squares(embeddings[members])
+    totals = np.bincount(labels[members], weights=2.0 * half_squares, minlength=len(sizes))
+    squares = sizes * totals - np.einsum("ij,ij->i", sums, sums, dtype=np.float64)
+    mean_closeness = -squares / (sizes * (sizes - 1))
+    spread = parameters.metric.distance(mean_closeness.astype(np.float32))
+    cohesions: NDArray[np.float32] = np.clip(1 - spread / np.float32(parameters.stranger_distance), 0, 1)
+    return cohesions

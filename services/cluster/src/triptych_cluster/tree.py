@@ -1,0 +1,127 @@
+"""Groups of faces by density: HDBSCAN's condensed tree and excess of mass over the forest of a neighbour graph.
+
+R. Campello, D. Moulavi, J. Sander: Density-Based Clustering Based on Hierarchical Density Estimates (2013). The tree's
+own functions are those of the `hdbscan` package; only the spanning tree is made here, from a graph that has been cut at
+a ceiling.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from hdbscan._hdbscan_linkage import label
+from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+
+from triptych_cluster.neighbours import NeighbourGraph
+from triptych_cluster.parameters import Parameters
+
+TREE_STEPS = 3
+"""How often `density_groups` reports: the forest, the hierarchy, the selection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityGroups:
+    """Which group each face belongs to, and how firmly.
+
+    Attributes:
+        labels: int64 [n], number of the group, ≥ 0 but not dense; -1 where none.
+        probabilities: float64 [n], 0..1, λ (1 / distance) of the face over the largest λ of its group; 0 outside.
+    """
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+def density_groups(graph: NeighbourGraph, parameters: Parameters, *, on_step: Callable[[int], None]) -> DensityGroups:
+    """Select the groups of faces with the largest excess of mass.
+
+    Components of the graph never share a group: they meet at the distance of strangers, which is above the ceiling, and
+    what lives no longer than that has no mass.
+
+    Args:
+        graph: nearest faces below the ceiling.
+        parameters: of the faces' model.
+        on_step: called before each of the `TREE_STEPS` steps with how many are done; may raise to stop the work.
+    """
+    labels = np.full(len(graph.neighbours), -1, np.int64)
+    probabilities = np.zeros(len(graph.neighbours))
+    on_step(0)
+    linked = _in_large_components(graph, parameters.min_cluster_size)
+    if not len(linked):
+        return DensityGroups(labels=labels, probabilities=probabilities)
+    forest, component = _spanning_forest(graph, linked, parameters)
+    on_step(1)
+    tree = condense_tree(
+        label(_spanning_tree(forest, component, parameters)), min_cluster_size=parameters.min_cluster_size
+    )
+    on_step(2)
+    chosen, firmness, _ = get_clusters(tree, compute_stability(tree))
+    labels[linked] = chosen[: len(linked)]
+    probabilities[linked] = np.where(chosen >= 0, firmness, 0.0)[: len(linked)]
+    return DensityGroups(labels=labels, probabilities=probabilities)
+
+
+def _in_large_components(graph: NeighbourGraph, least_faces: int) -> NDArray[np.intp]:
+    """The faces, ascending, of those components of the graph that have faces enough for a group.
+
+    Smaller ones must not enter the tree, where several of them side by side would look like a group.
+    """
+    rows, slots = np.nonzero(graph.neighbours >= 0)
+    faces = len(graph.neighbours)
+    edges = coo_array((np.ones(len(rows), bool), (rows, graph.neighbours[rows, slots])), shape=(faces, faces))
+    _, component = connected_components(edges, directed=False)
+    return np.flatnonzero(np.bincount(component)[component] >= least_faces)
+
+
+def _spanning_forest(
+    graph: NeighbourGraph, linked: NDArray[np.intp], parameters: Parameters
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """The minimum spanning forest of the linked faces, rows (face, face, mutual reachability), and their components."""
+    place = np.full(len(graph.neighbours), -1, np.int64)
+    place[linked] = np.arange(len(linked))
+    neighbours, distances = graph.neighbours[linked], graph.distances[linked]
+    first, slots = np.nonzero(neighbours >= 0)
+    second = place[neighbours[first, slots]]
+    core = _core_distances(graph, parameters)[linked]
+    reach = np.maximum(distances[first, slots], parameters.same_distance)
+    reach = np.maximum(reach, np.maximum(core[first], core[second]))
+    # An edge that both ends have begun appears twice with one weight, and a sparse array would add the two.
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    _, once = np.unique(low * len(linked) + high, return_index=True)
+    weights = coo_array((reach[once].astype(np.float64), (low[once], high[once])), shape=(len(linked), len(linked)))
+    forest = minimum_spanning_tree(weights.tocsr()).tocoo()
+    _, component = connected_components(forest, directed=False)
+    order = np.lexsort((forest.col, forest.row, forest.data))
+    return np.column_stack([forest.row, forest.col, forest.data])[order].astype(np.float64), component
+
+
+def _core_distances(graph: NeighbourGraph, parameters: Parameters) -> NDArray[np.float32]:
+    """Distance within which each face has `min_samples` faces, itself included, [n]; the ceiling where it has fewer."""
+    if parameters.min_samples == 1:
+        return np.zeros(len(graph.distances), np.float32)
+    return np.minimum(graph.distances[:, parameters.min_samples - 2], np.float32(parameters.ceiling))
+
+
+def _spanning_tree(
+    forest: NDArray[np.float64], component: NDArray[np.int32], parameters: Parameters
+) -> NDArray[np.float64]:
+    """One tree of the forest: its components and a group of nobody, joined at the distance of strangers.
+
+    HDBSCAN never selects the root, so where all faces are one person's there must be something beside them: as many
+    points as make a group, which belong to no face and have no mass.
+    """
+    faces = len(component)
+    nobody = faces + np.arange(parameters.min_cluster_size)
+    ends = np.concatenate([nobody[:1], np.unique(component, return_index=True)[1]])
+    # Pairs, then pairs of pairs: a chain of all components would be as deep as they are many.
+    joins = [np.column_stack([np.full(len(nobody) - 1, nobody[0]), nobody[1:]])]
+    stride = 1
+    while stride < len(ends):
+        left = np.arange(0, len(ends) - stride, 2 * stride)
+        joins.append(np.column_stack([ends[left], ends[left + stride]]))
+        stride *= 2
+    pairs = np.concatenate(joins)
+    return np.vstack([forest, np.column_stack([pairs, np.full(len(pairs), parameters.stranger_distance)])])

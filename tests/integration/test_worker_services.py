@@ -1,0 +1,499 @@
+"""The three worker services as real processes, over real gRPC, with a real NATS server."""
+
+import asyncio
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import grpc
+import nats
+import nats.errors
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from PIL import Image
+
+from triptych.v1 import (
+    clusterer_pb2,
+    clusterer_pb2_grpc,
+    embedder_pb2,
+    embedder_pb2_grpc,
+    face_detector_pb2,
+    face_detector_pb2_grpc,
+    image_pb2,
+    progress_event_pb2,
+    work_pb2,
+)
+from triptych_common.errors import EXIT_BAD_CONFIGURATION, read_error
+from triptych_common.events import STREAM, stream_config, subject_of
+from triptych_common.media import uri_from_path
+from triptych_common.models import vectors_from_bytes
+
+_DEADLINE_SECONDS = 60
+_SERVICES = {"embedder": "Embedder", "facedetect": "FaceDetector", "cluster": "Clusterer"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """What the tests of this file talk to."""
+
+    nats_url: str
+    media: Path
+    folder: Path
+
+    def start(self, name: str, **settings: str) -> Service:
+        """Start a service's console script; it may still be loading its model when this returns."""
+        address = f"127.0.0.1:{_free_port()}"
+        log = self.folder / f"{name}-{address.rpartition(':')[2]}.log"
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("TRIPTYCH_")}
+        environment |= {
+            "NATS_URL": self.nats_url,
+            "TRIPTYCH_LISTEN": address,
+            "TRIPTYCH_MEDIA_ROOTS": str(self.media),
+            **{f"TRIPTYCH_{key.upper()}": value for key, value in settings.items()},
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen([_script(f"triptych-{name}")], env=environment, stderr=output)
+        return Service(process=process, address=address, log=log)
+
+    def uri(self, name: str) -> str:
+        """The URI of a photo."""
+        return uri_from_path(os.fsencode(self.media / name))
+
+
+def _script(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _stop(process: subprocess.Popen[bytes]) -> int:
+    process.terminate()
+    try:
+        return process.wait(timeout=_DEADLINE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+async def _until_serving(service: Service) -> None:
+    """Wait until the health check says SERVING."""
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest()
+        async with asyncio.timeout(_DEADLINE_SECONDS):
+            async for answer in stub.Watch(request, wait_for_ready=True):
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+    raise AssertionError(f"never served: {service.log.read_text()}")
+
+
+async def _make_stream(url: str) -> None:
+    client = await nats.connect(url, max_reconnect_attempts=100, reconnect_time_wait=0.05)
+    await client.jetstream().add_stream(stream_config(replicas=1))
+    await client.close()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("workers")
+    media = folder / "photos"
+    media.mkdir()
+    pictures = resources.files("skimage.data")
+    for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"):
+        (media / name).write_bytes((pictures / name).read_bytes())
+    (media / "six people.jpg").write_bytes((resources.files("insightface.data") / "images" / "t1.jpg").read_bytes())
+    (media / "broken.jpg").write_bytes((pictures / "rocket.jpg").read_bytes()[:5000])
+    (media / "text.jpg").write_text("no photo")
+    Image.new("RGB", (64, 64), "navy").save(media / "small.png")
+    port = _free_port()
+    with (folder / "nats.log").open("wb") as output:
+        server = subprocess.Popen(
+            [_script("nats-server"), "-js", "-sd", str(folder / "nats"), "-a", "127.0.0.1", "-p", str(port)],
+            stderr=output,
+        )
+    try:
+        url = f"nats://127.0.0.1:{port}"
+        asyncio.run(_make_stream(url))
+        yield Stack(nats_url=url, media=media, folder=folder)
+    finally:
+        _stop(server)
+
+
+@pytest.fixture(scope="module")
+def services(stack: Stack) -> Iterator[dict[str, Service]]:
+    started = {
+        "embedder": stack.start("embedder", max_concurrent_requests="1", micro_batch="4"),
+        "facedetect": stack.start("facedetect", micro_batch="2"),
+        "cluster": stack.start("cluster", max_faces="5000"),
+    }
+    try:
+        for service in started.values():
+            asyncio.run(_until_serving(service))
+        yield started
+    finally:
+        for service in started.values():
+            assert _stop(service.process) == 0, service.log.read_text()
+
+
+@pytest.fixture
+async def channels(services: dict[str, Service]) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
+    opened = {name: grpc.aio.insecure_channel(service.address) for name, service in services.items()}
+    yield opened
+    for channel in opened.values():
+        await channel.close()
+
+
+def _items(stack: Stack, names: Sequence[str]) -> list[image_pb2.ImageItem]:
+    return [
+        image_pb2.ImageItem(item_id=number, image=image_pb2.ImageSource(uri=stack.uri(name)))
+        for number, name in enumerate(names, start=100)
+    ]
+
+
+def _work(*, session_id: int, phase: Any, total: int, done_before: int = 0, unit: str = "shard-0") -> work_pb2.WorkUnit:
+    return work_pb2.WorkUnit(
+        session_id=session_id, phase=phase, run=1, unit=unit, unit_total=total, done_before=done_before
+    )
+
+
+async def _last_event(
+    stack: Stack, work: work_pb2.WorkUnit, *, done_and_failed: int
+) -> progress_event_pb2.ProgressEvent:
+    """The newest event of a unit, once the stream holds one with so many outcomes."""
+    client = await nats.connect(stack.nats_url)
+    try:
+        async with asyncio.timeout(_DEADLINE_SECONDS):
+            subscription = await client.jetstream().subscribe(
+                subject_of(work.session_id, work.phase), stream=STREAM, ordered_consumer=True
+            )
+            async for message in subscription.messages:
+                event = progress_event_pb2.ProgressEvent.FromString(message.data)
+                if event.unit == work.unit and event.counts.done + event.counts.failed >= done_and_failed:
+                    return event
+        raise AssertionError("the subscription ended")
+    finally:
+        await client.close()
+
+
+async def _refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    """Code and reason with which a call fails."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        if hasattr(call, "__aiter__"):
+            async for _ in call:
+                pass
+        else:
+            await call
+    refused = read_error(caught.value)
+    assert refused.message
+    return refused.code, refused.reason
+
+
+@pytest.mark.parametrize("name", _SERVICES)
+async def test_health_and_reflection_name_the_service(channels: dict[str, grpc.aio.Channel], name: str) -> None:
+    full_name = f"triptych.v1.{_SERVICES[name]}"
+    health = health_pb2_grpc.HealthStub(channels[name])
+    answer = await health.Check(health_pb2.HealthCheckRequest(service=full_name))
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+    reflection = reflection_pb2_grpc.ServerReflectionStub(channels[name])
+    call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    answers = [answer async for answer in call]
+    assert full_name in {service.name for service in answers[0].list_services_response.service}
+
+
+async def test_every_photo_gets_one_outcome_and_the_stream_keeps_the_last_count(
+    stack: Stack, channels: dict[str, grpc.aio.Channel]
+) -> None:
+    names = ["chelsea.png", "broken.jpg", "rocket.jpg", "text.jpg", "missing.jpg", "coffee.png", "../nats.log"]
+    work = _work(session_id=1, phase=work_pb2.PHASE_TRAINING, total=10, done_before=3)
+    request = embedder_pb2.EmbedImagesRequest(work=work, items=_items(stack, names), model_id="mobilenet-v2-imagenet")
+
+    stub = embedder_pb2_grpc.EmbedderStub(channels["embedder"])
+    answers = [answer async for answer in stub.EmbedImages(request)]
+
+    assert [len(answer.outcomes) for answer in answers] == [4, 3]
+    outcomes = {outcome.item_id: outcome for answer in answers for outcome in answer.outcomes}
+    by_name = dict(zip(names, (outcomes[item.item_id] for item in request.items), strict=True))
+    for name in ("chelsea.png", "rocket.jpg", "coffee.png"):
+        vector = vectors_from_bytes(by_name[name].vector, dimension=1280)[0]
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+        assert by_name[name].facts.content_sha256 == hashlib.sha256((stack.media / name).read_bytes()).digest()
+        assert by_name[name].processing_microseconds > 0
+    codes = {name: outcome.error.code for name, outcome in by_name.items() if outcome.HasField("error")}
+    assert codes == {
+        "broken.jpg": image_pb2.IMAGE_ERROR_CODE_CORRUPT,
+        "text.jpg": image_pb2.IMAGE_ERROR_CODE_UNSUPPORTED_FORMAT,
+        "missing.jpg": image_pb2.IMAGE_ERROR_CODE_NOT_FOUND,
+        "../nats.log": image_pb2.IMAGE_ERROR_CODE_PATH_NOT_ALLOWED,
+    }
+    event = await _last_event(stack, work, done_and_failed=10)
+    assert (event.counts.done, event.counts.failed, event.counts.total, event.source) == (6, 4, 10, "embedder")
+
+
+async def test_embedder_tells_its_model_and_refuses_what_it_cannot_do(
+    stack: Stack, channels: dict[str, grpc.aio.Channel]
+) -> None:
+    stub = embedder_pb2_grpc.EmbedderStub(channels["embedder"])
+    model = (await stub.GetModelInfo(embedder_pb2.EmbedderGetModelInfoRequest())).model
+    assert (model.model_id, model.dimension, model.has_text_tower) == ("mobilenet-v2-imagenet", 1280, False)
+    assert "not CLIP" in model.notice
+
+    (item,) = _items(stack, ["small.png"])
+    embed = embedder_pb2.EmbedImagesRequest
+    cases = [
+        (embed(), "INVALID_ARGUMENT", "NO_ITEMS"),
+        (embed(items=[item, item]), "INVALID_ARGUMENT", "DUPLICATE_ITEM"),
+        (embed(items=[image_pb2.ImageItem(item_id=1)]), "INVALID_ARGUMENT", "NO_SOURCE"),
+        (
+            embed(items=[image_pb2.ImageItem(item_id=number, image=item.image) for number in range(1025)]),
+            "INVALID_ARGUMENT",
+            "TOO_MANY_ITEMS",
+        ),
+        (embed(items=[item], model_id="clip"), "FAILED_PRECONDITION", "MODEL_MISMATCH"),
+        (
+            embed(items=[item], work=_work(session_id=0, phase=work_pb2.PHASE_TRAINING, total=1)),
+            "INVALID_ARGUMENT",
+            "BAD_WORK",
+        ),
+    ]
+    for request, code, reason in cases:
+        assert await _refusal(stub.EmbedImages(request)) == (grpc.StatusCode[code], reason)
+    assert await _refusal(stub.EmbedText(embedder_pb2.EmbedTextRequest(texts=["a cat"]))) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "NO_TEXT_TOWER",
+    )
+
+
+async def test_full_queue_is_refused_and_a_cancelled_call_makes_room(
+    stack: Stack, channels: dict[str, grpc.aio.Channel]
+) -> None:
+    stub = embedder_pb2_grpc.EmbedderStub(channels["embedder"])
+    work = _work(session_id=2, phase=work_pb2.PHASE_TRAINING, total=1024)
+    long_call = stub.EmbedImages(
+        embedder_pb2.EmbedImagesRequest(work=work, items=_items(stack, ["chelsea.png"] * 1024))
+    )
+    assert len((await long_call.read()).outcomes) == 4
+
+    small = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["small.png"]))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.EmbedImages(small).read()
+    refused = read_error(caught.value)
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+    assert refused.retry_after_seconds is not None and refused.retry_after_seconds > 0
+
+    long_call.cancel()
+    async with asyncio.timeout(_DEADLINE_SECONDS):
+        while True:
+            answer = await _first_unless_full(stub.EmbedImages(small))
+            if answer is not None:
+                break
+    assert answer.outcomes[0].HasField("vector")
+    event = await _last_event(stack, work, done_and_failed=4)
+    assert event.counts.done < 1024
+
+
+async def _first_unless_full(call: Any) -> Any:
+    try:
+        return await call.read()
+    except grpc.aio.AioRpcError as error:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return None
+
+
+async def test_faces_come_with_boxes_landmarks_and_vectors(stack: Stack, channels: dict[str, grpc.aio.Channel]) -> None:
+    names = ["astronaut.png", "small.png", "six people.jpg", "text.jpg"]
+    work = _work(session_id=3, phase=work_pb2.PHASE_FACE_DETECTION, total=4)
+    stub = face_detector_pb2_grpc.FaceDetectorStub(channels["facedetect"])
+    request = face_detector_pb2.DetectFacesRequest(work=work, items=_items(stack, names))
+    answers = [answer async for answer in stub.DetectFaces(request)]
+
+    outcomes = [outcome for answer in answers for outcome in answer.outcomes]
+    assert [outcome.item_id for outcome in outcomes] == [100, 101, 102, 103]
+    assert [len(outcome.faces.faces) for outcome in outcomes] == [1, 0, 6, 0]
+    assert [outcome.HasField("error") for outcome in outcomes] == [False, False, False, True]
+    for face in [face for outcome in outcomes for face in outcome.faces.faces]:
+        assert len(face.landmarks) == 5
+        assert len(face.embedding) == 4 * 128
+        assert 0 < face.box.width < 1
+        assert all(face.box.x <= point.x <= face.box.x + face.box.width for point in face.landmarks)
+    event = await _last_event(stack, work, done_and_failed=4)
+    assert (event.counts.done, event.counts.failed, event.source) == (3, 1, "facedetect")
+
+
+def _cluster_requests(
+    vectors: np.ndarray[Any, np.dtype[np.float32]],
+    *,
+    work: work_pb2.WorkUnit | None = None,
+    model_id: str = "buffalo_l",
+    announced: int | None = None,
+    face_ids: Sequence[int] | None = None,
+) -> list[clusterer_pb2.ClusterFacesRequest]:
+    count, dimension = vectors.shape
+    header = clusterer_pb2.ClusterHeader(
+        work=work,
+        face_model_id=model_id,
+        dimension=dimension,
+        face_count=count if announced is None else announced,
+    )
+    requests = [clusterer_pb2.ClusterFacesRequest(header=header)]
+    for start in range(0, count, 1000):
+        numbers = range(start, min(start + 1000, count))
+        batch = clusterer_pb2.FaceBatch(
+            face_ids=[(face_ids or range(count))[number] for number in numbers],
+            photo_ids=list(numbers),
+            scores=[1.0] * len(numbers),
+            vectors=vectors[start : start + 1000].astype("<f4").tobytes(),
+        )
+        requests.append(clusterer_pb2.ClusterFacesRequest(faces=batch))
+    return requests
+
+
+def _people(count: int, faces_each: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    random = np.random.default_rng(7)
+    directions = random.normal(size=(count, 64))
+    faces = np.repeat(directions, faces_each, axis=0) + random.normal(size=(count * faces_each, 64)) * 0.2
+    return (faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32)
+
+
+async def test_faces_are_grouped_with_progress_assignments_and_a_summary(
+    stack: Stack, channels: dict[str, grpc.aio.Channel]
+) -> None:
+    work = _work(session_id=4, phase=work_pb2.PHASE_CLUSTERING, total=3000, unit="clustering")
+    stub = clusterer_pb2_grpc.ClustererStub(channels["cluster"])
+    answers = [answer async for answer in stub.ClusterFaces(iter(_cluster_requests(_people(30, 100), work=work)))]
+
+    kinds = [answer.WhichOneof("part") for answer in answers]
+    assert kinds == sorted(kinds, key=["progress", "assignments", "summary"].index)
+    progress = [answer.progress for answer in answers if answer.HasField("progress")]
+    assert [one.done for one in progress] == sorted(one.done for one in progress)
+    assert (progress[-1].done, progress[-1].total) == (3000, 3000)
+    assert all(one.done < 3000 for one in progress[:-1])
+    assignments = [answer.assignments for answer in answers if answer.HasField("assignments")]
+    groups = np.array([group for batch in assignments for group in batch.groups])
+    assert all(len(set(groups[start : start + 100])) == 1 for start in range(0, 3000, 100))
+    assert [group.face_count for group in answers[-1].summary.groups] == [100] * 30
+    assert answers[-1].summary.parameters["ceiling"] > 0
+    event = await _last_event(stack, work, done_and_failed=3000)
+    assert (event.counts.done, event.counts.total, event.counts.stage) == (3000, 3000, "merge")
+
+
+async def test_no_faces_are_no_groups(channels: dict[str, grpc.aio.Channel]) -> None:
+    stub = clusterer_pb2_grpc.ClustererStub(channels["cluster"])
+    requests = _cluster_requests(np.empty((0, 8), np.float32))
+    (answer,) = [answer async for answer in stub.ClusterFaces(iter(requests))]
+    assert answer.HasField("summary")
+    assert not answer.summary.groups
+
+
+async def test_clusterer_refuses_what_it_cannot_group(channels: dict[str, grpc.aio.Channel]) -> None:
+    stub = clusterer_pb2_grpc.ClustererStub(channels["cluster"])
+    vectors = _people(2, 2)
+    broken = vectors.copy()
+    broken[1, 3] = np.nan
+    wide = _cluster_requests(vectors)
+    wide[1].faces.vectors = wide[1].faces.vectors[:-4]
+    cases = [
+        ([], "INVALID_ARGUMENT", "NO_HEADER"),
+        (_cluster_requests(vectors)[1:], "INVALID_ARGUMENT", "NO_HEADER"),
+        (_cluster_requests(vectors, model_id="nobody"), "FAILED_PRECONDITION", "UNKNOWN_FACE_MODEL"),
+        (_cluster_requests(vectors, announced=5001), "INVALID_ARGUMENT", "TOO_MANY_FACES"),
+        (_cluster_requests(vectors, announced=3), "INVALID_ARGUMENT", "FACE_COUNT_MISMATCH"),
+        (_cluster_requests(vectors, announced=5), "INVALID_ARGUMENT", "FACE_COUNT_MISMATCH"),
+        (_cluster_requests(vectors, face_ids=[1, 2, 2, 3]), "INVALID_ARGUMENT", "DUPLICATE_FACE"),
+        (_cluster_requests(broken), "INVALID_ARGUMENT", "BAD_FACES"),
+        (wide, "INVALID_ARGUMENT", "BAD_BATCH"),
+    ]
+    for requests, code, reason in cases:
+        assert await _refusal(stub.ClusterFaces(iter(requests))) == (grpc.StatusCode[code], reason)
+
+
+async def test_a_cancelled_grouping_gives_its_turn_to_the_next(channels: dict[str, grpc.aio.Channel]) -> None:
+    stub = clusterer_pb2_grpc.ClustererStub(channels["cluster"])
+    # Its faces never come, so it holds the turn until it is cancelled.
+    stalled = stub.ClusterFaces()
+    await stalled.write(_cluster_requests(_people(2, 2))[0])
+    following = stub.ClusterFaces(iter(_cluster_requests(_people(2, 2))))
+    assert (await following.read()).progress.done == 0
+
+    stalled.cancel()
+    answers = [answer async for answer in following]
+    assert [group.face_count for group in answers[-1].summary.groups] == [2, 2]
+
+
+async def test_a_call_in_flight_ends_whole_after_sigterm(stack: Stack) -> None:
+    service = stack.start("embedder", micro_batch="2", drain_seconds="30")
+    try:
+        await _until_serving(service)
+        async with grpc.aio.insecure_channel(service.address) as channel:
+            call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(
+                embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 24))
+            )
+            outcomes = len((await call.read()).outcomes)
+            service.process.send_signal(signal.SIGTERM)
+            async for answer in call:
+                outcomes += len(answer.outcomes)
+            assert outcomes == 24
+        assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
+    finally:
+        _stop(service.process)
+
+
+async def test_a_call_that_outlasts_the_drain_is_sent_elsewhere(stack: Stack) -> None:
+    service = stack.start("embedder", micro_batch="2", drain_seconds="0")
+    try:
+        await _until_serving(service)
+        async with grpc.aio.insecure_channel(service.address) as channel:
+            call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(
+                embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 1024))
+            )
+            await call.read()
+            service.process.send_signal(signal.SIGTERM)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                async for _ in call:
+                    pass
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
+    finally:
+        _stop(service.process)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("embedder", {"device": "cuda"}, "TRIPTYCH_DEVICE is cuda"),
+        ("facedetect", {"device": "cuda"}, "TRIPTYCH_DEVICE is cuda"),
+        ("embedder", {"model": "nobody"}, "TRIPTYCH_MODEL is 'nobody'"),
+        ("facedetect", {"micro_batch": "0"}, "setting micro_batch"),
+    ],
+)
+def test_a_process_that_cannot_work_as_it_is_set_up_says_so_and_ends(
+    stack: Stack, name: str, settings: dict[str, str], sentence: str
+) -> None:
+    service = stack.start(name, **settings)
+    assert service.process.wait(_DEADLINE_SECONDS) == EXIT_BAD_CONFIGURATION
+    assert sentence in service.log.read_text()
