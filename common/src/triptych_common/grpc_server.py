@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -13,6 +14,8 @@ from triptych_common.errors import ConfigurationError, ServiceError, to_status
 from triptych_common.logging import get_logger
 
 log = get_logger(__name__)
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 """Largest message that a server or channel of ours sends or takes, in bytes."""
@@ -37,13 +40,14 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "_Handler | None":
         handler: Any = await continuation(handler_call_details)
-        if handler is None:
-            return None
         method = handler_call_details.method
+        # Reflection and health bring handlers of other shapes (health's Watch is a coroutine that writes); they stay.
+        if handler is None or not _is_ours(method):
+            return handler  # type: ignore[no-any-return]
 
         async def answer_one(request: Any, context: Any) -> Any:
             call = handler.unary_unary or handler.stream_unary
@@ -57,14 +61,19 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
                 log.exception("call failed", method=method)
                 await context.abort(grpc.StatusCode.INTERNAL, "The service failed; its log has the details.")
 
-        async def answer_many(request: Any, context: Any) -> AsyncIterator[Any]:
+        async def answer_many(request: Any, context: Any) -> None:
             call = handler.unary_stream or handler.stream_stream
+            # Tells the caller at once that a worker has the call, long before the first result.
+            await context.send_initial_metadata(())
             try:
-                async for message in call(request, context):
-                    yield message
+                # Written from here, not yielded on: a cancelled call then closes the servicer's generator at once,
+                # instead of leaving its clean-up to the garbage collector.
+                async with aclosing(call(request, context)) as messages:
+                    async for message in messages:
+                        await context.write(message)
             except ServiceError as error:
                 await context.abort_with_status(to_status(error))
-            except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
+            except (grpc.aio.AbortError, asyncio.CancelledError):
                 raise
             except Exception:
                 log.exception("call failed", method=method)
@@ -79,9 +88,6 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler.stream_unary:
             return grpc.stream_unary_rpc_method_handler(answer_one, **codecs)
         if handler.stream_stream:
-            # Reflection and health bring synchronous handlers of this kind; they stay as they are.
-            if not _is_ours(method):
-                return handler  # type: ignore[no-any-return]
             return grpc.stream_stream_rpc_method_handler(answer_many, **codecs)
         return grpc.unary_stream_rpc_method_handler(answer_many, **codecs)
 
@@ -107,8 +113,10 @@ class GrpcServer:
         self.stopping = asyncio.Event()
         """Set when the server has begun to drain."""
 
-    async def start(self, service_names: Sequence[str]) -> int:
+    async def start(self, service_names: Sequence[str], *, serving: bool = True) -> int:
         """Begin to serve; the servicers are added to ``server`` already. Returns the port.
+
+        With ``serving=False`` the health check says NOT_SERVING until ``set_serving`` is called.
 
         Raises ConfigurationError where the address cannot be had.
         """
@@ -121,8 +129,8 @@ class GrpcServer:
                 f"The address {self._listen} cannot be listened on: another process may hold it. Set TRIPTYCH_LISTEN."
             ) from error
         await self.server.start()
-        await self.set_serving(serving=True)
-        log.info("serving", address=self._listen, port=port, services=self._names)
+        await self.set_serving(serving=serving)
+        log.info("listening", address=self._listen, port=port, services=self._names)
         return port
 
     async def set_serving(self, *, serving: bool) -> None:

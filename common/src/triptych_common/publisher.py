@@ -101,9 +101,10 @@ class ProgressPublisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
+        # More than once: the NATS client swallows a cancellation that meets it while it connects.
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=0.1)
         if self._client is not None:
             try:
                 async with asyncio.timeout(2):

@@ -1,10 +1,16 @@
 """Settings that every process shares, read from the environment."""
 
+import os
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, ≥ 1: the default of every number of threads."""
+    return len(os.sched_getaffinity(0))
 
 
 class ProcessSettings(BaseSettings):

@@ -26,6 +26,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "not_allowed_now": 409,
     "image_unreadable": 409,
     "invalid_request": 422,
+    "internal_error": 500,
     "database_away": 503,
 }
 """Every code that is answered, with its HTTP status."""
@@ -94,6 +95,11 @@ def install_error_handlers(app: FastAPI) -> None:
     async def _away(_: Request, error: Exception) -> JSONResponse:
         log.warning("request failed: the database is away", error=repr(error))
         return answer("database_away", "The database is away; try again in a moment.")
+
+    @app.exception_handler(Exception)
+    async def _defect(_: Request, error: Exception) -> JSONResponse:
+        log.error("request failed by a defect", exc_info=error)
+        return answer("internal_error", "Triptych failed at this request; its log has the details.")
 
     for kind in DATABASE_AWAY:
         app.add_exception_handler(kind, _away)

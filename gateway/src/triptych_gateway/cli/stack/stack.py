@@ -262,7 +262,7 @@ class Stack:
     async def _leave_group(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stops the children, then waits for the group's tasks; what the caller raised passes by the group unwrapped."""
+        """Stops the children, then waits for the group's tasks; what the caller raised stays unwrapped."""
         try:
             await self._stop_all()
         finally:

@@ -1,0 +1,1 @@
+"""The embedder: photos to vectors."""

@@ -1,0 +1,80 @@
+"""The embedder's process: its settings, and how its parts are put together."""
+
+import asyncio
+
+from pydantic import Field
+
+from triptych.v1 import embedder_pb2_grpc
+from triptych_common.grpc_server import GrpcServer
+from triptych_common.logging import get_logger
+from triptych_common.media import ImageLoader, MediaRoots
+from triptych_common.process import run_process
+from triptych_common.publisher import ProgressPublisher
+from triptych_common.settings import ServiceSettings, usable_cores
+from triptych_embedder.embedding import Embedding
+from triptych_embedder.models.base import Device
+from triptych_embedder.models.registry import load_model
+from triptych_embedder.service import SERVICE_NAME, EmbedderService
+
+log = get_logger(__name__)
+
+
+class EmbedderSettings(ServiceSettings):
+    """Settings of the embedder."""
+
+    listen: str = "127.0.0.1:50051"
+    """Address that the service listens on, host:port."""
+    model: str = "bundled"
+    """Backend that embeds."""
+    device: Device = "auto"
+    """Where the model runs: "auto" takes a GPU if there is one, "cuda" refuses to start without one."""
+    decode_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    """Photos that are read and decoded at once."""
+    inference_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    """Threads that the model computes with on a CPU."""
+    micro_batch: int = Field(default=8, ge=1, le=256)
+    """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each."""
+
+
+async def serve(settings: EmbedderSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
+    server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
+    async with ProgressPublisher(nats_url=settings.nats_url, source="embedder") as publisher:
+        service = EmbedderService(publisher)
+        embedder_pb2_grpc.add_EmbedderServicer_to_server(service, server.server)
+        await server.start([SERVICE_NAME], serving=False)
+        try:
+            service.embedding = await _load(settings)
+        except BaseException:
+            await server.server.stop(0)
+            raise
+        await server.set_serving(serving=True)
+        try:
+            await server.serve_until_signalled()
+        finally:
+            await service.embedding.close()
+
+
+async def _load(settings: EmbedderSettings) -> Embedding:
+    model = await asyncio.to_thread(
+        load_model, settings.model, device=settings.device, inference_threads=settings.inference_threads
+    )
+    log.info("model loaded", model_id=model.info.model_id, device=model.info.device, notice=model.info.notice)
+    loader = ImageLoader(
+        roots=MediaRoots(settings.media_roots),
+        resolution=model.resolution,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        threads=settings.decode_threads,
+    )
+    return Embedding(
+        model=model,
+        loader=loader,
+        micro_batch=settings.micro_batch,
+        max_concurrent_requests=settings.max_concurrent_requests,
+    )
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_process("embedder", EmbedderSettings, serve)

@@ -1,0 +1,90 @@
+"""The face detector's process: its settings, and how its parts are put together."""
+
+import asyncio
+
+from pydantic import Field
+
+from triptych.v1 import face_detector_pb2_grpc
+from triptych_common.grpc_server import GrpcServer
+from triptych_common.logging import get_logger
+from triptych_common.media import ImageLoader, MediaRoots
+from triptych_common.process import run_process
+from triptych_common.publisher import ProgressPublisher
+from triptych_common.settings import ServiceSettings, usable_cores
+from triptych_facedetect.detection import Detection
+from triptych_facedetect.models.base import DetectionOptions, Device
+from triptych_facedetect.models.registry import load_model
+from triptych_facedetect.service import SERVICE_NAME, FaceDetectorService
+
+log = get_logger(__name__)
+
+
+class FaceDetectSettings(ServiceSettings):
+    """Settings of the face detector."""
+
+    listen: str = "127.0.0.1:50052"
+    """Address that the service listens on, host:port."""
+    model: str = "bundled"
+    """Backend that finds and embeds faces."""
+    device: Device = "auto"
+    """Where the model runs: "auto" takes a GPU if there is one, "cuda" refuses to start without one."""
+    decode_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    """Photos that are read and decoded at once."""
+    inference_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    """Photos that are searched at once on a CPU."""
+    micro_batch: int = Field(default=8, ge=1, le=256)
+    """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each."""
+    min_face_score: float = Field(default=0.3, ge=0, le=10)
+    """Faces that the detector is less sure of are not reported. The default fits the bundled model, where ordinary
+    faces score 0.5 to 3 and a false one 0.12; other models have other ranges."""
+    detection_long_side_pixels: int = Field(default=1600, ge=64, le=8192)
+    """Photos are shrunk until their longer side is this long before they are searched: smaller is faster and misses
+    small faces."""
+
+
+async def serve(settings: FaceDetectSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
+    server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
+    async with ProgressPublisher(nats_url=settings.nats_url, source="facedetect") as publisher:
+        service = FaceDetectorService(publisher)
+        face_detector_pb2_grpc.add_FaceDetectorServicer_to_server(service, server.server)
+        await server.start([SERVICE_NAME], serving=False)
+        try:
+            service.detection = await _load(settings)
+        except BaseException:
+            await server.server.stop(0)
+            raise
+        await server.set_serving(serving=True)
+        try:
+            await server.serve_until_signalled()
+        finally:
+            await service.detection.close()
+
+
+async def _load(settings: FaceDetectSettings) -> Detection:
+    options = DetectionOptions(
+        device=settings.device,
+        threads=settings.inference_threads,
+        min_score=settings.min_face_score,
+        long_side_pixels=settings.detection_long_side_pixels,
+    )
+    model = await asyncio.to_thread(load_model, settings.model, options)
+    log.info("model loaded", model_id=model.info.model_id, device=model.info.device, notice=model.info.notice)
+    loader = ImageLoader(
+        roots=MediaRoots(settings.media_roots),
+        resolution=model.resolution,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        threads=settings.decode_threads,
+    )
+    return Detection(
+        model=model,
+        loader=loader,
+        micro_batch=settings.micro_batch,
+        max_concurrent_requests=settings.max_concurrent_requests,
+    )
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_process("facedetect", FaceDetectSettings, serve)

@@ -1,0 +1,72 @@
+"""What a backend of the face detector implements."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych_common.media import Resolution
+from triptych_common.models import ModelInfo
+
+Device = Literal["auto", "cpu", "cuda"]
+"""Where a model is asked to run; "auto" takes the accelerator if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Face:
+    """One face. Positions are shares of the upright photo's width and height; a face at its edge may reach outside."""
+
+    x: float
+    """Left edge."""
+    y: float
+    """Top edge."""
+    width: float
+    """> 0."""
+    height: float
+    """> 0."""
+    landmarks: NDArray[np.float32]
+    """[5, 2], each x and y; which points they are belongs to the model."""
+    score: float
+    """The detector's confidence; its range belongs to the model."""
+    embedding: NDArray[np.float32]
+    """[dimension]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions:
+    """What every backend can be told."""
+
+    device: Device
+    threads: int
+    """Photos that are searched at once on a CPU."""
+    min_score: float
+    """Faces below it are not reported; its range belongs to the model."""
+    long_side_pixels: int
+    """Photos are shrunk to this before they are searched."""
+
+
+class FaceModel(ABC):
+    """A loaded model. ``detect`` is called from one thread at a time."""
+
+    info: ModelInfo
+    """What it is, and the device on which it really runs."""
+    resolution: Resolution
+    """How far photos may be shrunk before they come to it."""
+
+    @abstractmethod
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
+        """The faces of each of n ≥ 1 upright RGB photos [height, width, 3], strongest first.
+
+        May raise anything; its caller then tries each photo alone.
+        """
+
+    @abstractmethod
+    def warm_up(self) -> None:
+        """Bring up every part of the model, so that the first photo does not pay for lazy initialisation."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of threads; called once, after the last ``detect``."""

@@ -1,0 +1,139 @@
+/** Requests to the gateway. Each resolves to its answer or throws an ApiError or a GatewayAway. */
+
+import type { Group, Health, Job, NewSession, Page, Session, Snapshot } from './types';
+
+const API = '/api/v1';
+const TRAINING = `${API}/training`;
+const REQUEST_TIMEOUT_MILLISECONDS = 15_000;
+
+export type SessionAction = 'start' | 'pause' | 'cancel';
+
+/** The gateway answered and said no: its stable code and its sentence for a person. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+
+  constructor(
+    readonly httpStatus: number,
+    readonly code: string,
+    message: string,
+    /** The field of the request the gateway objects to, in the contract's camelCase; null if it names none. */
+    readonly field: string | null = null,
+  ) {
+    super(message);
+  }
+}
+
+/** No gateway answered: the network failed, time ran out, or a proxy answered in its place. */
+export class GatewayAway extends Error {
+  override readonly name = 'GatewayAway';
+}
+
+export function listSessions(page: number, signal?: AbortSignal): Promise<Page<Session>> {
+  return request(`${TRAINING}/sessions?page=${page}&page_size=20`, { signal });
+}
+
+export function getSession(sessionId: number, signal?: AbortSignal): Promise<Session> {
+  return request(`${TRAINING}/sessions/${sessionId}`, { signal });
+}
+
+export function createSession(session: NewSession): Promise<Session> {
+  return request(`${TRAINING}/sessions`, { method: 'POST', body: session });
+}
+
+/** Starts, goes on with, pauses or cancels a session; an ApiError of 409 where its state does not allow it. */
+export async function actOnSession(sessionId: number, action: SessionAction): Promise<void> {
+  await request(`${TRAINING}/sessions/${sessionId}/${action}`, { method: 'POST' });
+}
+
+export function getProgress(sessionId: number, signal?: AbortSignal): Promise<Snapshot> {
+  return request(`${TRAINING}/sessions/${sessionId}/progress-unified`, { signal });
+}
+
+export function progressStreamUrl(sessionId: number): string {
+  return `${TRAINING}/sessions/${sessionId}/progress-unified/stream`;
+}
+
+export function listFailedJobs(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Job>> {
+  return request(`${TRAINING}/sessions/${sessionId}/jobs?status=failed&page=${page}&page_size=50`, { signal });
+}
+
+export function listGroups(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Group>> {
+  return request(`${API}/faces/clusters?session_id=${sessionId}&page=${page}&page_size=100`, { signal });
+}
+
+export function getHealth(signal?: AbortSignal): Promise<Health> {
+  return request('/health', { signal });
+}
+
+interface RequestOptions {
+  method?: 'GET' | 'POST';
+  body?: unknown;
+  signal?: AbortSignal | undefined;
+}
+
+async function request<Answer>(url: string, { method = 'GET', body, signal }: RequestOptions): Promise<Answer> {
+  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MILLISECONDS);
+  const init: RequestInit = { method, signal: signal ? AbortSignal.any([signal, timeout]) : timeout };
+  if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers = { 'Content-Type': 'application/json' };
+  }
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url, init);
+    text = await response.text();
+  } catch (error) {
+    // Who aborted a request wants no other error in its place.
+    if (signal?.aborted) throw error;
+    throw new GatewayAway('The gateway does not answer.', { cause: error });
+  }
+  const answer = parseJson(text);
+  if (response.ok) {
+    if (answer === undefined) throw new GatewayAway('What answered is not the gateway.');
+    return answer as Answer;
+  }
+  throw refusal(response.status, answer);
+}
+
+/** The error for an answer that is none. Exported for its tests: every shape of the contract's errors passes here. */
+export function refusal(httpStatus: number, answer: unknown): ApiError | GatewayAway {
+  // Proxies in front of an absent gateway answer 5xx with a page or nothing; the gateway's own 5xx carry its error object.
+  if (!isRecord(answer)) {
+    return httpStatus >= 500
+      ? new GatewayAway('The gateway does not answer.')
+      : new ApiError(httpStatus, 'unknown', `The gateway refused with status ${httpStatus}.`);
+  }
+  const error = isRecord(answer['error']) ? answer['error'] : {};
+  const details = isRecord(error['details']) ? error['details'] : {};
+  const [invalid] = Array.isArray(answer['detail']) ? (answer['detail'] as unknown[]) : [];
+  const message = [answer['message'], error['message'], answer['detail'], isRecord(invalid) ? invalid['msg'] : null].find(
+    (candidate): candidate is string => typeof candidate === 'string' && candidate !== '',
+  );
+  return new ApiError(
+    httpStatus,
+    typeof error['code'] === 'string' ? error['code'] : 'unknown',
+    message ?? `The gateway refused with status ${httpStatus}.`,
+    fieldOf(details['field'], isRecord(invalid) ? invalid['loc'] : null),
+  );
+}
+
+/** The name of the objectionable field, from the error's details or from FastAPI's location of it. */
+function fieldOf(named: unknown, location: unknown): string | null {
+  const last: unknown = Array.isArray(location) ? location.at(-1) : null;
+  const field = typeof named === 'string' ? named : last;
+  return typeof field === 'string' ? field.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase()) : null;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

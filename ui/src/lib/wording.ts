@@ -1,0 +1,81 @@
+/** The words and signs in which a session's state is told. */
+
+import { isRunning, type Model, type Phase, type PhaseName, type PhaseStatus, type SessionStatus, type Snapshot } from './api/types';
+
+export const PHASE_SIGNS: Record<PhaseName, string> = { training: '🎨', face_detection: '😊', clustering: '🔗' };
+
+export const PHASE_NAMES: Record<PhaseName, string> = {
+  training: 'Training',
+  face_detection: 'Face Detection',
+  clustering: 'Clustering',
+};
+
+/** What each phase counts. */
+export const PHASE_UNITS: Record<PhaseName, string> = { training: 'photos', face_detection: 'photos', clustering: 'faces' };
+
+export const STATUS_NAMES: Record<SessionStatus | PhaseStatus, string> = {
+  pending: 'Pending',
+  discovering: 'Looking for photos',
+  running: 'Running',
+  processing: 'Running',
+  paused: 'Paused',
+  completed: 'Complete',
+  failed: 'Failed',
+  cancelled: 'Cancelled',
+};
+
+export function phasesInOrder(snapshot: Snapshot): Phase[] {
+  return [snapshot.phases.training, snapshot.phases.faceDetection, snapshot.phases.clustering];
+}
+
+/** The production pack always embeds with open_clip, whose model names (ViT-B-32 …) need not say so. */
+function isClip(model: Model): boolean {
+  return model.pack === 'production' || /clip/i.test(model.id);
+}
+
+/** What a phase does, in the words of its work; CLIP is named only where CLIP is at work. */
+export function phaseActivity(phase: Phase): string {
+  if (phase.name === 'face_detection') return 'Analyzing Faces';
+  if (phase.name === 'clustering') return 'Grouping Similar Faces';
+  if (phase.model === null) return 'Generating Embeddings';
+  return isClip(phase.model) ? 'Generating CLIP Embeddings' : `Generating Embeddings (${phase.model.id})`;
+}
+
+/** What a session does now, with its sign: "😊 Face Detection – Analyzing Faces". */
+export function headline(snapshot: Snapshot): { sign: string; text: string } {
+  const { overallStatus: status, overallProgress } = snapshot;
+  const phases = phasesInOrder(snapshot);
+  if (status === 'completed') return { sign: '✓', text: 'All Phases Complete' };
+  // Between the last phase's end and the commit of its results the current phase may already read "completed".
+  const phase = phases.find((each) => each.name === overallProgress.currentPhase) ?? snapshot.phases.clustering;
+  const name = PHASE_NAMES[phase.name];
+  switch (status) {
+    case 'pending':
+      return { sign: '○', text: 'Not started' };
+    case 'paused':
+      return { sign: '⏸︎', text: `Paused in ${name}` };
+    case 'cancelled':
+      return { sign: '■', text: `Cancelled in ${name}` };
+    case 'failed': {
+      const failed = phases.find((each) => each.status === 'failed') ?? phase;
+      return { sign: '✕', text: `${PHASE_NAMES[failed.name]} failed` };
+    }
+    case 'running':
+      return isDiscovering(snapshot)
+        ? { sign: '🔎', text: 'Looking for photos' }
+        : { sign: PHASE_SIGNS[phase.name], text: `${name} – ${phaseActivity(phase)}` };
+  }
+}
+
+/** Photos are still being looked for: the session runs, but its first phase has neither begun nor a total. */
+function isDiscovering(snapshot: Snapshot): boolean {
+  const { training } = snapshot.phases;
+  return training.status === 'pending' && training.progress.total === 0;
+}
+
+/** What the button that sets a session going says; null where nothing is to be set going. */
+export function startLabel(status: SessionStatus): string | null {
+  if (isRunning(status) || status === 'completed') return null;
+  if (status === 'pending') return 'Start training';
+  return status === 'paused' ? 'Resume' : 'Continue with what is left';
+}

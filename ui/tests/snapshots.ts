@@ -1,0 +1,54 @@
+/** Snapshots for tests: a session in the middle of its first phase, with whatever a test needs otherwise. */
+
+import type { OverallStatus, Phase, PhaseName, Snapshot } from '../src/lib/api/types';
+
+export function phase(name: PhaseName, changes: Partial<Phase> = {}): Phase {
+  return {
+    name,
+    status: 'pending',
+    progress: {
+      current: 0,
+      total: 0,
+      percentage: 0,
+      etaSeconds: null,
+      imagesPerMinute: null,
+      unique: null,
+      skipped: null,
+    },
+    weight: { training: 0.3, face_detection: 0.65, clustering: 0.05 }[name],
+    failed: 0,
+    error: null,
+    stats: {},
+    model: null,
+    elapsedSeconds: null,
+    startedAt: null,
+    completedAt: null,
+    ...changes,
+  };
+}
+
+export function snapshot(revision: number, overallStatus: OverallStatus, changes: Partial<Snapshot> = {}): Snapshot {
+  return {
+    sessionId: 7,
+    revision,
+    updatedAt: '2026-01-12T10:00:00Z',
+    stale: false,
+    overallStatus,
+    overallProgress: {
+      percentage: overallStatus === 'completed' ? 100 : 12.5,
+      etaSeconds: null,
+      etaLowSeconds: null,
+      etaHighSeconds: null,
+      etaConfidence: null,
+      currentPhase: overallStatus === 'completed' ? 'completed' : 'training',
+      startedAt: null,
+      elapsedSeconds: null,
+    },
+    phases: {
+      training: phase('training', { status: 'running' }),
+      faceDetection: phase('face_detection'),
+      clustering: phase('clustering'),
+    },
+    ...changes,
+  };
+}

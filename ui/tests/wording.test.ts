@@ -1,0 +1,60 @@
+/** What is said of a session in each of its states. */
+
+import { describe, expect, it } from 'vitest';
+import type { Model, OverallProgress } from '../src/lib/api/types';
+import { headline, startLabel } from '../src/lib/wording';
+import { phase, snapshot } from './snapshots';
+
+function model(id: string, pack: string): Model {
+  return { id, pack, device: 'cpu', notice: null };
+}
+
+function running(currentPhase: OverallProgress['currentPhase'], training = phase('training', { status: 'running' })): string {
+  const base = snapshot(1, 'running');
+  const { sign, text } = headline({
+    ...base,
+    overallProgress: { ...base.overallProgress, currentPhase },
+    phases: { ...base.phases, training },
+  });
+  return `${sign} ${text}`;
+}
+
+describe('headline', () => {
+  it('names each phase under way with its sign', () => {
+    expect(running('face_detection')).toBe('😊 Face Detection – Analyzing Faces');
+    expect(running('clustering')).toBe('🔗 Clustering – Grouping Similar Faces');
+  });
+
+  it.each([
+    [model('open_clip/ViT-B-32/laion2b_s34b_b79k', 'production'), 'Generating CLIP Embeddings'],
+    [model('ViT-B-32', 'production'), 'Generating CLIP Embeddings'],
+    [model('mobilenet-v2-imagenet', 'bundled'), 'Generating Embeddings (mobilenet-v2-imagenet)'],
+    [null, 'Generating Embeddings'],
+  ])('says CLIP only where CLIP is at work', (at, activity) => {
+    expect(running('training', phase('training', { status: 'running', model: at }))).toBe(`🎨 Training – ${activity}`);
+  });
+
+  it('says that photos are being looked for before the first phase begins', () => {
+    expect(running('training', phase('training'))).toBe('🔎 Looking for photos');
+  });
+
+  it('does not say that all is complete before the session is', () => {
+    expect(running('completed')).toBe('🔗 Clustering – Grouping Similar Faces');
+    expect(headline(snapshot(1, 'completed'))).toEqual({ sign: '✓', text: 'All Phases Complete' });
+  });
+
+  it('names the phase that failed', () => {
+    const base = snapshot(1, 'failed');
+    const phases = { ...base.phases, clustering: phase('clustering', { status: 'failed' }) };
+    expect(headline({ ...base, phases }).text).toBe('Clustering failed');
+  });
+});
+
+describe('the start button', () => {
+  it('is there exactly where a session can be set going', () => {
+    const offered = (['pending', 'paused', 'failed', 'cancelled', 'running', 'discovering', 'completed'] as const).filter(
+      (status) => startLabel(status) !== null,
+    );
+    expect(offered).toEqual(['pending', 'paused', 'failed', 'cancelled']);
+  });
+});
