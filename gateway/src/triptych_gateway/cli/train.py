@@ -10,6 +10,8 @@ import typer
 
 from triptych_gateway.cli.client import DEFAULT_URL
 from triptych_gateway.cli.options import gateway_url
+from triptych_gateway.cli.samples.command import sample_library_in
+from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.stack import Stack, StackOptions
 from triptych_gateway.cli.terminal_text import printable
 from triptych_gateway.cli.training_run import RunningStack, TrainingRun, TrainRequest
@@ -18,8 +20,13 @@ DEFAULT_PORT = 8000
 
 
 def train(
-    directory: Annotated[Path, typer.Argument(help="The directory of photos, with all its subdirectories.")],
+    directory: Annotated[
+        Path | None, typer.Argument(help="The directory of photos, with all its subdirectories.")
+    ] = None,
     *,
+    use_samples: Annotated[
+        bool, typer.Option("--samples", help="Train on the sample library, made in the data directory on first use.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the session; the directory's name by default.")] = None,
     url: Annotated[
         str,
@@ -50,6 +57,10 @@ def train(
     if not at_default and (port is not None or data_directory is not None):
         raise typer.BadParameter("--data-dir and --port are for services of this command; leave them out with --url")
     address = f"http://127.0.0.1:{port}" if at_default and port is not None else url
+    if (directory is None) is not use_samples:
+        raise typer.BadParameter("name one DIRECTORY, or --samples")
+    if directory is None:
+        directory = sample_library_in(DataDirectory.resolve(data_directory))
     # Not resolved: a link's own name is what the user knows it by, and the gateway resolves it itself.
     absolute = Path(os.path.abspath(directory))  # noqa: PTH100 — Path.absolute() keeps `..`
     request = TrainRequest(

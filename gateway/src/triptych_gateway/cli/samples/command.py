@@ -10,31 +10,47 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from triptych_gateway.cli.consoles import message_console, output_console
 from triptych_gateway.cli.samples.errors import SamplesError
 from triptych_gateway.cli.samples.library import MANIFEST_NAME, MAXIMUM_COUNT, SampleLibrary, write_library
+from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.terminal_text import printable
+
+DEFAULT_COUNT = 30
+DEFAULT_SEED = 0
 
 
 def samples(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where to write it: a directory that is empty or not there.")
     ],
-    count: Annotated[int, typer.Option(min=1, max=MAXIMUM_COUNT, help="How many photos.")] = 30,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same photos, byte for byte.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=MAXIMUM_COUNT, help="How many photos.")] = DEFAULT_COUNT,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same photos, byte for byte.")] = DEFAULT_SEED,
 ) -> None:
     """Write a small photo library, with faces that recur, out of pictures that installed packages carry.
 
     Seven people, and places and things without faces; `samples.json` in it says who is where in which photo.
     Nothing is downloaded.
     """
+    _report(output_console(), _write_or_exit(directory, count=count, seed=seed))
+
+
+def sample_library_in(data_directory: DataDirectory) -> Path:
+    """The directory of an installation's own sample library, written now if it is not there yet.
+
+    Raises typer.Exit (1), with the reason on standard error, where it cannot be written.
+    """
+    data_directory.create()
+    return _write_or_exit(data_directory.samples, count=DEFAULT_COUNT, seed=DEFAULT_SEED).directory
+
+
+def _write_or_exit(directory: Path, *, count: int, seed: int) -> SampleLibrary:
     messages = message_console()
     try:
-        library = _write_visibly(messages, directory, count=count, seed=seed)
+        return _write_visibly(messages, directory, count=count, seed=seed)
     except SamplesError as error:
         messages.print(printable(str(error)), style="red", soft_wrap=True)
         raise typer.Exit(1) from error
     except OSError as error:
         messages.print(printable(f"the samples could not be written: {error}"), style="red", soft_wrap=True)
         raise typer.Exit(1) from error
-    _report(output_console(), library)
 
 
 def _write_visibly(console: Console, directory: Path, *, count: int, seed: int) -> SampleLibrary:

