@@ -443,48 +443,40 @@ async def test_a_cancelled_grouping_gives_its_turn_to_the_next(channels: dict[st
     stalled = stub.ClusterFaces()
     await stalled.write(_cluster_requests(_people(2, 2))[0])
     following = stub.ClusterFaces(iter(_cluster_requests(_people(2, 2))))
-    first: Any = await following.read()
+    messages = aiter(following)
+    first = await anext(messages)
     assert (first.progress.stage, first.progress.done) == ("neighbours", 0)
 
     stalled.cancel()
-    answers = [answer async for answer in following]
+    answers = [answer async for answer in messages]
     assert [group.face_count for group in answers[-1].summary.groups] == [2, 2]
 
 
 async def test_a_call_in_flight_ends_whole_after_sigterm(stack: Stack) -> None:
     service = stack.start("embedder", micro_batch="2", drain_seconds="30")
-    try:
-        await _until_serving(service)
-        async with grpc.aio.insecure_channel(service.address) as channel:
-            call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(
-                embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 24))
-            )
-            first: Any = await call.read()
-            outcomes = len(first.outcomes)
-            service.process.send_signal(signal.SIGTERM)
-            async for answer in call:
-                outcomes += len(answer.outcomes)
-            assert outcomes == 24
-        assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
+    await _until_serving(service)
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        request = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 24))
+        call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(request)
+        messages = aiter(call)
+        first = await anext(messages)
+        service.process.send_signal(signal.SIGTERM)
+        outcomes = len(first.outcomes) + sum([len(answer.outcomes) async for answer in messages])
+        assert outcomes == 24
+    assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
 
 
-async def test_a_call_that_outlasts_the_drain_is_sent_elsewhere(stack: Stack) -> None:
+async def test_a_call_that_outlasts_the_drain_is_told_to_go_elsewhere(stack: Stack) -> None:
     service = stack.start("embedder", micro_batch="2", drain_seconds="0")
-    try:
-        await _until_serving(service)
-        async with grpc.aio.insecure_channel(service.address) as channel:
-            call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(
-                embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 1024))
-            )
-            await call.read()
-            service.process.send_signal(signal.SIGTERM)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                async for _ in call:
-                    pass
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
-    finally:
-        _stop(service.process)
+    await _until_serving(service)
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        request = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 1024))
+        call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(request)
+        await anext(aiter(call))
+        service.process.send_signal(signal.SIGTERM)
+        code, _ = await _refusal(call)
+        assert code is grpc.StatusCode.UNAVAILABLE
+    assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
 
 
 @pytest.mark.parametrize(

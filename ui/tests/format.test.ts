@@ -1,7 +1,16 @@
 /** How numbers and times are told. */
 
 import { describe, expect, it } from 'vitest';
-import { clockTime, duration, figure, keyInWords, percentage, rate, remaining, steadyCompletion } from '../src/lib/format';
+import {
+  clockTime,
+  duration,
+  figure,
+  keyInWords,
+  percentage,
+  rate,
+  remaining,
+  steadyCompletion,
+} from '../src/lib/format';
 
 describe('percentage', () => {
   it.each([

@@ -95,12 +95,15 @@ afterEach(() => {
 });
 
 describe('a session that has ended', () => {
-  it.each(['completed', 'failed', 'cancelled'] as const)('is shown, and no stream is opened when %s', async (status) => {
-    const scene = await new Scene(snapshot(9, status)).begin();
-    expect(scene.state).toMatchObject({ connection: 'closed', snapshot: { overallStatus: status } });
-    expect(scene.streams).toEqual([]);
-    await scene.expectNothingRuns();
-  });
+  it.each(['completed', 'failed', 'cancelled'] as const)(
+    'is shown, and no stream is opened when %s',
+    async (status) => {
+      const scene = await new Scene(snapshot(9, status)).begin();
+      expect(scene.state).toMatchObject({ connection: 'closed', snapshot: { overallStatus: status } });
+      expect(scene.streams).toEqual([]);
+      await scene.expectNothingRuns();
+    },
+  );
 
   it('is followed again after it was started anew, and the old snapshot stays shown until then', async () => {
     const scene = await new Scene(snapshot(9, 'failed')).begin();

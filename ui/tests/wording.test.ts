@@ -9,7 +9,10 @@ function model(id: string, pack: string): Model {
   return { id, pack, device: 'cpu', notice: null };
 }
 
-function running(currentPhase: OverallProgress['currentPhase'], training = phase('training', { status: 'running' })): string {
+function running(
+  currentPhase: OverallProgress['currentPhase'],
+  training = phase('training', { status: 'running' }),
+): string {
   const base = snapshot(1, 'running');
   const { sign, text } = headline({
     ...base,
@@ -31,7 +34,8 @@ describe('headline', () => {
     [model('mobilenet-v2-imagenet', 'bundled'), 'Generating Embeddings (mobilenet-v2-imagenet)'],
     [null, 'Generating Embeddings'],
   ])('says CLIP only where CLIP is at work', (at, activity) => {
-    expect(running('training', phase('training', { status: 'running', model: at }))).toBe(`🎨 Training – ${activity}`);
+    const training = phase('training', { status: 'running', model: at });
+    expect(running('training', training)).toBe(`🎨 Training – ${activity}`);
   });
 
   it('says that photos are being looked for before the first phase begins', () => {
@@ -52,9 +56,9 @@ describe('headline', () => {
 
 describe('the start button', () => {
   it('is there exactly where a session can be set going', () => {
-    const offered = (['pending', 'paused', 'failed', 'cancelled', 'running', 'discovering', 'completed'] as const).filter(
-      (status) => startLabel(status) !== null,
-    );
+    const offered = (
+      ['pending', 'paused', 'failed', 'cancelled', 'running', 'discovering', 'completed'] as const
+    ).filter((status) => startLabel(status) !== null);
     expect(offered).toEqual(['pending', 'paused', 'failed', 'cancelled']);
   });
 });

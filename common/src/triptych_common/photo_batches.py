@@ -56,6 +56,8 @@ class PhotoBatches(Generic[ResultT]):
         self._micro_batch = micro_batch
         self._max_concurrent_requests = max_concurrent_requests
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.queued_batches = 0
+        """Micro-batches in the model or waiting for it."""
         self._requests = 0
         self._photos_left = 0
         self._seconds_per_photo = 0.0
@@ -110,8 +112,11 @@ class PhotoBatches(Generic[ResultT]):
         results: list[ResultT | ImageFailure] = []
         share_seconds = 0.0
         if decoded:
-            loop = asyncio.get_running_loop()
-            results, seconds = await loop.run_in_executor(self._executor, self._timed, decoded)
+            self.queued_batches += 1
+            try:
+                results, seconds = await self.run_between(lambda: self._timed(decoded))
+            finally:
+                self.queued_batches -= 1
             share_seconds = seconds / len(decoded)
             past = self._seconds_per_photo or share_seconds
             self._seconds_per_photo = _RATE_MEMORY * past + (1 - _RATE_MEMORY) * share_seconds

@@ -16,7 +16,9 @@ def usable_cores() -> int:
 class ProcessSettings(BaseSettings):
     """Settings of any process: where its log goes and where NATS is."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIPTYCH_", extra="ignore", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TRIPTYCH_", extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is logged."""

@@ -1,4 +1,4 @@
-/** Numbers and times as people read them. Estimates are told only as precisely as they deserve, so that they do not flicker. */
+/** Numbers and times as people read them. Estimates are no finer than they deserve, so that they do not flicker. */
 
 const NUMBER = new Intl.NumberFormat('en-US');
 const CLOCK = new Intl.DateTimeFormat('en-US', { hour: 'numeric', minute: '2-digit' });
@@ -10,7 +10,7 @@ const HOUR_SECONDS = 3_600;
 const DAY_SECONDS = 86_400;
 /** An estimate is told as a range where its high end is more than this times its low end. */
 const WIDE_RANGE = 1.25;
-/** A told time of completion stays until the estimate has left it by more than this, or by this share of what remains. */
+/** A told time of completion stays until the estimate leaves it by more than this, or by this share of what remains. */
 const STEADY_SECONDS = 45;
 const STEADY_SHARE = 0.05;
 
@@ -45,7 +45,7 @@ function pair(seconds: number, large: number, largeUnit: string, small: number, 
   return rest === 0 ? first : `${first} ${rest} ${smallUnit}`;
 }
 
-/** An estimate of the time that remains: "about 3 min left", or "2–5 min left" while it is uncertain; empty if unknown. */
+/** An estimate of the remaining time: "about 3 min left", or "2–5 min left" while uncertain; empty if unknown. */
 export function remaining(seconds: number | null, low: number | null = null, high: number | null = null): string {
   if (seconds === null) return '';
   if (low !== null && high !== null && high > WIDE_RANGE * Math.max(low, 1)) {
@@ -67,7 +67,7 @@ function rough(seconds: number): { number: string; unit: string; text: string } 
 }
 
 /**
- * The time of completion to tell, as milliseconds since the epoch: the one told before, unless the estimate has really moved.
+ * The time of completion to tell, in milliseconds since the epoch: the one told before, unless the estimate moved.
  * Estimates breathe with each report; a clock time that jumps to and fro is believed by nobody.
  */
 export function steadyCompletion(told: number | null, now: number, etaSeconds: number | null): number | null {
@@ -78,7 +78,7 @@ export function steadyCompletion(told: number | null, now: number, etaSeconds: n
   return Math.abs(estimate - told) > tolerated ? estimate : told;
 }
 
-/** A clock time as seen from now: "2:45 PM", "tomorrow 2:45 PM", "Tue 2:45 PM", and from a week on "Nov 24, 2:45 PM". */
+/** A clock time as seen from now: "2:45 PM", "tomorrow 2:45 PM", "Tue 2:45 PM", from a week on "Nov 24, 2:45 PM". */
 export function clockTime(moment: number, now: number): string {
   const days = Math.round((startOfDay(moment) - startOfDay(now)) / (DAY_SECONDS * 1_000));
   if (days === 0) return CLOCK.format(moment);

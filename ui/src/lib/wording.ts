@@ -1,6 +1,14 @@
 /** The words and signs in which a session's state is told. */
 
-import { isRunning, type Model, type Phase, type PhaseName, type PhaseStatus, type SessionStatus, type Snapshot } from './api/types';
+import {
+  isRunning,
+  type Model,
+  type Phase,
+  type PhaseName,
+  type PhaseStatus,
+  type SessionStatus,
+  type Snapshot,
+} from './api/types';
 
 export const PHASE_SIGNS: Record<PhaseName, string> = { training: '🎨', face_detection: '😊', clustering: '🔗' };
 
@@ -11,7 +19,11 @@ export const PHASE_NAMES: Record<PhaseName, string> = {
 };
 
 /** What each phase counts. */
-export const PHASE_UNITS: Record<PhaseName, string> = { training: 'photos', face_detection: 'photos', clustering: 'faces' };
+export const PHASE_UNITS: Record<PhaseName, string> = {
+  training: 'photos',
+  face_detection: 'photos',
+  clustering: 'faces',
+};
 
 export const STATUS_NAMES: Record<SessionStatus | PhaseStatus, string> = {
   pending: 'Pending',

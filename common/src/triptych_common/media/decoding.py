@@ -14,8 +14,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from triptych_common.media.failures import ImageFailure
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF", "MPO", "JPEG2000", "PPM")
-"""Formats that are decoded, by Pillow's names; nothing else is tried, however the file is called."""
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF", "JPEG2000", "PPM")
+"""Formats that are decoded, by Pillow's names; nothing else is tried, however the file is called. An MPO opens as the
+JPEG that it begins with."""
 
 PHOTO_EXTENSIONS: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif"}

@@ -6,7 +6,7 @@ what the catalogue has committed and what the aggregator has seen of the same ru
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from triptych.v1 import progress_pb2
@@ -15,6 +15,7 @@ from triptych_gateway.api import schemas
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.sessions import PHASES, Session
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STAT_NAMES: Final = {"training": "imagesEmbedded", "face_detection": "facesDetected", "clustering": "clustersCreated"}
 
 
@@ -30,6 +31,10 @@ class _Phase:
     failed: int
     skipped: int
     total: int
+
+    @property
+    def is_ahead(self) -> bool:
+        return self.status in ("pending", "running")
 
     @property
     def current(self) -> int:
@@ -54,12 +59,12 @@ def unify(
     """The contract's snapshot. ``seen`` is what the aggregator last said of this session, or None."""
     by_phase = {PHASE_NAMES[one.phase]: one for one in seen.phases} if seen is not None else {}
     phases = {name: _phase(name, runs.get(name), by_phase.get(name)) for name in PHASES}
-    current = next((name for name in PHASES if phases[name].status != "completed"), "completed")
-    percentage = 100.0
+    current, percentage = "completed", 100.0
     if session.status != "completed":
+        current = next((name for name in PHASES if phases[name].status != "completed"), PHASES[-1])
         total = sum(session.weights[name] * phase.percentage for name, phase in phases.items())
         percentage = min(int(total * 10 + 1e-6) / 10, 99.9)
-    revision = max(_microseconds(session.updated_at), seen.revision if seen is not None else 0)
+    changed = max(_microseconds(session.updated_at), seen.revision if seen is not None else 0)
     ended = session.completed_at or session.paused_at
     return schemas.UnifiedProgress(
         session_id=session.id,
@@ -74,8 +79,9 @@ def unify(
         phases=schemas.Phases(
             **{name: _phase_body(phase, session, now) for name, phase in phases.items()},
         ),
-        revision=revision,
-        updated_at=datetime.fromtimestamp(revision / 1e6, UTC),
+        # The two clocks need not agree: a change of the catalogue must count also where the aggregator's is ahead.
+        revision=changed + session.lifecycle_step,
+        updated_at=_EPOCH + timedelta(microseconds=changed),
         stale=stale and session.status == "running",
     )
 
@@ -107,7 +113,7 @@ def _phase_body(phase: _Phase, session: Session, now: datetime) -> schemas.Phase
     working = phase.status == "running" and session.status == "running"
     rate = seen.items_per_second if working and seen is not None and seen.HasField("items_per_second") else None
     eta = None
-    if seen is not None and seen.HasField("eta_seconds") and session.status == "running":
+    if seen is not None and seen.HasField("eta_seconds") and session.status == "running" and phase.is_ahead:
         eta = round(seen.eta_seconds)
     stats = {"imagesProcessed": phase.current} if phase.name != "clustering" else {"facesProcessed": phase.current}
     stats[_STAT_NAMES[phase.name]] = phase.done if phase.name == "training" else run.found if run is not None else 0
@@ -153,9 +159,11 @@ def _overall_eta(
         return {**none, "eta_seconds": 0}
     if status != "running" or seen is None or not seen.HasField("eta_seconds"):
         return none
-    left = [
-        phase.seen for phase in phases.values() if phase.status in ("pending", "running") and phase.seen is not None
-    ]
+    ahead = [phase.seen for phase in phases.values() if phase.is_ahead]
+    left = [one for one in ahead if one is not None and one.HasField("eta_seconds")]
+    if len(left) < len(ahead):
+        # The aggregator has yet to hear of a run: the sum of the others would promise too much.
+        return none
     seconds = sum(one.eta_seconds for one in left)
     low, high = sum(one.eta_low_seconds for one in left), sum(one.eta_high_seconds for one in left)
     return {
@@ -178,4 +186,4 @@ def _elapsed(started: datetime | None, until: datetime) -> float | None:
 
 
 def _microseconds(time: datetime) -> int:
-    return int(time.timestamp() * 1e6)
+    return (time - _EPOCH) // timedelta(microseconds=1)

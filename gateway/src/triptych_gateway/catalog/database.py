@@ -11,6 +11,7 @@ from pgvector.asyncpg import register_vector
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from triptych_common.errors import ConfigurationError
@@ -23,12 +24,38 @@ MIGRATION_LOCK = 7_201_001
 CLUSTERING_LOCK = 7_201_002
 """Key of the advisory lock under which the library's faces are grouped."""
 
-DATABASE_AWAY = (DBAPIError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
-"""What a lost or refused connection raises."""
+DATABASE_AWAY = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
+"""What a lost or refused connection raises; `is_away` tells it from a statement that the database refused."""
+
+_AWAY_CLASSES = ("08", "40", "53", "57", "58")
+"""Classes of SQLSTATE that trying again may mend: connection lost, conflict with another transaction, no resources,
+shut down by the operator, failure of the system beneath (PostgreSQL, appendix A)."""
+_AWAY_STATES = ("25006", "55P03")
+"""Read-only (a standby that is not promoted yet), and a lock that was not to be had."""
 
 
-def create_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
+def is_away(error: BaseException) -> bool:
+    """Whether the database is lost, hangs or starts: False for a statement that it will refuse each time."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        error = (error.orig.__cause__ if error.orig is not None else None) or error
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith(_AWAY_CLASSES) or state in _AWAY_STATES
+    if isinstance(error, asyncpg.InterfaceError):
+        # asyncpg's DataError is a value that the driver cannot send; its other interface errors are lost connections.
+        return not isinstance(error, ValueError)
+    return isinstance(error, (PoolTimeoutError, OSError, asyncio.TimeoutError))
+
+
+def create_engine(
+    database_url: str, *, pool_size: int = 10, statement_seconds: float = 120.0, connect_seconds: float = 10.0
+) -> AsyncEngine:
     """An engine for a ``postgresql://`` URL (also with ``?host=/socket/directory``).
+
+    A statement that takes longer than ``statement_seconds``, and a connection (its own, or a free one of the pool) that
+    takes longer than ``connect_seconds``, count as a database that is away.
 
     Raises ConfigurationError for a URL of another kind.
     """
@@ -47,7 +74,12 @@ def create_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        connect_args={"timeout": 10, "command_timeout": 120, "server_settings": {"application_name": "triptych"}},
+        pool_timeout=connect_seconds,
+        connect_args={
+            "timeout": connect_seconds,
+            "command_timeout": statement_seconds,
+            "server_settings": {"application_name": "triptych"},
+        },
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -56,6 +56,12 @@ class Run:
     completed_at: datetime | None
 
 
+NEXT_MOMENT: Final = func.greatest(
+    func.clock_timestamp(), sessions.c.updated_at + text("interval '1 microsecond'"), type_=sessions.c.updated_at.type
+)
+"""A session's next ``updated_at``: now, and later than the one before, also where clocks and transactions disagree."""
+
+
 def _run(row: Row[Any]) -> Run:
     return Run(**dict(row._mapping))
 
@@ -80,7 +86,11 @@ async def update_run(connection: AsyncConnection, run_id: int, **values: Any) ->
 
 
 async def renew_runs_from_failed(connection: AsyncConnection, session_id: int) -> None:
-    """Give the failed phase and those after it a new pending run of the same generation."""
+    """Give the failed phase and those after it a new pending run of the same generation.
+
+    The new run of a phase of photos counts from its beginning what the former one has done, so that the bar stands
+    where it stood; when the run begins, what needs no work is counted anew.
+    """
     latest = await latest_runs(connection, session_id)
     renewing = False
     for phase in PHASES_BY_NAME:
@@ -96,6 +106,8 @@ async def renew_runs_from_failed(connection: AsyncConnection, session_id: int) -
                     number=run.number + 1,
                     generation=run.generation,
                     shard_size=run.shard_size,
+                    total=run.total if phase != "clustering" else 0,
+                    skipped=run.skipped + run.done if phase != "clustering" else 0,
                 )
             )
 
@@ -112,7 +124,7 @@ async def announce(connection: AsyncConnection, run: Run) -> None:
         await connection.execute(
             update(sessions)
             .where(sessions.c.id == run.session_id)
-            .values(lifecycle_step=sessions.c.lifecycle_step + 1, updated_at=func.now())
+            .values(lifecycle_step=sessions.c.lifecycle_step + 1, updated_at=NEXT_MOMENT)
             .returning(sessions.c.lifecycle_step, sessions.c.weights)
         )
     ).one()

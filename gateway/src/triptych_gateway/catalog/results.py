@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, insert, text
+from sqlalchemy import delete, insert, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.schema import embeddings, face_scans, faces
+from triptych_gateway.catalog.lifecycle import NEXT_MOMENT, Run
+from triptych_gateway.catalog.schema import embeddings, face_scans, faces, sessions
 from triptych_gateway.catalog.shards import ShardItem
 
 
@@ -57,6 +57,8 @@ class Outcome:
 
 async def write_outcomes(connection: AsyncConnection, run: Run, outcomes: Sequence[Outcome], *, model_id: str) -> None:
     """Store the outcomes of a micro-batch. Writing one twice changes nothing. The caller has checked its lease."""
+    # A service that names a photo twice in a message is believed once.
+    outcomes = list({outcome.item.ordinal: outcome for outcome in outcomes}.values())
     fresh = await _settle_items(connection, run, outcomes)
     kept = [outcome for outcome in outcomes if outcome.item.ordinal in fresh]
     if not kept:
@@ -72,6 +74,10 @@ async def write_outcomes(connection: AsyncConnection, run: Run, outcomes: Sequen
     await connection.execute(
         text("UPDATE runs SET done = done + :done, failed = failed + :failed, found = found + :found WHERE id = :id"),
         {"id": run.id, "done": len(good), "failed": len(kept) - len(good), "found": found},
+    )
+    # So that those who follow the session see it move while the progress service is away.
+    await connection.execute(
+        update(sessions).where(sessions.c.id == run.session_id).values(updated_at=NEXT_MOMENT)
     )
 
 
@@ -160,7 +166,8 @@ async def _settle_jobs(connection: AsyncConnection, run: Run, outcomes: Sequence
             "phase": run.phase,
             "assets": [outcome.item.asset_id for outcome in outcomes],
             "codes": [error.code if error else None for error in errors],
-            "messages": [error.message if error else None for error in errors],
+            # PostgreSQL's text holds no NUL, and a sentence may quote what a file holds.
+            "messages": [error.message.replace("\0", "\ufffd") if error else None for error in errors],
             "microseconds": [outcome.processing_microseconds for outcome in outcomes],
         },
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import Row, case, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog import lifecycle
@@ -41,6 +41,8 @@ class Session:
     """Chosen directories under the root, as file URIs; empty means all."""
     config: Mapping[str, Any]
     weights: Mapping[str, float]
+    lifecycle_step: int
+    """Announcements so far; only grows."""
     category: "Category | None"
     error_code: str | None
     error_message: str | None
@@ -145,6 +147,11 @@ def _session(row: Row[Any]) -> Session:
     )
 
 
+def _shown_status() -> Any:
+    discovering = (sessions.c.status == "running") & sessions.c.discovered_at.is_(None)
+    return case((discovering, "discovering"), else_=sessions.c.status)
+
+
 async def get_session(connection: AsyncConnection, session_id: int) -> Session:
     """A session. Raises NotFoundError."""
     row = (await connection.execute(_query().where(sessions.c.id == session_id))).first()
@@ -156,8 +163,11 @@ async def get_session(connection: AsyncConnection, session_id: int) -> Session:
 async def list_sessions(
     connection: AsyncConnection, *, offset: int, limit: int, status: str | None
 ) -> tuple[list[Session], int]:
-    """Sessions, newest first, and how many there are in all."""
-    condition = sessions.c.status == status if status is not None else text("true")
+    """Sessions, newest first, and how many there are in all.
+
+    ``status`` is the one that is shown: a running session whose photos are still being looked for is ``discovering``.
+    """
+    condition = _shown_status() == status if status is not None else text("true")
     total = (await connection.execute(select(func.count()).select_from(sessions).where(condition))).scalar_one()
     rows = await connection.execute(
         _query().where(condition).order_by(sessions.c.id.desc()).offset(offset).limit(limit)
@@ -196,7 +206,7 @@ async def start_session(connection: AsyncConnection, session_id: int) -> Session
             paused_at=None,
             completed_at=None,
             started_at=func.coalesce(sessions.c.started_at, func.now()),
-            updated_at=func.now(),
+            updated_at=lifecycle.NEXT_MOMENT,
         )
     )
     await lifecycle.announce_all(connection, session_id)
@@ -206,7 +216,7 @@ async def start_session(connection: AsyncConnection, session_id: int) -> Session
 async def mark_discovered(connection: AsyncConnection, session_id: int) -> None:
     """All photos of the session are known: totals are final."""
     await connection.execute(
-        update(sessions).where(sessions.c.id == session_id).values(discovered_at=func.now(), updated_at=func.now())
+        update(sessions).where(sessions.c.id == session_id).values(discovered_at=func.now(), updated_at=lifecycle.NEXT_MOMENT)
     )
 
 
@@ -227,6 +237,6 @@ async def end_session(
             error_code=error_code,
             error_message=error_message,
             completed_at=func.now(),
-            updated_at=func.now(),
+            updated_at=lifecycle.NEXT_MOMENT,
         )
     )

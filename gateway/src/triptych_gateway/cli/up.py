@@ -13,12 +13,13 @@ import typer
 from triptych_gateway.cli.stack.data_directory import DATA_DIRECTORY_VARIABLE
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.stack import Stack, StackOptions
+from triptych_gateway.cli.stack.waiting import wait_until_answered
 from triptych_gateway.cli.terminal_text import printable
 
 MEDIA_ROOTS_VARIABLE = "TRIPTYCH_MEDIA_ROOTS"
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HEALTH_SECONDS = 5.0
+_HEALTH_INTERVAL_SECONDS = 0.1
 _FAILED = 1
 
 
@@ -72,7 +73,11 @@ async def serve(stack: Stack) -> int:
         typer.echo("Stopping. Once more to kill.", err=True)
         stack.request_stop()
 
-    for number in _STOP_SIGNALS:
+    stop_signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # nohup(1) ignores it, so that the stack outlives its terminal.
+        stop_signals.append(signal.SIGHUP)
+    for number in stop_signals:
         loop.add_signal_handler(number, on_signal)
     try:
         async with stack:
@@ -84,7 +89,7 @@ async def serve(stack: Stack) -> int:
         typer.echo(str(error), err=True)
         return _FAILED
     finally:
-        for number in _STOP_SIGNALS:
+        for number in stop_signals:
             loop.remove_signal_handler(number)
     if stack.failure is not None:
         typer.echo(str(stack.failure), err=True)
@@ -92,12 +97,7 @@ async def serve(stack: Stack) -> int:
 
 
 async def _welcome(stack: Stack) -> str:
-    async with httpx.AsyncClient(trust_env=False, timeout=_HEALTH_SECONDS) as client:
-        try:
-            health = (await client.get(f"{stack.urls.http}/health")).json()
-        except (httpx.HTTPError, ValueError):
-            # It was healthy a moment ago; if that has changed, the supervisor says so.
-            health = {}
+    health = await _settled_health(f"{stack.urls.http}/health")
     lines = [
         "",
         f"  Triptych     {stack.urls.http}",
@@ -111,16 +111,34 @@ async def _welcome(stack: Stack) -> str:
     return "\n".join(lines)
 
 
+async def _settled_health(url: str) -> Mapping[str, Any]:
+    """The gateway's answer once it has asked every service itself, or its last answer after 5 s."""
+    health: Mapping[str, Any] = {}
+
+    async with httpx.AsyncClient(trust_env=False, timeout=_HEALTH_SECONDS) as client:
+
+        async def settled() -> bool:
+            nonlocal health
+            try:
+                health = (await client.get(url)).json()
+            except (httpx.HTTPError, ValueError):
+                # It was healthy a moment ago; where that has changed, the supervisor says so.
+                return False
+            return all(state.get("status") == "ok" for state in health.get("services", {}).values())
+
+        await wait_until_answered(settled, deadline_seconds=_HEALTH_SECONDS, interval_seconds=_HEALTH_INTERVAL_SECONDS)
+    return health
+
+
 def model_lines(health: Mapping[str, Any]) -> list[str]:
     """One line for each service in the gateway's /health answer that has a model: which, on what, and its notice."""
     services = health.get("services")
     named = services.items() if isinstance(services, dict) else ()
     lines: list[str] = []
     for name, state in named:
-        model = state.get("model") if isinstance(state, dict) else None
-        if not isinstance(model, dict) or not model.get("id"):
+        if not isinstance(state, dict) or not state.get("model"):
             continue
-        qualities = ", ".join(str(model[key]) for key in ("pack", "device") if model.get(key))
-        notice = f" – {model['notice']}" if model.get("notice") else ""
-        lines.append(printable(f"{name}: {model['id']}{f' ({qualities})' if qualities else ''}{notice}"))
+        qualities = ", ".join(str(state[key]) for key in ("pack", "device") if state.get(key))
+        notice = f" – {state['notice']}" if state.get("notice") else ""
+        lines.append(printable(f"{name}: {state['model']}{f' ({qualities})' if qualities else ''}{notice}"))
     return lines

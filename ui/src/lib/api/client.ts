@@ -6,8 +6,6 @@ const API = '/api/v1';
 const TRAINING = `${API}/training`;
 const REQUEST_TIMEOUT_MILLISECONDS = 15_000;
 
-export type SessionAction = 'start' | 'pause' | 'cancel';
-
 /** The gateway answered and said no: its stable code and its sentence for a person. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
@@ -40,9 +38,9 @@ export function createSession(session: NewSession): Promise<Session> {
   return request(`${TRAINING}/sessions`, { method: 'POST', body: session });
 }
 
-/** Starts, goes on with, pauses or cancels a session; an ApiError of 409 where its state does not allow it. */
-export async function actOnSession(sessionId: number, action: SessionAction): Promise<void> {
-  await request(`${TRAINING}/sessions/${sessionId}/${action}`, { method: 'POST' });
+/** Sets a session going, or lets it go on with what is left; an ApiError of 409 where it is completed. */
+export async function startSession(sessionId: number): Promise<void> {
+  await request(`${TRAINING}/sessions/${sessionId}/start`, { method: 'POST' });
 }
 
 export function getProgress(sessionId: number, signal?: AbortSignal): Promise<Snapshot> {
@@ -98,7 +96,7 @@ async function request<Answer>(url: string, { method = 'GET', body, signal }: Re
 
 /** The error for an answer that is none. Exported for its tests: every shape of the contract's errors passes here. */
 export function refusal(httpStatus: number, answer: unknown): ApiError | GatewayAway {
-  // Proxies in front of an absent gateway answer 5xx with a page or nothing; the gateway's own 5xx carry its error object.
+  // Proxies before an absent gateway answer 5xx with a page or nothing; the gateway's own 5xx carry its error object.
   if (!isRecord(answer)) {
     return httpStatus >= 500
       ? new GatewayAway('The gateway does not answer.')
@@ -107,9 +105,12 @@ export function refusal(httpStatus: number, answer: unknown): ApiError | Gateway
   const error = isRecord(answer['error']) ? answer['error'] : {};
   const details = isRecord(error['details']) ? error['details'] : {};
   const [invalid] = Array.isArray(answer['detail']) ? (answer['detail'] as unknown[]) : [];
-  const message = [answer['message'], error['message'], answer['detail'], isRecord(invalid) ? invalid['msg'] : null].find(
-    (candidate): candidate is string => typeof candidate === 'string' && candidate !== '',
-  );
+  const message = [
+    answer['message'],
+    error['message'],
+    answer['detail'],
+    isRecord(invalid) ? invalid['msg'] : null,
+  ].find((candidate): candidate is string => typeof candidate === 'string' && candidate !== '');
   return new ApiError(
     httpStatus,
     typeof error['code'] === 'string' ? error['code'] : 'unknown',
@@ -122,7 +123,9 @@ export function refusal(httpStatus: number, answer: unknown): ApiError | Gateway
 function fieldOf(named: unknown, location: unknown): string | null {
   const last: unknown = Array.isArray(location) ? location.at(-1) : null;
   const field = typeof named === 'string' ? named : last;
-  return typeof field === 'string' ? field.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase()) : null;
+  return typeof field === 'string'
+    ? field.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase())
+    : null;
 }
 
 function parseJson(text: string): unknown {

@@ -34,9 +34,10 @@ export interface NewSession {
   rootPath: string;
 }
 
-/** What runs a phase: a model's id, its pack, its device, and a sentence that must be shown with its results. */
+/** What runs a phase: a model's id and name, its pack, its device, and a sentence that must be shown with its results. */
 export interface Model {
   id: string;
+  name?: string | null;
   pack: string;
   device: string;
   notice: string | null;
@@ -131,7 +132,7 @@ export interface Group {
 }
 
 export interface ServiceHealth {
-  status: string;
+  status: 'ok' | 'away';
   model?: string | null;
   device?: string | null;
   pack?: string | null;

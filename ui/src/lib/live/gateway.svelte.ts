@@ -5,7 +5,10 @@ import type { Health } from '../api/types';
 
 export const RECHECK_MILLISECONDS = 2_000;
 
-/** Asks only when there is cause: at the start, when a request found nobody, when the reader comes back to the page. */
+/**
+ * Asks only when there is cause: at the start, when a request found nobody, when the reader comes back to the page, and
+ * again for as long as the gateway or a service behind it is away.
+ */
 class Gateway {
   away = $state(false);
   health = $state<Health | null>(null);
@@ -41,10 +44,16 @@ class Gateway {
   #reached(): void {
     if (this.away) this.returns += 1;
     this.away = false;
+    const services = Object.values(this.health?.services ?? {});
+    if (services.some((service) => service.status !== 'ok')) this.#checkAgain();
   }
 
   #notReached(): void {
     this.away = true;
+    this.#checkAgain();
+  }
+
+  #checkAgain(): void {
     this.#timer = setTimeout(() => void this.check(), RECHECK_MILLISECONDS);
   }
 }

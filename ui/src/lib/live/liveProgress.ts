@@ -1,5 +1,5 @@
 /**
- * Follows one session's progress: a stream while that works, polling while it does not, nothing once the session has ended.
+ * Follows one session's progress: a stream while that works, else polling; nothing once the session has ended.
  *
  *     connecting ──► live ──► closed        (a terminal snapshot, or stop())
  *         │           │ ▲
@@ -36,7 +36,7 @@ export interface LiveProgressOptions {
 }
 
 export const POLL_MILLISECONDS = 2_000;
-/** After this long on polling the stream is tried again; also the pace at which a session that does not run is looked at. */
+/** After this long on polling the stream is tried again; also the pace of looking at a session that does not run. */
 export const STREAM_RETRY_MILLISECONDS = 30_000;
 /** A stream begins with a whole snapshot: one that brings none in this time is being held back by a proxy. */
 export const FIRST_WORD_MILLISECONDS = 5_000;
@@ -71,7 +71,7 @@ export class LiveProgress {
     return this.#state;
   }
 
-  /** Begins to follow, or begins anew after an end (a session that was started again); what was last seen stays shown. */
+  /** Begins to follow, or begins anew after an end (the session was started again); what was last seen stays shown. */
   start(): void {
     this.#release();
     this.#streamNotBefore = 0;

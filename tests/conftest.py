@@ -1,0 +1,48 @@
+"""Real servers that several tests share: one PostgreSQL and one NATS for all of them, a fresh database for each."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from real_servers import PostgresServer, nats_server, postgres_server
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from triptych_gateway.catalog.database import create_engine
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """PostgreSQL with pgvector. Not to be stopped: other tests use it too."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database with the present schema and nothing in it."""
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def empty_database_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database without any table."""
+    name = postgres.create_database(migrated=False)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest_asyncio.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Connections to a fresh database."""
+    created = create_engine(database_url)
+    yield created
+    await created.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared_nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """NATS with JetStream. Its streams are shared by all tests that use it."""
+    with nats_server(tmp_path_factory.mktemp("nats")) as url:
+        yield url

@@ -1,0 +1,273 @@
+"""Any process of a running session may be killed: the session ends by itself, whole, with nothing lost or done twice."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from file_opens import FileOpens
+from running_triptych import (
+    Client,
+    Triptych,
+    Watch,
+    clean_environment,
+    triptych,
+    triptych_up,
+    working_directory,
+)
+
+from triptych.v1 import progress_pb2, progress_pb2_grpc
+
+PHOTOS = 36
+SHARD_PHOTOS = 8
+DEADLINE_SECONDS = 90
+SETTINGS = {
+    # Small steps, so that there is a moment to hit; and small pictures to search, so that the file does not take long.
+    "TRIPTYCH_MICRO_BATCH": "4",
+    "TRIPTYCH_INFERENCE_THREADS": "1",
+    "TRIPTYCH_DETECTION_LONG_SIDE_PIXELS": "640",
+}
+PHASES = {"training": "training", "face_detection": "faceDetection", "clustering": "clustering"}
+UNDER_WAY = ("running", "processing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """Who is killed, and in which phase."""
+
+    victim: str
+    phase: str
+
+    def __str__(self) -> str:
+        return f"{self.victim} in {self.phase}"
+
+
+KILLS = (
+    Kill(victim="embedder", phase="training"),
+    Kill(victim="gateway", phase="training"),
+    Kill(victim="facedetect", phase="face_detection"),
+    Kill(victim="gateway", phase="face_detection"),
+    Kill(victim="nats", phase="face_detection"),
+    Kill(victim="progress", phase="face_detection"),
+    Kill(victim="postgres", phase="face_detection"),
+    Kill(victim="cluster", phase="clustering"),
+    Kill(victim="gateway", phase="clustering"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What is stored of one session; paths are relative to its directory."""
+
+    embedded: Counter[str]
+    scanned: Counter[str]
+    faces: Counter[tuple[str, float, float]]
+    """Photo, left and top of each face."""
+    groups: Counter[int]
+    """Sizes of the groups, within this session's photos."""
+    unsettled: int
+    """Photos of the session's runs without an outcome."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What all cases share: one stack, and what an undisturbed session found."""
+
+    triptych: Triptych
+    library: Path
+    undisturbed: Found
+
+    def copy(self, name: str) -> Path:
+        """The same photos under paths that nothing is known about."""
+        return Path(shutil.copytree(self.library, self.library.parent / name))
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with working_directory() as directory:
+        library = directory / "photos" / "original"
+        library.parent.mkdir()
+        subprocess.run(
+            triptych("samples", library, "--count", str(PHOTOS)),
+            env=clean_environment(),
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        with triptych_up(directory, media_roots=[library.parent], settings=SETTINGS) as running:
+            yield Stage(triptych=running, library=library, undisturbed=asyncio.run(_undisturbed(running, library)))
+
+
+async def _undisturbed(running: Triptych, directory: Path) -> Found:
+    async with contextlib.aclosing(Client(running.url)) as client:
+        session_id = await client.begin(directory, shard_photos=SHARD_PHOTOS)
+        async for watch in client.watch(session_id, deadline_seconds=DEADLINE_SECONDS):
+            assert watch.last["overallStatus"] in ("running", "completed")
+    return await _found(running, session_id, directory)
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=str)
+async def test_session_survives(kill: Kill, stage: Stage, record_property: Any) -> None:
+    directory = stage.copy(str(kill).replace(" ", "-"))
+    with FileOpens(directory) as opens:
+        async with contextlib.aclosing(Client(stage.triptych.url)) as client:
+            session_id = await client.begin(directory, shard_photos=SHARD_PHOTOS)
+            watch, before = await _kill_on_the_way(kill, stage.triptych, client, session_id, opens)
+        read = _photos(opens)
+    await _until_aggregated(stage.triptych, session_id)
+
+    assert watch.last["overallStatus"] == "completed"
+    assert set(watch.statuses()) == {"running", "completed"}
+    percentages = watch.percentages()
+    assert percentages == sorted(percentages), "the bar moved back"
+    assert [p == 100 for p in percentages] == [status == "completed" for status in watch.statuses()]
+
+    found = await _found(stage.triptych, session_id, directory)
+    assert found.unsettled == 0
+    assert found.embedded == stage.undisturbed.embedded
+    assert found.scanned == stage.undisturbed.scanned
+    assert found.faces == stage.undisturbed.faces
+    assert found.groups == stage.undisturbed.groups
+
+    # Each photo is read once in training and once in face detection; whatever was read besides was computed again.
+    again = {photo for photo, times in read.items() if times > 2}
+    record_property("photos_in_flight", len(before.in_flight))
+    record_property("photos_computed_again", len(again))
+    assert all(read[photo] >= 2 for photo in stage.undisturbed.embedded)
+    assert max(read.values()) <= 3
+    assert again <= before.in_flight
+    assert len(before.in_flight) < PHOTOS / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """Just before the kill."""
+
+    in_flight: frozenset[str]
+    """Photos that the phase had begun to read and that had no stored result."""
+
+
+async def _kill_on_the_way(
+    kill: Kill, running: Triptych, client: Client, session_id: int, opens: FileOpens
+) -> tuple[Watch, Before]:
+    """Follow a session to its end, and kill the process once the phase is under way."""
+    before: Before | None = None
+    with contextlib.ExitStack() as stack:
+        if kill.phase == "clustering":
+            # Too short to be hit by chance: the clusterer is stopped in its tracks, and stays so until the kill.
+            stack.enter_context(running.held("cluster"))
+        async for watch in client.watch(session_id, deadline_seconds=DEADLINE_SECONDS):
+            opens.counts()
+            if before is None and _is_moment(watch.last["phases"][PHASES[kill.phase]], kill):
+                before = await _kill(kill, running, session_id, opens)
+                stack.close()
+    assert before is not None, f"{kill.phase} was over before it could be hit"
+    return watch, before
+
+
+def _is_moment(phase: dict[str, Any], kill: Kill) -> bool:
+    begun = kill.phase == "clustering" or phase["progress"]["current"] >= SHARD_PHOTOS
+    return phase["status"] in UNDER_WAY and begun
+
+
+async def _kill(kill: Kill, running: Triptych, session_id: int, opens: FileOpens) -> Before:
+    victim = running.child(kill.victim)
+    settled = await _settled(running, session_id, kill.phase)
+    earlier_phases = list(PHASES).index(kill.phase)
+    begun = {photo for photo, times in _photos(opens).items() if times > earlier_phases}
+    victim.kill()
+    return Before(in_flight=frozenset(begun - settled) if kill.phase != "clustering" else frozenset())
+
+
+async def _settled(running: Triptych, session_id: int, phase: str) -> set[str]:
+    """Photos with a stored result of a phase, by name."""
+    async with _database(running) as database:
+        rows = await database.fetch(
+            """
+            SELECT a.path FROM run_items i JOIN runs r ON r.id = i.run_id JOIN assets a ON a.id = i.asset_id
+            WHERE r.session_id = $1 AND r.phase = $2 AND i.state <> 'pending'""",
+            session_id,
+            phase,
+        )
+    return {_name(row["path"]) for row in rows}
+
+
+async def _found(running: Triptych, session_id: int, directory: Path) -> Found:
+    root = os.fsencode(directory) + b"/"
+
+    async def photos(table: str) -> Counter[str]:
+        rows = await database.fetch(
+            f"SELECT a.path FROM {table} t JOIN assets a ON a.id = t.asset_id "  # noqa: S608 - one of two names
+            "WHERE starts_with(encode(a.path, 'escape'), encode($1, 'escape'))",
+            root,
+        )
+        return Counter(_name(row["path"]) for row in rows)
+
+    async with _database(running) as database:
+        faces = await database.fetch(
+            """
+            SELECT a.path, f.x, f.y FROM faces f JOIN assets a ON a.id = f.asset_id
+            JOIN session_assets s ON s.asset_id = a.id WHERE s.session_id = $1""",
+            session_id,
+        )
+        groups = await database.fetch(
+            """
+            SELECT count(*) FROM group_faces g JOIN groups u ON u.id = g.group_id
+            JOIN clusterings c ON c.id = u.clustering_id JOIN faces f ON f.id = g.face_id
+            JOIN session_assets s ON s.asset_id = f.asset_id
+            WHERE c.active AND s.session_id = $1 GROUP BY g.group_id""",
+            session_id,
+        )
+        unsettled = await database.fetchval(
+            "SELECT count(*) FROM run_items i JOIN runs r ON r.id = i.run_id "
+            "WHERE r.session_id = $1 AND i.state = 'pending'",
+            session_id,
+        )
+        return Found(
+            embedded=await photos("embeddings"),
+            scanned=await photos("face_scans"),
+            faces=Counter((_name(row["path"]), row["x"], row["y"]) for row in faces),
+            groups=Counter(row["count"] for row in groups),
+            unsettled=unsettled,
+        )
+
+
+async def _until_aggregated(running: Triptych, session_id: int) -> None:
+    """Wait until the aggregator itself has heard of everything, whatever was down meanwhile."""
+    request = progress_pb2.GetSessionProgressRequest(session_id=session_id)
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        grpc.aio.insecure_channel(running.record().addresses["progress"]) as channel,
+    ):
+        while True:
+            answer = await progress_pb2_grpc.ProgressStub(channel).GetSessionProgress(request, wait_for_ready=True)
+            photos = [phase.done for phase in answer.progress.phases[:2]]
+            if answer.progress.percentage == 100 and photos == [PHOTOS, PHOTOS]:
+                return
+            await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def _database(running: Triptych) -> AsyncIterator[asyncpg.Connection]:
+    connection = await running.connect_database()
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _photos(opens: FileOpens) -> Counter[str]:
+    return Counter({path.name: times for path, times in opens.counts().items() if path.suffix != ".json"})
+
+
+def _name(path: bytes) -> str:
+    return os.fsdecode(path).rpartition("/")[2]
