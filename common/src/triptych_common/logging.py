@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ def configure_logging(settings: ProcessSettings, *, process: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _without_colours,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.UnicodeDecoder(),
@@ -54,6 +56,12 @@ def configure_logging(settings: ProcessSettings, *, process: str) -> None:
     root.setLevel(settings.log_level.upper())
     for chatty in ("nats", "httpx", "PIL", "alembic.runtime.plugins", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _without_colours(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop uvicorn's second copy of its message, which is full of escapes."""
+    event.pop("color_message", None)
+    return event
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

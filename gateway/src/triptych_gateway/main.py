@@ -7,11 +7,11 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import FrameType
 from typing import Final, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.channels import ReplicaPool
 from triptych_common.errors import ConfigurationError
@@ -31,28 +31,29 @@ from triptych_gateway.settings import GatewaySettings
 
 log = get_logger(__name__)
 
+_PRIME_SECONDS: Final = 3.0
+"""How long the first request waits for the progress service."""
 _SHUTDOWN_SECONDS: Final = 5
-"""How long open connections (streams above all) may last after SIGTERM."""
+"""How long open connections may last after SIGTERM."""
+_REQUEST_SECONDS: Final = 5.0
+"""How long a request waits for the database before it is answered 503."""
 
 
 async def run(settings: GatewaySettings) -> None:
     """Serve and run sessions until signalled."""
     await migrate(settings.database_url)
-    engine = create_engine(settings.database_url)
-    try:
-        async with AsyncExitStack() as stack:
-            context, background = await _wire(settings, engine, stack)
-            app = create_app(context)
-            app.router.lifespan_context = _lifespan(background)
-            await _serve(app, settings)
-    finally:
-        await engine.dispose()
+    async with AsyncExitStack() as stack:
+        context, background = await _wire(settings, stack)
+        app = create_app(context)
+        app.router.lifespan_context = _lifespan(background)
+        await _serve(app, settings, closing=context.closing)
 
 
 class _Background:
     """What works beside the endpoints: its failure ends the process, its end is awaited."""
 
     def __init__(self, scheduler: Scheduler, live: LiveProgress, health: HealthWatch, relay: OutboxRelay) -> None:
+        self._live = live
         self._parts = {
             "scheduler": scheduler.run,
             "progress watch": live.run,
@@ -61,7 +62,8 @@ class _Background:
         }
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        await self._live.prime(seconds=_PRIME_SECONDS)
         for name, part in self._parts.items():
             task = asyncio.create_task(part(), name=name)
             task.add_done_callback(self._on_end)
@@ -82,9 +84,14 @@ class _Background:
             await asyncio.wait(self._tasks)
 
 
-async def _wire(
-    settings: GatewaySettings, engine: AsyncEngine, stack: AsyncExitStack
-) -> tuple[ApiContext, _Background]:
+async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiContext, _Background]:
+    engine = create_engine(settings.database_url)
+    stack.push_async_callback(engine.dispose)
+    # Requests have connections of their own and little patience: sessions at work never keep a page waiting.
+    api_engine = create_engine(
+        settings.database_url, statement_seconds=_REQUEST_SECONDS, connect_seconds=_REQUEST_SECONDS
+    )
+    stack.push_async_callback(api_engine.dispose)
     roots = MediaRoots(settings.media_roots)
     pools = {
         name: await stack.enter_async_context(ReplicaPool(addresses, service=name))
@@ -118,12 +125,13 @@ async def _wire(
     stack.callback(pictures.close)
     context = ApiContext(
         settings=settings,
-        engine=engine,
+        engine=api_engine,
         roots=roots,
         scheduler=scheduler,
         live=live,
         health=health,
         pictures=pictures,
+        closing=asyncio.Event(),
     )
     return context, _Background(scheduler, live, health, OutboxRelay(engine, nats_url=settings.nats_url))
 
@@ -131,7 +139,7 @@ async def _wire(
 def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        background.start()
+        await background.start()
         try:
             yield
         finally:
@@ -140,7 +148,20 @@ def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncConte
     return lifespan
 
 
-async def _serve(app: FastAPI, settings: GatewaySettings) -> None:
+class _Server(uvicorn.Server):
+    """Tells open streams of a signal to end, so that they close by themselves."""
+
+    def __init__(self, config: uvicorn.Config, *, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._closing.set)
+        super().handle_exit(sig, frame)
+
+
+async def _serve(app: FastAPI, settings: GatewaySettings, *, closing: asyncio.Event) -> None:
     config = uvicorn.Config(
         app,
         host=settings.http_host,
@@ -150,7 +171,7 @@ async def _serve(app: FastAPI, settings: GatewaySettings) -> None:
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, closing=closing)
     listening = _listen(settings)
     log.info("serving", address=f"http://{settings.http_host}:{listening.getsockname()[1]}")
     with contextlib.closing(listening):

@@ -1,5 +1,6 @@
 """What every endpoint works with."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -25,6 +26,8 @@ class ApiContext:
     live: LiveProgress
     health: HealthWatch
     pictures: Pictures
+    closing: asyncio.Event
+    """Set when the gateway is asked to end: streams end by themselves."""
 
 
 def _context(request: Request) -> ApiContext:

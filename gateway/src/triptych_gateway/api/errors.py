@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from triptych_common.logging import get_logger
 from triptych_gateway.api.schemas import Error, ErrorBody
-from triptych_gateway.catalog.database import DATABASE_AWAY
+from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
 from triptych_gateway.catalog.sessions import NotAllowedError, NotFoundError
 
 log = get_logger(__name__)
@@ -51,6 +51,7 @@ def answer(
     status: int | None = None,
     detail: Any = None,
     details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """The error object of the contract: for FastAPI's readers, for people and for programs."""
     status = status if status is not None else STATUSES[code]
@@ -59,8 +60,8 @@ def answer(
         message=message,
         error=ErrorBody(code=code, message=message, details=dict(details or {})),
     )
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-    return JSONResponse(body.model_dump(by_alias=True, mode="json"), status_code=status, headers=headers)
+    sent = {**(headers or {}), **({"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {})}
+    return JSONResponse(body.model_dump(by_alias=True, mode="json"), status_code=status, headers=sent)
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -81,18 +82,18 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         problems = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
-        first = problems[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        return answer("invalid_request", f"{where}: {first['msg']}.", detail=problems)
+        return answer("invalid_request", _sentence(problems[0]), detail=problems)
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
         code = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}.get(
             error.status_code, "invalid_request"
         )
-        return answer(code, str(error.detail), status=error.status_code)
+        return answer(code, str(error.detail), status=error.status_code, headers=error.headers)
 
-    async def _away(_: Request, error: Exception) -> JSONResponse:
+    async def _away(request: Request, error: Exception) -> JSONResponse:
+        if not is_away(error):
+            return await _defect(request, error)
         log.warning("request failed: the database is away", error=repr(error))
         return answer("database_away", "The database is away; try again in a moment.")
 
@@ -103,3 +104,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
     for kind in DATABASE_AWAY:
         app.add_exception_handler(kind, _away)
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a request, in one sentence."""
+    if problem["type"] == "json_invalid":
+        return "The body is not valid JSON."
+    where = ".".join(str(part) for part in problem["loc"][1:]) or "the request"
+    return f"{where}: {problem['msg']}."

@@ -50,6 +50,32 @@ class LiveProgress:
         except TimeoutError:
             return
 
+    async def prime(self, *, seconds: float) -> None:
+        """Learn what the aggregator knows before the first request is answered, so that no bar moves back.
+
+        Gives up after so many seconds: answers then begin with the catalogue's counts.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    if await self._list():
+                        return
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            log.warning("the progress service is away: answers begin with the catalogue's counts")
+
+    async def _list(self) -> bool:
+        try:
+            async with self._pool.take() as replica:
+                answer = await progress_pb2_grpc.ProgressStub(replica.channel).ListSessionProgress(
+                    progress_pb2.ListSessionProgressRequest()
+                )
+        except (grpc.aio.AioRpcError, AwayError):
+            return False
+        for progress in answer.progress:
+            await self._take(progress)
+        return True
+
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:

@@ -12,11 +12,14 @@ from typing import Final
 
 from PIL import Image
 
+from triptych_common.logging import get_logger
 from triptych_common.media.decoding import Resolution, decode_image
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.catalog.faces import Face
 from triptych_gateway.catalog.photos import Asset
+
+log = get_logger(__name__)
 
 CROP_PIXELS: Final = 160
 """Side of a face crop."""
@@ -61,13 +64,17 @@ class Pictures:
         path = self._cache / key[:2] / f"{key}.jpg"
         try:
             return path.read_bytes()
-        except FileNotFoundError:
+        except OSError:
+            # Not there, or not readable: it is made again.
             pass
         content = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{secrets.token_hex(4)}")
-        aside.write_bytes(content)
-        aside.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = path.with_suffix(f".{secrets.token_hex(4)}")
+            aside.write_bytes(content)
+            aside.replace(path)
+        except OSError as error:
+            log.warning("a picture could not be kept in the cache", path=str(path), error=str(error))
         return content
 
     def _make_thumbnail(self, path: bytes, size_pixels: int) -> bytes:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from triptych_common.media.decoding import PHOTO_EXTENSIONS
@@ -15,6 +15,36 @@ def _utc(value: datetime) -> str:
 
 Time = Annotated[datetime, PlainSerializer(_utc, return_type=str, when_used="json")]
 """ISO 8601 in UTC with a trailing Z."""
+
+MAX_ID = 2**63 - 1
+"""Largest id that PostgreSQL's bigint holds."""
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a text holds no NUL character")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_without_nul)]
+"""Text that can be stored."""
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a path is a string")  # noqa: TRY004 - pydantic reports ValueErrors
+    if not 1 <= len(value) <= 4096:
+        raise ValueError("a path has 1 to 4096 characters")
+    return value
+
+
+# Not pydantic's own str: that refuses lone surrogates, which are how bytes that are no UTF-8 travel in JSON.
+DirectoryPath = Annotated[
+    str,
+    PlainValidator(_path, json_schema_input_type=str),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 4096}),
+]
+"""A directory as a client names it; a byte 0xNN that is not UTF-8 travels as the escape ``\\udcNN`` (PEP 383)."""
 
 PhaseName = Literal["training", "face_detection", "clustering"]
 PhaseStatus = Literal["pending", "running", "processing", "paused", "completed", "failed", "cancelled"]
@@ -67,7 +97,7 @@ class SessionConfig(Body):
     """How a session looks for photos."""
 
     recursive: bool = True
-    extensions: list[str] | None = Field(
+    extensions: list[Line] | None = Field(
         default=None,
         max_length=64,
         description="Extensions to take, such as .jpg; all that are read where it is null.",
@@ -79,11 +109,13 @@ class SessionConfig(Body):
 class SessionCreate(Body):
     """A session to create."""
 
-    name: str = Field(min_length=1, max_length=200)
-    root_path: str = Field(min_length=1, max_length=4096, description="Absolute path under a media root.")
-    category_id: int | None = None
-    subdirectories: list[str] = Field(
-        default_factory=list, max_length=10_000, description="Directories under the root to take; all where empty."
+    name: Line = Field(min_length=1, max_length=200)
+    root_path: DirectoryPath = Field(description="Absolute path under a media root.")
+    category_id: int | None = Field(default=None, ge=1, le=MAX_ID)
+    subdirectories: list[DirectoryPath] = Field(
+        default_factory=list,
+        max_length=10_000,
+        description="Directories under the root to take, absolute or relative to it; all where empty.",
     )
     config: SessionConfig = Field(default_factory=SessionConfig)
 

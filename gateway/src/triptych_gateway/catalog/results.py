@@ -76,9 +76,7 @@ async def write_outcomes(connection: AsyncConnection, run: Run, outcomes: Sequen
         {"id": run.id, "done": len(good), "failed": len(kept) - len(good), "found": found},
     )
     # So that those who follow the session see it move while the progress service is away.
-    await connection.execute(
-        update(sessions).where(sessions.c.id == run.session_id).values(updated_at=NEXT_MOMENT)
-    )
+    await connection.execute(update(sessions).where(sessions.c.id == run.session_id).values(updated_at=NEXT_MOMENT))
 
 
 async def _settle_items(connection: AsyncConnection, run: Run, outcomes: Sequence[Outcome]) -> set[int]:

@@ -216,7 +216,9 @@ async def start_session(connection: AsyncConnection, session_id: int) -> Session
 async def mark_discovered(connection: AsyncConnection, session_id: int) -> None:
     """All photos of the session are known: totals are final."""
     await connection.execute(
-        update(sessions).where(sessions.c.id == session_id).values(discovered_at=func.now(), updated_at=lifecycle.NEXT_MOMENT)
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(discovered_at=func.now(), updated_at=lifecycle.NEXT_MOMENT)
     )
 
 

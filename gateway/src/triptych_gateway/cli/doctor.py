@@ -24,7 +24,7 @@ from triptych_gateway.cli.stack.ports import holder_of, is_free
 from triptych_gateway.cli.stack.postgres_binaries import find_postgres_binaries
 from triptych_gateway.cli.stack.record import running_stack
 from triptych_gateway.cli.stack.services import console_scripts
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.terminal.text import printable
 
 _LEAST_PYTHON = (3, 11)
 _HOST = "127.0.0.1"

@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.text import Text
 
-from triptych_gateway.cli.consoles import message_console
-from triptych_gateway.cli.gateway_errors import GatewayError
 from triptych_gateway.cli.interruption import Interruption
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.rest.errors import GatewayError
+from triptych_gateway.cli.terminal.consoles import message_console
+from triptych_gateway.cli.terminal.text import printable
 
 
 async def until_interrupted(work: Coroutine[Any, Any, int]) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from triptych_gateway.cli.client import DEFAULT_URL, gateway_host
+from triptych_gateway.cli.rest.client import DEFAULT_URL, gateway_host
 
 
 def gateway_url(value: str) -> str:

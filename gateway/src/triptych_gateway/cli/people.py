@@ -9,13 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from triptych_gateway.cli import wording
-from triptych_gateway.cli.answers import Group, Session
-from triptych_gateway.cli.client import GatewayClient
-from triptych_gateway.cli.consoles import output_console
 from triptych_gateway.cli.gateway_command import until_interrupted
 from triptych_gateway.cli.options import DEFAULT_URL, GatewayUrl
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.rest.answers import Group, Session
+from triptych_gateway.cli.rest.client import GatewayClient
+from triptych_gateway.cli.terminal import wording
+from triptych_gateway.cli.terminal.consoles import output_console
+from triptych_gateway.cli.terminal.text import printable
 
 _EXAMPLES = 3
 

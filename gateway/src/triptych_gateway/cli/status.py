@@ -10,15 +10,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from triptych_gateway.cli.answers import Snapshot
-from triptych_gateway.cli.client import GatewayClient
-from triptych_gateway.cli.consoles import message_console, output_console
-from triptych_gateway.cli.following import ConnectionLost, ConnectionRestored, FollowingOptions, follow, patiently
 from triptych_gateway.cli.gateway_command import until_interrupted
 from triptych_gateway.cli.options import DEFAULT_URL, GatewayUrl
-from triptych_gateway.cli.progress_view import progress_view, still_picture
-from triptych_gateway.cli.session_table import SessionRow, session_table
-from triptych_gateway.cli.wording import session_title
+from triptych_gateway.cli.rest.answers import Snapshot
+from triptych_gateway.cli.rest.client import GatewayClient
+from triptych_gateway.cli.rest.following import ConnectionLost, ConnectionRestored, FollowingOptions, follow, patiently
+from triptych_gateway.cli.terminal.consoles import message_console, output_console
+from triptych_gateway.cli.terminal.progress_view import progress_view, still_picture
+from triptych_gateway.cli.terminal.session_table import SessionRow, session_table
+from triptych_gateway.cli.terminal.wording import session_title
 
 _UNDER_WAY = frozenset({"discovering", "running"})
 _TOLD_BY_STATUS = frozenset({"pending", "completed"})

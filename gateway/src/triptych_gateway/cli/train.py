@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from triptych_gateway.cli.client import DEFAULT_URL
 from triptych_gateway.cli.options import gateway_url
+from triptych_gateway.cli.rest.client import DEFAULT_URL
 from triptych_gateway.cli.samples.command import sample_library_in
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.stack import Stack, StackOptions
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.terminal.text import printable
 from triptych_gateway.cli.training_run import RunningStack, TrainingRun, TrainRequest
 
 DEFAULT_PORT = 8000

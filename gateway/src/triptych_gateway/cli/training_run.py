@@ -13,17 +13,17 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from triptych_gateway.cli.answers import Session, Snapshot
-from triptych_gateway.cli.client import GatewayClient
-from triptych_gateway.cli.consoles import message_console, output_console
-from triptych_gateway.cli.following import ConnectionLost, ConnectionRestored, FollowingOptions, follow, patiently
-from triptych_gateway.cli.gateway_errors import GatewayError, GatewayUnreachable, NoGateway, RequestRefused
 from triptych_gateway.cli.interruption import Interruption
-from triptych_gateway.cli.progress_view import progress_view
-from triptych_gateway.cli.run_report import gather_report, session_page
+from triptych_gateway.cli.rest.answers import Session, Snapshot
+from triptych_gateway.cli.rest.client import GatewayClient
+from triptych_gateway.cli.rest.errors import GatewayError, GatewayUnreachable, NoGateway, RequestRefused
+from triptych_gateway.cli.rest.following import ConnectionLost, ConnectionRestored, FollowingOptions, follow, patiently
 from triptych_gateway.cli.stack.errors import StackError
-from triptych_gateway.cli.terminal_text import printable
-from triptych_gateway.cli.wording import session_title
+from triptych_gateway.cli.terminal.consoles import message_console, output_console
+from triptych_gateway.cli.terminal.progress_view import progress_view
+from triptych_gateway.cli.terminal.run_report import gather_report, session_page
+from triptych_gateway.cli.terminal.text import printable
+from triptych_gateway.cli.terminal.wording import session_title
 
 
 class ExitStatus(IntEnum):

@@ -14,7 +14,7 @@ from triptych_gateway.cli.stack.data_directory import DATA_DIRECTORY_VARIABLE
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.stack import Stack, StackOptions
 from triptych_gateway.cli.stack.waiting import wait_until_answered
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.terminal.text import printable
 
 MEDIA_ROOTS_VARIABLE = "TRIPTYCH_MEDIA_ROOTS"
 

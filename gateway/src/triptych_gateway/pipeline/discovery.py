@@ -45,10 +45,16 @@ def discover(options: DiscoveryOptions, roots: MediaRoots) -> Iterator[FoundPhot
     waiting = [os.path.normpath(directory) for directory in reversed(options.directories)]
     while waiting:
         directory = waiting.pop()
+        if roots.resolve(directory) is None:
+            yield Problem(
+                path=directory, code="path_not_allowed", message="The directory lies outside the media roots."
+            )
+            continue
         try:
             status = os.stat(directory)  # noqa: PTH116 - paths are bytes here
             if (status.st_dev, status.st_ino) in walk.seen:
-                yield Problem(path=directory, code="symlink_loop", message="The directory was walked already.")
+                if os.path.islink(directory):  # noqa: PTH114 - paths are bytes here
+                    yield Problem(path=directory, code="symlink_loop", message="The directory was walked already.")
                 continue
             walk.seen.add((status.st_dev, status.st_ino))
             with os.scandir(directory) as entries:
@@ -66,15 +72,7 @@ def discover(options: DiscoveryOptions, roots: MediaRoots) -> Iterator[FoundPhot
                     subdirectories.append(entry)
             elif kind != "other" and _is_photo(entry.name, options.extensions):
                 yield _photo(entry)
-        for entry in reversed(subdirectories):
-            if entry.is_symlink() and roots.resolve(entry.path) is None:
-                yield Problem(
-                    path=entry.path,
-                    code="path_not_allowed",
-                    message="The link leads out of the media roots.",
-                )
-                continue
-            waiting.append(entry.path)
+        waiting += [entry.path for entry in reversed(subdirectories)]
 
 
 def _kind(entry: os.DirEntry[bytes]) -> str:

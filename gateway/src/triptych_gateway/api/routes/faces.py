@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.routes.images import jpeg_response
-from triptych_gateway.api.routes.sessions import PageNumber
+from triptych_gateway.api.routes.sessions import Id, PageNumber
 from triptych_gateway.api.translation import group_body, group_detail_body
 from triptych_gateway.catalog import faces, sessions
 
@@ -19,7 +19,9 @@ async def list_groups(
     context: Context,
     page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=100)] = 20,
-    session_id: Annotated[int | None, Query(description="Only groups with a face in this session's photos.")] = None,
+    session_id: Annotated[
+        int | None, Query(ge=1, le=schemas.MAX_ID, description="Only groups with a face in this session's photos.")
+    ] = None,
 ) -> schemas.Page[schemas.Group]:
     """Groups of the library's faces, largest first."""
     async with context.engine.connect() as connection:
@@ -34,14 +36,14 @@ async def list_groups(
 
 
 @router.get("/clusters/{group_id}")
-async def get_group(group_id: int, context: Context) -> schemas.GroupDetail:
+async def get_group(group_id: Id, context: Context) -> schemas.GroupDetail:
     """One group with all its faces."""
     async with context.engine.connect() as connection:
         return group_detail_body(await faces.get_group(connection, group_id))
 
 
 @router.get("/{face_id}/crop", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
-async def get_crop(face_id: int, request: Request, context: Context) -> Response:
+async def get_crop(face_id: Id, request: Request, context: Context) -> Response:
     """A square picture around a face."""
     async with context.engine.connect() as connection:
         face = await faces.get_face(connection, face_id)

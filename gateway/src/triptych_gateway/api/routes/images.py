@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from triptych_common.media.failures import ImageFailure
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError
+from triptych_gateway.api.routes.sessions import Id
 from triptych_gateway.catalog import photos
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
@@ -17,7 +18,7 @@ MAX_THUMBNAIL_PIXELS = 1600
 
 @router.get("/{asset_id}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def get_thumbnail(
-    asset_id: int,
+    asset_id: Id,
     request: Request,
     context: Context,
     size: Annotated[int, Query(ge=16, le=MAX_THUMBNAIL_PIXELS, description="Longest side, in pixels.")] = 400,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
-from triptych_gateway.api.routes.sessions import PageNumber
+from triptych_gateway.api.routes.sessions import Id, PageNumber
 from triptych_gateway.api.translation import job_body
 from triptych_gateway.catalog import photos, sessions
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api/v1/training", tags=["jobs"])
 
 @router.get("/sessions/{session_id}/jobs")
 async def list_jobs(
-    session_id: int,
+    session_id: Id,
     context: Context,
     page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=100)] = 50,
@@ -31,7 +31,7 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}")
-async def get_job(job_id: int, context: Context) -> schemas.Job:
+async def get_job(job_id: Id, context: Context) -> schemas.Job:
     """One job."""
     async with context.engine.connect() as connection:
         return job_body(await photos.get_job(connection, job_id))

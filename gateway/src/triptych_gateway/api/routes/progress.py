@@ -1,6 +1,7 @@
 """The progress of a session: unified, live, and in its older form."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -10,11 +11,13 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
+from triptych_gateway.api.routes.sessions import Id
 from triptych_gateway.api.snapshots import TERMINAL, follow_snapshots, take_snapshot
 from triptych_gateway.catalog import photos, sessions
 
 router = APIRouter(prefix="/api/v1/training/sessions/{session_id}", tags=["progress"])
 
+_REVISION = re.compile("[0-9]{1,19}")
 _EVENTS = {"completed": "complete", "failed": "error", "cancelled": "error"}
 
 
@@ -26,17 +29,21 @@ def with_aliases(snapshot: schemas.UnifiedProgress) -> dict[str, Any]:
 
 
 @router.get("/progress-unified", response_model=schemas.UnifiedProgress)
-async def get_unified_progress(session_id: int, context: Context) -> JSONResponse:
+async def get_unified_progress(session_id: Id, context: Context) -> JSONResponse:
     """One honest progress over all three phases."""
     return JSONResponse(with_aliases(await take_snapshot(context, session_id)))
 
 
 async def _first_snapshot(
-    session_id: int, context: Context, last_event_id: Annotated[str | None, Header()] = None
+    session_id: Id, context: Context, last_event_id: Annotated[str | None, Header()] = None
 ) -> tuple[schemas.UnifiedProgress, int]:
     """The snapshot that decides the answer's status before a stream begins, and the revision already read."""
-    snapshot = await take_snapshot(context, session_id)
-    return snapshot, int(last_event_id) if last_event_id and last_event_id.isdigit() else 0
+    return await take_snapshot(context, session_id), read_revision(last_event_id)
+
+
+def read_revision(last_event_id: str | None) -> int:
+    """The revision that a reader has, by its Last-Event-ID; 0 for none, and for what this gateway never sent."""
+    return int(last_event_id) if last_event_id and _REVISION.fullmatch(last_event_id) else 0
 
 
 class _NothingNew(Exception):  # noqa: N818 - no error: the reader has everything
@@ -45,7 +52,7 @@ class _NothingNew(Exception):  # noqa: N818 - no error: the reader has everythin
 
 async def _not_over(first: Annotated[tuple[schemas.UnifiedProgress, int], Depends(_first_snapshot)]) -> int:
     snapshot, read = first
-    if snapshot.overall_status in TERMINAL and read >= snapshot.revision:
+    if snapshot.overall_status in TERMINAL and read == snapshot.revision:
         raise _NothingNew
     return read
 
@@ -59,9 +66,13 @@ async def answer_nothing_new(_: Any, __: Exception) -> Response:
 NOTHING_NEW = _NothingNew
 
 
-@router.get("/progress-unified/stream", response_class=EventSourceResponse)
+@router.get(
+    "/progress-unified/stream",
+    response_class=EventSourceResponse,
+    responses={204: {"description": "The reader has the terminal snapshot already."}},
+)
 async def stream_unified_progress(
-    session_id: int, context: Context, read: Annotated[int, Depends(_not_over)]
+    session_id: Id, context: Context, read: Annotated[int, Depends(_not_over)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-Sent Events: the full snapshot, then one on each change; closes after a terminal one."""
     async for snapshot in follow_snapshots(context, session_id, after_revision=read):
@@ -73,7 +84,7 @@ async def stream_unified_progress(
 
 
 @router.get("/progress")
-async def get_progress(session_id: int, context: Context) -> schemas.LegacyProgress:
+async def get_progress(session_id: Id, context: Context) -> schemas.LegacyProgress:
     """The older progress: training only."""
     snapshot = await take_snapshot(context, session_id)
     async with context.engine.connect() as connection:

@@ -1,10 +1,12 @@
 """Training sessions: create, list, get, start."""
 
+import asyncio
+import posixpath
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
-from triptych_common.media.locations import uri_from_path
+from triptych_common.media.locations import MediaRoots, uri_from_path
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError
@@ -15,16 +17,13 @@ from triptych_gateway.catalog import photos, sessions
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
 
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="Number of the page, from 1.")]
+Id = Annotated[int, Path(ge=1, le=schemas.MAX_ID)]
 
 
 @router.post("", status_code=201)
 async def create_session(body: schemas.SessionCreate, context: Context) -> schemas.Session:
     """Create a session over a directory of photos; it waits until it is started."""
-    root = allowed_directory(body.root_path, context.roots)
-    chosen = [allowed_directory(directory, context.roots) for directory in body.subdirectories]
-    outside = [d for d in chosen if d != root and not d.startswith(root.rstrip(b"/") + b"/")]
-    if outside:
-        raise ApiError("path_not_allowed", "A chosen subdirectory is not under the session's root path.")
+    root, chosen = await asyncio.to_thread(_allowed_directories, body, context.roots)
     config = body.config.model_dump(by_alias=False)
     config["extensions"] = [_extension(one) for one in config["extensions"] or []] or None
     async with context.engine.begin() as connection:
@@ -41,6 +40,15 @@ async def create_session(body: schemas.SessionCreate, context: Context) -> schem
         return session_body(await sessions.get_session(connection, session_id))
 
 
+def _allowed_directories(body: schemas.SessionCreate, roots: MediaRoots) -> tuple[bytes, list[bytes]]:
+    """The root and the chosen directories. Raises ApiError."""
+    root = allowed_directory(body.root_path, roots)
+    chosen = [allowed_directory(posixpath.join(body.root_path, one), roots) for one in body.subdirectories]
+    if any(one != root and not one.startswith(root.rstrip(b"/") + b"/") for one in chosen):
+        raise ApiError("path_not_allowed", "A chosen subdirectory is not under the session's root path.")
+    return root, chosen
+
+
 def _extension(named: str) -> str:
     return "." + named.lower().removeprefix(".")
 
@@ -50,7 +58,7 @@ async def list_sessions(
     context: Context,
     page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=100)] = 20,
-    status: Annotated[schemas.OverallStatus | None, Query(description="Only sessions with this status.")] = None,
+    status: Annotated[schemas.SessionStatus | None, Query(description="Only sessions with this status.")] = None,
 ) -> schemas.Page[schemas.Session]:
     """Sessions, newest first."""
     async with context.engine.connect() as connection:
@@ -63,14 +71,14 @@ async def list_sessions(
 
 
 @router.get("/{session_id}")
-async def get_session(session_id: int, context: Context) -> schemas.Session:
+async def get_session(session_id: Id, context: Context) -> schemas.Session:
     """One session."""
     async with context.engine.connect() as connection:
         return session_body(await sessions.get_session(connection, session_id))
 
 
 @router.post("/{session_id}/start")
-async def start_session(session_id: int, context: Context) -> schemas.SessionAction:
+async def start_session(session_id: Id, context: Context) -> schemas.SessionAction:
     """Set a session going, or let it go on with what is left; pressing twice does no harm."""
     async with context.engine.begin() as connection:
         status = await sessions.start_session(connection, session_id)
@@ -80,7 +88,7 @@ async def start_session(session_id: int, context: Context) -> schemas.SessionAct
 
 @router.get("/{session_id}/problems")
 async def list_problems(
-    session_id: int,
+    session_id: Id,
     context: Context,
     page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=100)] = 50,

@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from triptych_gateway.cli.consoles import message_console, output_console
 from triptych_gateway.cli.samples.errors import SamplesError
 from triptych_gateway.cli.samples.library import MANIFEST_NAME, MAXIMUM_COUNT, SampleLibrary, write_library
 from triptych_gateway.cli.stack.data_directory import DataDirectory
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.terminal.consoles import message_console, output_console
+from triptych_gateway.cli.terminal.text import printable
 
 DEFAULT_COUNT = 30
 DEFAULT_SEED = 0

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from triptych_gateway.cli import wording
-from triptych_gateway.cli.answers import Session, Snapshot
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.rest.answers import Session, Snapshot
+from triptych_gateway.cli.terminal import wording
+from triptych_gateway.cli.terminal.text import printable
 
 _STATUS_STYLES: Mapping[str, str] = {
     "completed": "green",

@@ -11,9 +11,9 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from triptych_gateway.cli.answers import Group, Health, Job, Page, Problem, Session, SessionState, Snapshot
-from triptych_gateway.cli.event_stream import read_events
-from triptych_gateway.cli.gateway_errors import GatewayUnreachable, NoGateway, RequestRefused, UnexpectedAnswer
+from triptych_gateway.cli.rest.answers import Group, Health, Job, Page, Problem, Session, SessionState, Snapshot
+from triptych_gateway.cli.rest.errors import GatewayUnreachable, NoGateway, RequestRefused, UnexpectedAnswer
+from triptych_gateway.cli.rest.event_stream import read_events
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 MAXIMUM_PAGE_SIZE: Final = 100

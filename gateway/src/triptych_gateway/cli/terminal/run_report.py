@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from triptych_gateway.cli import wording
-from triptych_gateway.cli.answers import Job, Model, Phase, Problem, Session, Snapshot
-from triptych_gateway.cli.client import GatewayClient
-from triptych_gateway.cli.following import ConnectionLost, ConnectionRestored, FollowingOptions, patiently
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.rest.answers import Job, Model, Phase, Problem, Session, Snapshot
+from triptych_gateway.cli.rest.client import GatewayClient
+from triptych_gateway.cli.rest.following import ConnectionLost, ConnectionRestored, FollowingOptions, patiently
+from triptych_gateway.cli.terminal import wording
+from triptych_gateway.cli.terminal.text import printable
 
 _SHOWN_REASONS: Final = 20
 """How many failed photos, and how many unreadable folders or files, are named to a person."""

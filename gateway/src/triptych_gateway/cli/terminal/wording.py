@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from triptych_gateway.cli.answers import Phase, Session, Snapshot
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.rest.answers import Phase, Session, Snapshot
+from triptych_gateway.cli.terminal.text import printable
 
 SHORT_NAMES: Final = {"training": "Training", "face_detection": "Face Detection", "clustering": "Clustering"}
 """Each phase in a word or two."""

@@ -12,9 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from triptych_gateway.cli import wording
-from triptych_gateway.cli.answers import Phase, Snapshot
-from triptych_gateway.cli.following import ConnectionLost, ConnectionRestored, StreamGivenUp, Update
+from triptych_gateway.cli.rest.answers import Phase, Snapshot
+from triptych_gateway.cli.rest.following import ConnectionLost, ConnectionRestored, StreamGivenUp, Update
+from triptych_gateway.cli.terminal import wording
 
 _PLAIN_INTERVAL_SECONDS = 2.0
 _REDRAWS_PER_SECOND = 4

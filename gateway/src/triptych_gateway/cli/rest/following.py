@@ -6,11 +6,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
-from triptych_gateway.cli import wording
-from triptych_gateway.cli.answers import Snapshot
-from triptych_gateway.cli.client import GatewayClient, StreamNotOffered
-from triptych_gateway.cli.gateway_errors import GatewayUnreachable
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.rest.answers import Snapshot
+from triptych_gateway.cli.rest.client import GatewayClient, StreamNotOffered
+from triptych_gateway.cli.rest.errors import GatewayUnreachable
+from triptych_gateway.cli.terminal import wording
+from triptych_gateway.cli.terminal.text import printable
 
 Answered = TypeVar("Answered")
 

@@ -1,0 +1,1 @@
+"""What people read: consoles, words and numbers, live progress, tables and reports."""
