@@ -44,6 +44,15 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
         raise AssertionError(f"not within {DEADLINE_SECONDS:.0f} s: {what}")
 
 
+def wait_for(holds: Callable[[], bool], what: str) -> None:
+    """The same for a condition that is asked without awaiting it."""
+
+    async def answer() -> bool:
+        return holds()
+
+    run_apart(eventually(answer, what))
+
+
 @dataclass(kw_only=True)
 class PostgresServer:
     """A PostgreSQL of the test's own, with a migrated database to copy."""

@@ -127,14 +127,17 @@ class Client:
         (await self._http.post(f"/training/sessions/{session_id}/start")).raise_for_status()
         return session_id
 
-    async def watch(self, session_id: int, *, deadline_seconds: float) -> AsyncIterator[Watch]:
+    async def watch(
+        self, session_id: int, *, deadline_seconds: float, is_over: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[Watch]:
         """Poll the unified progress every 100 ms, through outages of the gateway, until the session has ended.
 
-        Yields the same Watch after each answer. An answer that is neither 200 nor 503 raises.
+        Yields the same Watch after each answer; `is_over` ends the polling earlier. An answer that is neither 200 nor
+        503 raises.
         """
         watch = Watch()
         async with asyncio.timeout(deadline_seconds):
-            while True:
+            while not is_over():
                 try:
                     answer = await self._http.get(f"/training/sessions/{session_id}/progress-unified", timeout=5)
                 except _AWAY:

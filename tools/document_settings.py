@@ -38,7 +38,7 @@ def variable(name: str, field: FieldInfo) -> str:
 def default(field: FieldInfo) -> str:
     """A setting's default, as it would be written."""
     if field.default_factory is not None:
-        return "processors"
+        return "one per processor"
     if field.default is PydanticUndefined:
         return "required"
     if isinstance(field.default, tuple):

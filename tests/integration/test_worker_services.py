@@ -33,8 +33,9 @@ from triptych.v1 import (
     progress_event_pb2,
     work_pb2,
 )
-from triptych_common.errors import EXIT_BAD_CONFIGURATION, read_error
+from triptych_common.errors import EXIT_BAD_CONFIGURATION
 from triptych_common.events import STREAM, stream_config, subject_of
+from triptych_common.grpc_status import read_error
 from triptych_common.media import uri_from_path
 from triptych_common.models import vectors_from_bytes
 

@@ -4,9 +4,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import grpc
 
@@ -28,6 +28,10 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
+_FIRST_REST_SECONDS: Final = 0.5
+_LONGEST_REST_SECONDS: Final = 10.0
+
+
 @dataclass(eq=False)
 class Replica:
     """One address of a service."""
@@ -36,8 +40,28 @@ class Replica:
     channel: grpc.aio.Channel
     in_flight: int = 0
     leaving: bool = False
-    failures: int = field(default=0)
-    """Calls in a row that found it away; it is tried last while others answer."""
+    failures: int = 0
+    """How often in a row it was found away."""
+    rests_until: float = 0.0
+    """By the event loop's clock; until then it is tried last."""
+
+    def is_ready(self, now: float) -> bool:
+        """Whether a call may well succeed. One that was away gets a single call first, when its rest is over."""
+        state = self.channel.get_state(try_to_connect=True)
+        is_unreachable = state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+        is_on_trial = self.failures > 0 and self.in_flight > 0
+        return not (is_unreachable or is_on_trial or now < self.rests_until)
+
+    def was_away(self, now: float) -> None:
+        """A call found it away: let it rest, longer each time. Calls that fail together count once."""
+        if now < self.rests_until:
+            return
+        self.rests_until = now + min(_FIRST_REST_SECONDS * 2**self.failures, _LONGEST_REST_SECONDS)
+        self.failures += 1
+
+    def has_answered(self) -> None:
+        """A call found it there."""
+        self.failures, self.rests_until = 0, 0.0
 
 
 class ReplicaPool:
@@ -51,6 +75,7 @@ class ReplicaPool:
         self._service = service
         self._resolve_seconds = resolve_seconds
         self._replicas: dict[str, Replica] = {}
+        self._resolved: dict[str, set[str]] = {}
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -74,17 +99,25 @@ class ReplicaPool:
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[Replica]:
-        """The replica with the least in flight, for one call. Raises AwayError where none is known."""
+        """The replica with the least in flight, for one call; one that is away only if all are.
+
+        Raises AwayError where none is known.
+        """
         candidates = [replica for replica in self._replicas.values() if not replica.leaving]
         if not candidates:
             raise AwayError(f"No replica of {self._service} is known.", reason="NO_REPLICA")
-        replica = min(candidates, key=lambda one: (one.failures, one.in_flight))
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        replica = min(candidates, key=lambda one: (not one.is_ready(now), one.in_flight))
         replica.in_flight += 1
         try:
             yield replica
-            replica.failures = 0
+            replica.has_answered()
         except grpc.aio.AioRpcError as error:
-            replica.failures = replica.failures + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                replica.was_away(clock())
+            else:
+                replica.has_answered()
             raise
         finally:
             replica.in_flight -= 1
@@ -97,21 +130,13 @@ class ReplicaPool:
             await self._resolve()
 
     async def _resolve(self) -> None:
-        found: set[str] = set()
         for address in self._addresses:
-            host, _, port = address.rpartition(":")
             try:
-                infos = await asyncio.get_running_loop().getaddrinfo(
-                    host.strip("[]"), int(port), type=socket.SOCK_STREAM
-                )
+                self._resolved[address] = await _look_up(address)
             except OSError as error:
+                # What the name stood for is kept: a name server that is away does not take the replicas with it.
                 log.warning("address does not resolve", service=self._service, address=address, error=str(error))
-                continue
-            found.update(
-                f"[{info[4][0]}]:{port}" if ":" in str(info[4][0]) else f"{info[4][0]}:{port}" for info in infos
-            )
-        if not found and self._replicas:
-            return  # A name server that is away does not take the replicas with it.
+        found = {number for numbers in self._resolved.values() for number in numbers}
         for address in found - self._replicas.keys():
             self._replicas[address] = Replica(address, grpc.aio.insecure_channel(address, options=_OPTIONS))
         for address in self._replicas.keys() - found:
@@ -119,3 +144,11 @@ class ReplicaPool:
             replica.leaving = True
             if replica.in_flight == 0:
                 await replica.channel.close(None)
+
+
+async def _look_up(address: str) -> set[str]:
+    """Addresses with numbers that a ``host:port`` stands for now. Raises OSError where it stands for none."""
+    host, _, port = address.rpartition(":")
+    infos = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    numbers = {str(info[4][0]) for info in infos}
+    return {f"[{number}]:{port}" if ":" in number else f"{number}:{port}" for number in numbers}

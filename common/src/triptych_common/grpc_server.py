@@ -10,7 +10,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from triptych_common.errors import ConfigurationError, ServiceError, to_status
+from triptych_common.errors import ConfigurationError, ServiceError
+from triptych_common.grpc_status import to_status
 from triptych_common.logging import get_logger
 
 log = get_logger(__name__)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from triptych.v1 import model_pb2
 
 Metric = Literal["cosine", "euclidean"]
+Device = Literal["auto", "cpu", "cuda"]
+"""Where a model is asked to run; "auto" takes the accelerator if there is one."""
 
 _METRIC_TO_WIRE = {"cosine": model_pb2.METRIC_COSINE, "euclidean": model_pb2.METRIC_EUCLIDEAN}
 _METRIC_FROM_WIRE: dict[int, Metric] = {

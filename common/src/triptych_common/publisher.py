@@ -6,16 +6,17 @@ NATS is away the newest of each unit is kept, up to a bound.
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
-import nats
 import nats.errors
+import nats.js.errors
 from nats.aio.client import Client
 from opentelemetry import propagate
 
@@ -24,6 +25,11 @@ from triptych_common.events import PhaseValue, subject_of
 from triptych_common.logging import get_logger
 
 log = get_logger(__name__)
+
+_CLOSE_SECONDS: Final = 1.0
+_FLUSH_SECONDS: Final = 2.0
+_ACKNOWLEDGE_SECONDS: Final = 5.0
+_NATS_TROUBLE: Final = (nats.errors.Error, TimeoutError, OSError)
 
 WORKER = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
 """This process, as it names itself in events."""
@@ -54,30 +60,70 @@ class UnitReport:
 
 
 async def connect_nats(url: str, *, name: str) -> Client:
-    """A connection that is made in the background if NATS is away, and made again whenever it is lost."""
+    """Wait until NATS is there and connect; the connection is made again by itself whenever it is lost.
+
+    Raises AuthorizationError where NATS refuses the credentials. End the connection with `close_nats`.
+    """
+    refused = asyncio.Event()
+    told = False
 
     async def on_disconnect() -> None:
-        log.warning("nats connection lost")
+        if not client.is_closed:
+            log.warning("nats connection lost")
 
     async def on_reconnect() -> None:
         log.info("nats connected")
 
     async def on_error(error: Exception) -> None:
-        log.debug("nats error", error=str(error) or type(error).__name__)
+        nonlocal told
+        if "authorization violation" in str(error).lower():
+            refused.set()
+        level = logging.DEBUG if told or client.is_connected else logging.WARNING
+        log.log(level, "nats error", error=str(error) or repr(error))
+        told = True
 
-    return await nats.connect(
-        url.split(","),
-        name=name,
-        allow_reconnect=True,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.25,
-        connect_timeout=5,
-        ping_interval=5,
-        max_outstanding_pings=2,
-        disconnected_cb=on_disconnect,
-        reconnected_cb=on_reconnect,
-        error_cb=on_error,
-    )
+    client = Client()
+    options: dict[str, Any] = {
+        "name": name,
+        "allow_reconnect": True,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.25,
+        "connect_timeout": 5,
+        "ping_interval": 5,
+        "max_outstanding_pings": 2,
+        "disconnected_cb": on_disconnect,
+        "reconnected_cb": on_reconnect,
+        "error_cb": on_error,
+    }
+    connecting = asyncio.create_task(client.connect(url.split(","), **options), name=f"connect {name} to nats")
+    refusal = asyncio.create_task(refused.wait())
+    try:
+        await asyncio.wait([connecting, refusal], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        refusal.cancel()
+        if not client.is_connected:
+            await _end(connecting)
+            await close_nats(client)
+    if refused.is_set() and not client.is_connected:
+        raise nats.errors.AuthorizationError
+    connecting.result()
+    return client
+
+
+async def close_nats(client: Client) -> None:
+    """Close a connection, also one whose other end is stuck."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await client.close()
+    except (TimeoutError, nats.errors.Error, OSError) as error:
+        log.warning("nats connection not closed in order", error=repr(error))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it has ended: the NATS client swallows a cancellation that meets it while it connects."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
 
 
 class ProgressPublisher:
@@ -101,51 +147,51 @@ class ProgressPublisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # More than once: the NATS client swallows a cancellation that meets it while it connects.
-        while self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=0.1)
+        if self._task is not None:
+            await _end(self._task)
         if self._client is not None:
             try:
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(_FLUSH_SECONDS):
                     await self._flush(self._client)
-                    await self._client.drain()
-            except (TimeoutError, nats.errors.Error, OSError) as failure:
-                log.warning("progress left unsent at shutdown", units=len(self._newest), error=repr(failure))
-            if not self._client.is_closed:
-                await self._client.close()
+                    if self._client.is_connected:
+                        await self._client.flush()
+            except _NATS_TROUBLE as failure:
+                log.warning("progress could not be sent at shutdown", error=repr(failure))
+            await close_nats(self._client)
+        if self._newest:
+            log.warning("progress left unsent at shutdown", units=len(self._newest))
 
     def report(self, report: UnitReport) -> None:
         """Take over the newest counts of a unit. Never blocks, never raises; call from the event loop's thread."""
         self._newest.pop(report.key, None)
-        if len(self._newest) >= self._max_units:
+        self._newest[report.key] = report
+        self._keep_within_bound()
+
+    def _keep_within_bound(self) -> None:
+        """Drop the units that waited longest, where there are too many."""
+        while len(self._newest) > self._max_units:
             del self._newest[next(iter(self._newest))]
             self._dropped += 1
             if self._dropped == 1 or self._dropped % 1000 == 0:
                 log.warning("progress reports dropped: too many units wait for nats", dropped=self._dropped)
-        self._newest[report.key] = report
 
     async def _run(self) -> None:
-        while self._client is None:
-            try:
-                self._client = await connect_nats(self._url, name=self._source)
-            except (nats.errors.Error, OSError) as error:
-                self._say_away(error)
-                await asyncio.sleep(1)
         while True:
-            await asyncio.sleep(self._interval_seconds)
             try:
+                if self._client is None or self._client.is_closed:
+                    # NATS can close a connection for good, such as when its credentials are taken back.
+                    self._client = None
+                    self._client = await connect_nats(self._url, name=self._source)
+                await asyncio.sleep(self._interval_seconds)
                 await self._flush(self._client)
                 if self._away:
                     self._away = False
                     log.info("progress is published again")
-            except (TimeoutError, nats.errors.Error, OSError) as error:
-                self._say_away(error)
-
-    def _say_away(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            log.warning("nats is away: the newest progress of each unit is kept", error=repr(error))
+            except _NATS_TROUBLE as error:
+                if not self._away:
+                    self._away = True
+                    log.warning("nats is away: the newest progress of each unit is kept", error=repr(error))
+                await asyncio.sleep(self._interval_seconds)
 
     async def _flush(self, client: Client) -> None:
         """Send what is newest. A report that could not be sent is kept unless a newer one came meanwhile."""
@@ -157,17 +203,25 @@ class ProgressPublisher:
         self._newest.clear()
         try:
             while batch:
-                await self._send(client, batch[0])
+                await self._send_or_drop(client, batch[0])
                 batch.pop(0)
         finally:
             self._newest = {**{report.key: report for report in batch}, **self._newest}
+            self._keep_within_bound()
+
+    async def _send_or_drop(self, client: Client, report: UnitReport) -> None:
+        """Send one report; one that NATS will never take is dropped, so that it does not hold up the others."""
+        try:
+            await self._send(client, report)
+        except (KeyError, ValueError, nats.errors.MaxPayloadError, nats.js.errors.BadRequestError):
+            log.exception("a progress report cannot be published; dropped", unit=report.unit[:64])
 
     async def _send(self, client: Client, report: UnitReport) -> None:
         subject = subject_of(report.session_id, report.phase)
         payload = self._event(report).SerializeToString()
         headers = {"Nats-Msg-Id": _message_id(report)}
         if report.is_last:
-            await client.jetstream(timeout=5).publish(subject, payload, headers=headers)
+            await client.jetstream(timeout=_ACKNOWLEDGE_SECONDS).publish(subject, payload, headers=headers)
         else:
             await client.publish(subject, payload, headers=headers)
 
@@ -196,4 +250,4 @@ def _traceparent(carrier: Mapping[str, str]) -> str:
 
 def _message_id(report: UnitReport) -> str:
     """The same counts of the same unit are the same message, whoever sends them: the stream keeps one of them."""
-    return f"{report.session_id}.{report.phase}.{report.run}.{report.unit}.{report.done}.{report.failed}.{report.stage}"
+    return ".".join(map(str, (*report.key, report.done, report.failed, report.total, report.stage)))

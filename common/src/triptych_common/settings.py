@@ -7,10 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from triptych_common.models import Device
+
 
 def usable_cores() -> int:
     """Cores that this process may run on, ≥ 1: the default of every number of threads."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class ProcessSettings(BaseSettings):
@@ -26,8 +30,6 @@ class ProcessSettings(BaseSettings):
     """One JSON object per line, or lines for a person."""
     nats_url: str = Field(default="nats://127.0.0.1:4222", validation_alias=AliasChoices("NATS_URL"), repr=False)
     """NATS server(s) with JetStream, comma-separated, with credentials if they are needed."""
-    nats_replicas: int = Field(default=1, ge=1, le=5)
-    """Replicas of the progress stream and its snapshots, for the process that creates them."""
 
 
 class MediaSettings(ProcessSettings):
@@ -49,8 +51,8 @@ class MediaSettings(ProcessSettings):
         return value
 
 
-class ServiceSettings(MediaSettings):
-    """Settings of a gRPC service."""
+class ServiceSettings(ProcessSettings):
+    """Settings of a gRPC service that works."""
 
     listen: str = "127.0.0.1:0"
     """Address that the service listens on, host:port."""
@@ -58,3 +60,18 @@ class ServiceSettings(MediaSettings):
     """How long calls in flight may go on after SIGTERM before they are cancelled, in seconds."""
     max_concurrent_requests: int = Field(default=8, ge=1)
     """Requests worked on or waiting at once; further ones are answered RESOURCE_EXHAUSTED."""
+
+
+class PhotoServiceSettings(MediaSettings, ServiceSettings):
+    """Settings of a service that takes photos."""
+
+    model: str = "bundled"
+    """Backend that runs; `bundled` is what a fresh installation has."""
+    device: Device = "auto"
+    """Where the model runs: `auto` takes a GPU if there is one, `cuda` refuses to start without one."""
+    decode_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    """Photos that are read and decoded at once."""
+    inference_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    """Threads that the model computes with on a CPU."""
+    micro_batch: int = Field(default=8, ge=1, le=256)
+    """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each."""

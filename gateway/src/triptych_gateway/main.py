@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import FrameType
 from typing import Final, NoReturn
@@ -33,6 +33,8 @@ log = get_logger(__name__)
 
 _PRIME_SECONDS: Final = 3.0
 """How long the first request waits for the progress service."""
+EXIT_FAILED: Final = 1
+"""Exit status where a part of the gateway failed."""
 _SHUTDOWN_SECONDS: Final = 5
 """How long open connections may last after SIGTERM."""
 _REQUEST_SECONDS: Final = 5.0
@@ -47,6 +49,8 @@ async def run(settings: GatewaySettings) -> None:
         app = create_app(context)
         app.router.lifespan_context = _lifespan(background)
         await _serve(app, settings, closing=context.closing)
+    if background.has_failed:
+        raise SystemExit(EXIT_FAILED)
 
 
 class _Background:
@@ -61,6 +65,7 @@ class _Background:
             "outbox relay": relay.run,
         }
         self._tasks: list[asyncio.Task[None]] = []
+        self.has_failed = False
 
     async def start(self) -> None:
         await self._live.prime(seconds=_PRIME_SECONDS)
@@ -71,10 +76,11 @@ class _Background:
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
+            self.has_failed = True
             log.critical(
                 "a part of the gateway failed; the process ends", part=task.get_name(), exc_info=task.exception()
             )
-            # uvicorn turns the signal into an orderly end.
+            # The server turns the signal into an orderly end.
             os.kill(os.getpid(), signal.SIGTERM)
 
     async def stop(self) -> None:
@@ -154,11 +160,27 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, closing: asyncio.Event) -> None:
         super().__init__(config)
         self._closing = closing
-        self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._closing.set)
+        self._closing.set()
         super().handle_exit(sig, frame)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals in the event loop.
+
+        uvicorn's own handlers send the signal once more when it has served, which would end the process before
+        connections are given back and with another status than 0.
+        """
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        loop = asyncio.get_running_loop()
+        for number in numbers:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
 
 
 async def _serve(app: FastAPI, settings: GatewaySettings, *, closing: asyncio.Event) -> None:

@@ -180,7 +180,8 @@ def test_a_malformed_date_is_no_date(value: str) -> None:
 
 def _png_header(width: int, height: int) -> bytes:
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return start + struct.pack(">I", 100) + b"IDAT" + b"\0" * 104
 
 
 _NOISE = np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8)

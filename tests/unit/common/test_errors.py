@@ -10,8 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc
 from triptych_common import errors
-from triptych_common.errors import ConfigurationError, OverloadedError, ServiceError, read_error
+from triptych_common.errors import ConfigurationError, OverloadedError, ServiceError
 from triptych_common.grpc_server import GrpcServer
+from triptych_common.grpc_status import read_error
 
 _SERVICE = "triptych.v1.Embedder"
 _CODES = {
@@ -34,6 +35,11 @@ class _Failing(embedder_pb2_grpc.EmbedderServicer):
     ) -> embedder_pb2.EmbedderGetModelInfoResponse:
         assert self.error is not None
         raise self.error
+
+    async def EmbedText(  # noqa: N802
+        self, request: embedder_pb2.EmbedTextRequest, context: Any
+    ) -> embedder_pb2.EmbedTextResponse:
+        return embedder_pb2.EmbedTextResponse()
 
     async def EmbedImages(  # noqa: N802
         self, request: embedder_pb2.EmbedImagesRequest, context: Any

@@ -71,7 +71,7 @@ async def _code(photos: Path, uri: str) -> str:
 
 @pytest.mark.parametrize("name", [b"new\nline.png", b"caf\xe9.png", b"%2e%2e.png", "été.png".encode()])
 async def test_photos_of_any_name_are_read(photos: Path, name: bytes) -> None:
-    path = os.path.join(os.fsencode(photos), name)
+    path = os.fsencode(photos) + b"/" + name
     os.link(photos / "a.png", path)
     assert await _code(photos, uri_from_path(path)) == "loaded"
 
@@ -133,3 +133,23 @@ def test_remote_photos_must_lie_under_a_remote_root(uri: str, allowed: bool) -> 
     else:
         with pytest.raises(ImageFailure):
             roots.check_uri(uri)
+
+
+async def test_what_nobody_foresaw_costs_only_its_photo(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_remote(*_: object, **__: object) -> None:
+        raise LookupError("the store's own error")
+
+    monkeypatch.setattr("fsspec.open", open_remote)
+    loader = ImageLoader(
+        roots=MediaRoots([str(photos), "s3://bucket"]),
+        resolution=Resolution(),
+        max_bytes=10_000,
+        max_pixels=10_000,
+        threads=1,
+    )
+    uris = ["s3://bucket/a.jpg", uri_from_path(os.fsencode(photos / "a.png"))]
+    remote, local = await loader.load([ImageReference(item_id=n, uri=uri) for n, uri in enumerate(uris)])
+    loader.close()
+    assert isinstance(remote.image, ImageFailure)
+    assert (remote.image.code, remote.image.permanent) == ("read_failed", False)
+    assert not isinstance(local.image, ImageFailure)

@@ -28,7 +28,17 @@ pillow_heif.register_heif_opener()
 # The limit on pixels is ours, checked on the header before anything is decoded; Pillow's own only warns.
 Image.MAX_IMAGE_PIXELS = None
 
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, struct.error, EOFError)
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+)
 """What Pillow's decoders raise on damaged input, by experience; MemoryError and the rest are not about the photo."""
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import fsspec
 
+from triptych_common.logging import get_logger
 from triptych_common.media.decoding import DecodedImage, Resolution, decode_image
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,9 @@ class ImageLoader:
             image = failure
         except MemoryError:
             image = ImageFailure("too_large", "The picture does not fit into memory.")
+        except Exception:  # decoders and file systems are others' code, and one photo must cost only itself
+            log.exception("photo could not be loaded", item_id=reference.item_id)
+            image = ImageFailure("read_failed", "Reading failed; the service's log has the details.", permanent=False)
         return LoadedImage(item_id=reference.item_id, image=image, seconds=time.perf_counter() - began)
 
     def _read(self, reference: ImageReference) -> bytes:

@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import ApiContext, Context
-from triptych_gateway.api.errors import install_error_handlers
+from triptych_gateway.api.errors import ERROR_STATUSES, install_error_handlers
 from triptych_gateway.api.routes import faces, images, jobs, progress, sessions
 
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
@@ -23,7 +23,7 @@ def create_app(context: ApiContext) -> FastAPI:
         title="Triptych",
         version="1.0.0",
         summary="Trains on a photo library and shows one honest progress for all of it.",
-        responses={code: {"model": schemas.Error} for code in (400, 404, 409, 422, 503)},
+        responses={code: {"model": schemas.Error} for code in ERROR_STATUSES},
         separate_input_output_schemas=False,
     )
     app.state.context = context
@@ -50,7 +50,8 @@ def create_app(context: ApiContext) -> FastAPI:
 def _serve_page(app: FastAPI) -> None:
     page = Path(str(files("triptych_gateway"))) / "ui"
     if (page / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=page, html=True), name="page")
+        # Not a mount: that would answer for every path of the interface that is asked for by a wrong method.
+        app.router.default = StaticFiles(directory=page, html=True)
         return
 
     @app.get("/", include_in_schema=False)

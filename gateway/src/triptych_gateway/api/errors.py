@@ -31,6 +31,8 @@ STATUSES: Final[Mapping[str, int]] = {
 }
 """Every code that is answered, with its HTTP status."""
 
+ERROR_STATUSES: Final = (400, 404, 409, 422, 503)
+"""What any operation may answer, as its description says."""
 RETRY_AFTER_SECONDS: Final = 2
 
 

@@ -84,7 +84,8 @@ class LiveProgress:
                     call = progress_pb2_grpc.ProgressStub(replica.channel).WatchSessionProgress(
                         progress_pb2.WatchSessionProgressRequest()
                     )
-                    await call.initial_metadata()
+                    # Unlike initial_metadata(), this raises where nobody is reached.
+                    await call.wait_for_connection()
                     self._away_since = None
                     async for message in call:
                         await self._take(message.progress)

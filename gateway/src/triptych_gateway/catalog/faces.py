@@ -135,6 +135,7 @@ async def replace_clustering(
             {"model_id": model_id},
         )
     }
+    groups = await _still_there(connection, groups)
     persons = match_persons([group.face_ids for group in groups], former)
     await connection.execute(
         text("DELETE FROM clusterings WHERE active AND model_id = :model_id"), {"model_id": model_id}
@@ -160,6 +161,25 @@ async def replace_clustering(
             DELETE FROM persons p WHERE p.name IS NULL
             AND NOT EXISTS (SELECT 1 FROM groups g WHERE g.person_id = p.id)""")
     )
+
+
+async def _still_there(connection: AsyncConnection, groups: Sequence[NewGroup]) -> list[NewGroup]:
+    """The groups without faces that another session's detection has replaced since they were read; none is empty.
+
+    The faces that are left stay until the transaction ends.
+    """
+    rows = await connection.execute(
+        text("SELECT id FROM faces WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR KEY SHARE"),
+        {"ids": [face_id for group in groups for face_id in group.face_ids]},
+    )
+    there = {row.id for row in rows}
+    kept = []
+    for group in groups:
+        members = [m for m in zip(group.face_ids, group.probabilities, strict=True) if m[0] in there]
+        if members:
+            face_ids, probabilities = zip(*members, strict=True)
+            kept.append(NewGroup(face_ids=face_ids, probabilities=probabilities, cohesion=group.cohesion))
+    return kept
 
 
 async def _insert_group(

@@ -1,17 +1,25 @@
 """Leases: which gateway runs a session, by the database's clock.
 
 A lease has an epoch that grows each time it changes hands. Every write of a run checks the epoch in its own
-transaction, so a gateway that lost its lease cannot write.
+transaction, so a gateway that lost its lease cannot write: taking one over too early costs work, never data.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from triptych_gateway.catalog.presence import ABSENT_SQL
+
 LEASE_SECONDS: Final = 15
 """Time to live of a lease that is not renewed."""
+RENEW_SECONDS: Final = LEASE_SECONDS / 3
+"""How often a lease is renewed."""
+ABSENT_SECONDS: Final = RENEW_SECONDS + 1
+"""How old the last renewal must be before a holder without a sign of life is taken for dead: a gateway that only lost
+the connection of its sign of life has renewed its leases since."""
 
 
 class LeaseLostError(Exception):
@@ -27,22 +35,37 @@ class Lease:
     epoch: int
 
 
-async def claim(connection: AsyncConnection, *, holder: str) -> Lease | None:
-    """Take the lease of a running session that nobody holds; None where there is none."""
+async def claim(connection: AsyncConnection, *, holder: str, running: Collection[int] = ()) -> Lease | None:
+    """Take the lease of a running session that nobody runs; None where there is none.
+
+    That is a session without a lease or with a lapsed one; one whose holder shows no sign of life and has not renewed
+    for ABSENT_SECONDS; and one of this holder itself that is not among `running` (the database was away when it was to
+    be given back).
+    """
+    free = f"""
+        (held.expires_at <= now()
+         OR held.holder = :holder AND held.session_id <> ALL(CAST(:running AS bigint[]))
+         OR held.holder <> :holder AND held.expires_at <= now() + make_interval(secs => :absent)
+            AND {ABSENT_SQL.format(holder="held.holder")})"""
     row = (
         await connection.execute(
-            text("""
+            text(f"""
                 WITH candidate AS (
-                    SELECT s.id FROM sessions s LEFT JOIN leases l ON l.session_id = s.id
-                    WHERE s.status = 'running' AND (l.session_id IS NULL OR l.expires_at <= now())
+                    SELECT s.id FROM sessions s LEFT JOIN leases held ON held.session_id = s.id
+                    WHERE s.status = 'running' AND (held.session_id IS NULL OR {free})
                     ORDER BY s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
                 INSERT INTO leases AS held (session_id, holder, epoch, expires_at)
                 SELECT id, :holder, 1, now() + make_interval(secs => :seconds) FROM candidate
                 ON CONFLICT (session_id) DO UPDATE
                     SET holder = excluded.holder, epoch = held.epoch + 1, expires_at = excluded.expires_at
-                    WHERE held.expires_at <= now()
-                RETURNING session_id, epoch"""),
-            {"holder": holder, "seconds": LEASE_SECONDS},
+                    WHERE {free}
+                RETURNING session_id, epoch"""),  # noqa: S608 - only constants of this module are put in
+            {
+                "holder": holder,
+                "running": list(running),
+                "seconds": LEASE_SECONDS,
+                "absent": LEASE_SECONDS - ABSENT_SECONDS,
+            },
         )
     ).first()
     return Lease(session_id=row.session_id, holder=holder, epoch=row.epoch) if row is not None else None

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc, work_pb2
 from triptych_common.channels import ReplicaPool
-from triptych_common.errors import AwayError, read_error
+from triptych_common.errors import AwayError
+from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import vector_to_bytes
 from triptych_gateway.catalog import faces, history, lifecycle, sessions

@@ -9,7 +9,8 @@ import grpc
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_common.errors import AwayError, RemoteError, read_error
+from triptych_common.errors import AwayError
+from triptych_common.grpc_status import RemoteError, read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import ModelInfo
 from triptych_gateway.catalog import history, lifecycle, shards
@@ -143,6 +144,7 @@ class PhotoPhase:
             async with self._session.read() as connection:
                 shard = await shards.load_shard(connection, self._run, ordinal)
             if not shard.items:
+                await self._announce(shard)
                 return
             items = shard.items[:at_once]
             async with limit.slot():
@@ -178,7 +180,8 @@ class PhotoPhase:
                 call = self._service.call(replica, self._run, shard, items, model_id=model.model_id)
                 try:
                     async with asyncio.timeout(SILENCE_SECONDS):
-                        await call.initial_metadata()
+                        # Unlike initial_metadata(), this raises where no worker is reached.
+                        await call.wait_for_connection()
                     accepted = True
                     while True:
                         async with asyncio.timeout(SILENCE_SECONDS):
@@ -194,7 +197,12 @@ class PhotoPhase:
             return (
                 settled,
                 accepted,
-                RemoteError(code=error.code, message=error.message, reason=error.reason, retry_after_seconds=None),
+                RemoteError(
+                    code=grpc.StatusCode[error.code],
+                    message=error.message,
+                    reason=error.reason,
+                    retry_after_seconds=None,
+                ),
             )
         except TimeoutError:
             return (
@@ -227,10 +235,11 @@ class PhotoPhase:
         lost = PhotoError(code="worker_lost", message="The worker died each time it was given this photo.")
         outcome = Outcome(item=item, result=lost, facts=None, processing_microseconds=0)
         await self._write([outcome], model)
+
+    async def _announce(self, shard: Shard) -> None:
+        """Tell the aggregator how a finished shard stands: its worker may have died with its last report unsent."""
         async with self._session.write() as connection:
-            for shard in await shards.shard_counts(connection, self._run):
-                if shard.ordinal == item.ordinal // self._run.shard_size:
-                    await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
+            await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
 
     def _note(self, error: RemoteError | None, shard: Shard) -> None:
         if error is None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import grpc
 
-from triptych_common.errors import RemoteError
+from triptych_common.grpc_status import RemoteError
 
 RETRIABLE: Final = frozenset(
     {

@@ -10,8 +10,9 @@ from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
 from triptych_common.publisher import WORKER
 from triptych_gateway.catalog import leases, sessions
-from triptych_gateway.catalog.database import DATABASE_AWAY
-from triptych_gateway.catalog.leases import LEASE_SECONDS, Lease, LeaseLostError
+from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
+from triptych_gateway.catalog.leases import RENEW_SECONDS, Lease, LeaseLostError
+from triptych_gateway.catalog.presence import keep_presence
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photo_services import PhotoService
@@ -20,7 +21,6 @@ from triptych_gateway.pipeline.session_runner import SessionRunner
 log = get_logger(__name__)
 
 POLL_SECONDS: Final = 1.0
-RENEW_SECONDS: Final = LEASE_SECONDS / 3
 
 
 class Scheduler:
@@ -41,6 +41,7 @@ class Scheduler:
         self._clusterers = clusterers
         self._room = asyncio.Semaphore(max_sessions)
         self._wake = asyncio.Event()
+        self._running: set[int] = set()
 
     def wake(self) -> None:
         """A session was started: look at once."""
@@ -49,10 +50,12 @@ class Scheduler:
     async def run(self) -> None:
         """Take and run sessions until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keep_presence(self._engine, holder=WORKER), name="sign of life")
             while True:
                 await self._room.acquire()
                 lease = await self._claim()
                 if lease is not None:
+                    self._running.add(lease.session_id)
                     tasks.create_task(self._run_session(lease), name=f"session {lease.session_id}")
                     continue
                 self._room.release()
@@ -67,7 +70,7 @@ class Scheduler:
     async def _claim(self) -> Lease | None:
         try:
             async with self._engine.begin() as connection:
-                return await leases.claim(connection, holder=WORKER)
+                return await leases.claim(connection, holder=WORKER, running=self._running)
         except DATABASE_AWAY as error:
             log.warning("the database is away", error=_line(error))
             return None
@@ -92,6 +95,7 @@ class Scheduler:
                 task.cancel()
             await asyncio.wait([working, renewing])
             await self._settle(owned, working)
+            self._running.discard(lease.session_id)
             self._room.release()
 
     async def _renew(self, lease: Lease) -> None:
@@ -116,7 +120,7 @@ class Scheduler:
         error = None if working.cancelled() else working.exception()
         if isinstance(error, LeaseLostError):
             return
-        if isinstance(error, DATABASE_AWAY):
+        if error is not None and is_away(error):
             log.warning("session interrupted: the database is away", session=owned.session_id, error=_line(error))
         elif error is not None:
             log.error("session interrupted by a defect", session=owned.session_id, exc_info=error)

@@ -2,38 +2,25 @@
 
 import asyncio
 
-from pydantic import Field
-
 from triptych.v1 import embedder_pb2_grpc
 from triptych_common.grpc_server import GrpcServer
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
 from triptych_common.process import run_process
 from triptych_common.publisher import ProgressPublisher
-from triptych_common.settings import ServiceSettings, usable_cores
+from triptych_common.settings import PhotoServiceSettings
 from triptych_embedder.embedding import Embedding
-from triptych_embedder.models.base import Device
 from triptych_embedder.models.registry import load_model
 from triptych_embedder.service import SERVICE_NAME, EmbedderService
 
 log = get_logger(__name__)
 
 
-class EmbedderSettings(ServiceSettings):
+class EmbedderSettings(PhotoServiceSettings):
     """Settings of the embedder."""
 
     listen: str = "127.0.0.1:50051"
     """Address that the service listens on, host:port."""
-    model: str = "bundled"
-    """Backend that embeds."""
-    device: Device = "auto"
-    """Where the model runs: "auto" takes a GPU if there is one, "cuda" refuses to start without one."""
-    decode_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
-    """Photos that are read and decoded at once."""
-    inference_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
-    """Threads that the model computes with on a CPU."""
-    micro_batch: int = Field(default=8, ge=1, le=256)
-    """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each."""
 
 
 async def serve(settings: EmbedderSettings) -> None:

@@ -10,30 +10,20 @@ from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
 from triptych_common.process import run_process
 from triptych_common.publisher import ProgressPublisher
-from triptych_common.settings import ServiceSettings, usable_cores
+from triptych_common.settings import PhotoServiceSettings
 from triptych_facedetect.detection import Detection
-from triptych_facedetect.models.base import DetectionOptions, Device
+from triptych_facedetect.models.base import DetectionOptions
 from triptych_facedetect.models.registry import load_model
 from triptych_facedetect.service import SERVICE_NAME, FaceDetectorService
 
 log = get_logger(__name__)
 
 
-class FaceDetectSettings(ServiceSettings):
+class FaceDetectSettings(PhotoServiceSettings):
     """Settings of the face detector."""
 
     listen: str = "127.0.0.1:50052"
     """Address that the service listens on, host:port."""
-    model: str = "bundled"
-    """Backend that finds and embeds faces."""
-    device: Device = "auto"
-    """Where the model runs: "auto" takes a GPU if there is one, "cuda" refuses to start without one."""
-    decode_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
-    """Photos that are read and decoded at once."""
-    inference_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
-    """Photos that are searched at once on a CPU."""
-    micro_batch: int = Field(default=8, ge=1, le=256)
-    """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each."""
     min_face_score: float = Field(default=0.3, ge=0, le=10)
     """Faces that the detector is less sure of are not reported. The default fits the bundled model, where ordinary
     faces score 0.5 to 3 and a false one 0.12; other models have other ranges."""

@@ -1,37 +1,52 @@
 """Follows the stream of progress events, folds them, keeps snapshots, and tells watchers of changes.
 
-Every replica folds the whole stream from the last snapshots on and can answer; there is no leader. Snapshots go to a
-key-value bucket, one key per session, replaced only by what was folded further; the key ``position`` says up to which
-sequence of the stream all sessions are covered.
+Every replica folds the whole stream from the last snapshots on and can answer; there is no leader. While NATS is away
+it answers from what it has; where NATS comes back without its data it makes the stream anew and goes on.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
+from typing import Final
 
 import nats.errors
 import nats.js.errors
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
-from nats.js.kv import KeyValue
+from nats.js.api import StreamInfo
 
 from triptych.v1 import progress_event_pb2
 from triptych_common.errors import ConfigurationError
-from triptych_common.events import ALL_SUBJECTS, SNAPSHOT_BUCKET, STREAM, stream_config
+from triptych_common.events import STREAM, stream_config
 from triptych_common.logging import get_logger
 from triptych_progress.messages import report_from_wire
 from triptych_progress.reducer import BadReportError
 from triptych_progress.session import Session
-from triptych_progress.snapshots import UnreadableSnapshotError, decode_session, encode_session
+from triptych_progress.snapshot_store import SnapshotStore
+from triptych_progress.snapshots import Position
+from triptych_progress.stream import Delivery, StreamEvent
 
 log = get_logger(__name__)
 
-_POSITION = "position"
-_WATCHDOG_SECONDS = 2.0
-_NATS_TROUBLE = (nats.errors.Error, TimeoutError, OSError)
+_REQUEST_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 0.5
+_JETSTREAM_GRACE_SECONDS: Final = 2.0
+"""How long NATS may answer without JetStream before it is taken for set up so."""
+_LAST_SAVE_SECONDS: Final = 0.8
+_WITHOUT_JETSTREAM: Final = (None, 10039, 10076)
+"""Error codes of a server without JetStream: nobody responds, not enabled for the account, not enabled."""
+_NATS_TROUBLE: Final = (nats.errors.Error, TimeoutError, OSError)
+_SETTINGS: Final = (
+    "subjects",
+    "retention",
+    "storage",
+    "discard",
+    "max_age",
+    "max_bytes",
+    "max_msg_size",
+    "duplicate_window",
+    "num_replicas",
+)
 
 
 class Aggregator:
@@ -39,11 +54,12 @@ class Aggregator:
 
     def __init__(self, client: Client, *, replicas: int, snapshot_seconds: float) -> None:
         self._client = client
-        self._jetstream: JetStreamContext = client.jetstream(timeout=5)
+        self._jetstream: JetStreamContext = client.jetstream(timeout=_REQUEST_SECONDS)
+        self._store = SnapshotStore(self._jetstream, replicas=replicas)
         self._replicas = replicas
         self._snapshot_seconds = snapshot_seconds
-        self._bucket: KeyValue | None = None
-        self._sequence = 0
+        self._position = Position()
+        self._saved_position = Position()
         self._dirty: set[int] = set()
         self._watchers: set[_Watcher] = set()
         self.sessions: dict[int, Session] = {}
@@ -53,14 +69,17 @@ class Aggregator:
         """Set once everything that was in the stream at the start is folded."""
 
     async def run(self) -> None:
-        """Restore, follow the stream and keep snapshots, until cancelled."""
+        """Restore, follow the stream and keep snapshots, until cancelled.
+
+        Raises ConfigurationError where NATS has no JetStream, and ConnectionClosedError (later in an ExceptionGroup)
+        where NATS closed the connection for good.
+        """
         await self._prepare()
-        await self._restore()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(), name="follow the stream")
             tasks.create_task(self._keep_snapshots(), name="keep snapshots")
 
-    async def watch(self, session_ids: Collection[int]) -> AsyncIterator[int]:
+    async def watch(self, session_ids: Collection[int]) -> AsyncGenerator[int, None]:
         """Ids of sessions: first all that are watched and known, then each that has changed since it was last given.
 
         Watches all sessions where ``session_ids`` is empty. Changes that were not read yet collapse.
@@ -76,184 +95,156 @@ class Aggregator:
             self._watchers.discard(watcher)
 
     async def save_now(self) -> None:
-        """Write snapshots of what has changed; for an orderly end."""
-        with contextlib.suppress(*_NATS_TROUBLE):
-            await self._save()
+        """Write snapshots of what has changed, if that can be done at once; for an orderly end."""
+        try:
+            async with asyncio.timeout(_LAST_SAVE_SECONDS):
+                await self._save()
+        except _NATS_TROUBLE as error:
+            log.warning("snapshots left unwritten", sessions=len(self._dirty), error=repr(error))
 
     async def _prepare(self) -> None:
-        """Make sure that stream and bucket exist; an existing stream with other settings is reported, not changed."""
-        wanted = stream_config(replicas=self._replicas)
+        """Make sure that stream and bucket are there, and load the snapshots; wait for NATS as long as it takes."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while True:
             try:
                 await self._ensure_stream()
-                self._bucket = await self._ensure_bucket()
+                await self._store.open()
+                self.sessions, self._position = await self._store.load()
             except nats.js.errors.ServiceUnavailableError as error:
-                raise ConfigurationError(
-                    f"NATS answers, but without JetStream ({error.description}): start it with JetStream enabled."
-                ) from error
+                if error.err_code in _WITHOUT_JETSTREAM and clock() - began > _JETSTREAM_GRACE_SECONDS:
+                    raise ConfigurationError(
+                        "NATS answers, but without JetStream, in which progress is kept: start it with JetStream"
+                        " enabled (nats-server -js)."
+                    ) from error
+                await asyncio.sleep(_RETRY_SECONDS)
             except _NATS_TROUBLE as error:
-                log.warning("waiting for nats", stream=wanted.name, error=repr(error))
-                await asyncio.sleep(1)
+                log.warning("waiting for nats", stream=STREAM, error=repr(error))
+                await self._until_connected()
+                await asyncio.sleep(_RETRY_SECONDS)
+                began = clock()
             else:
+                log.info("restored", sessions=len(self.sessions), sequence=self._position.sequence)
                 return
 
-    async def _ensure_stream(self) -> None:
+    async def _ensure_stream(self) -> StreamInfo:
+        """Find the stream, or make it. One with other settings is reported and left as it is."""
         wanted = stream_config(replicas=self._replicas)
         try:
-            found = (await self._jetstream.stream_info(STREAM)).config
+            info = await self._jetstream.stream_info(STREAM)
         except nats.js.errors.NotFoundError:
-            await self._jetstream.add_stream(wanted)
-            log.info("stream created", stream=STREAM, replicas=self._replicas)
-            return
-        for setting in ("subjects", "retention", "storage", "max_age", "max_bytes", "num_replicas"):
-            if getattr(found, setting) != getattr(wanted, setting):
+            info = await self._jetstream.add_stream(wanted)
+            log.info("stream made", stream=STREAM, replicas=self._replicas)
+        for setting in _SETTINGS:
+            found = getattr(info.config, setting)
+            if found != getattr(wanted, setting):
                 log.warning(
                     "the stream has another setting than this version would give it; it is left as it is",
                     stream=STREAM,
                     setting=setting,
-                    found=str(getattr(found, setting)),
+                    found=str(found),
                     wanted=str(getattr(wanted, setting)),
                 )
-
-    async def _ensure_bucket(self) -> KeyValue:
-        try:
-            return await self._jetstream.key_value(SNAPSHOT_BUCKET)
-        except nats.js.errors.NotFoundError:
-            return await self._jetstream.create_key_value(
-                KeyValueConfig(bucket=SNAPSHOT_BUCKET, history=1, replicas=self._replicas)
-            )
-
-    async def _restore(self) -> None:
-        """Load snapshots; the stream is followed from the position that they all cover."""
-        bucket = self._require_bucket()
-        try:
-            keys = [key for key in await bucket.keys() if key != _POSITION]
-        except nats.js.errors.NoKeysError:
-            keys = []
-        for key in keys:
-            entry = await bucket.get(key)
-            try:
-                session, _ = decode_session(entry.value or b"")
-            except UnreadableSnapshotError as error:
-                log.warning("snapshot left aside; folding the whole stream again", session_id=key, error=str(error))
-                self.sessions.clear()
-                return
-            self.sessions[int(key)] = session
-        with contextlib.suppress(nats.js.errors.KeyNotFoundError):
-            self._sequence = int((await bucket.get(_POSITION)).value or b"0")
-        log.info("restored", sessions=len(self.sessions), sequence=self._sequence)
+        return info
 
     async def _follow(self) -> None:
-        """Consume the stream; begin again from the last folded sequence whenever deliveries stop coming."""
+        """Fold what the stream delivers; begin again after the last folded event whenever deliveries are lost."""
         while True:
+            await self._until_connected()
             try:
-                await self._consume()
+                self._find_position(await self._ensure_stream())
+                await Delivery(self._client, self._jetstream, take=self._on_event).run(
+                    after=self._position.sequence, on_nothing_pending=self.caught_up.set
+                )
             except _NATS_TROUBLE as error:
-                log.warning("following the stream again", sequence=self._sequence, error=repr(error))
-                await asyncio.sleep(0.5)
+                log.warning("following the stream again", sequence=self._position.sequence, error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _consume(self) -> None:
-        last = (await self._jetstream.stream_info(STREAM)).state.last_seq
-        if last < self._sequence:
-            log.warning("the stream was lost: folding from its new start", had=self._sequence, has=last)
-            self._sequence = 0
-        subscription = await self._jetstream.subscribe(
-            ALL_SUBJECTS,
-            stream=STREAM,
-            cb=self._on_message,
-            ordered_consumer=True,
-            config=ConsumerConfig(
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=self._sequence + 1,
-                ack_policy=AckPolicy.NONE,
-            ),
-            pending_msgs_limit=-1,
-            pending_bytes_limit=-1,
-        )
-        try:
-            while True:
-                before = self._sequence
-                if before >= (await self._jetstream.stream_info(STREAM)).state.last_seq:
-                    self.caught_up.set()
-                await asyncio.sleep(_WATCHDOG_SECONDS if self.caught_up.is_set() else 0.02)
-                last = (await self._jetstream.stream_info(STREAM)).state.last_seq
-                if last < self._sequence or (self.caught_up.is_set() and self._sequence == before < last):
-                    log.warning("deliveries stopped", sequence=self._sequence, stream=last)
-                    return
-        finally:
-            with contextlib.suppress(*_NATS_TROUBLE):
-                await subscription.unsubscribe()
+    async def _until_connected(self) -> None:
+        """Wait for the connection. Raises ConnectionClosedError where the client has given it up."""
+        while not self._client.is_connected:
+            if self._client.is_closed:
+                raise nats.errors.ConnectionClosedError
+            await asyncio.sleep(0.05)
 
-    async def _on_message(self, message: Msg) -> None:
-        metadata = message.metadata
-        sequence = metadata.sequence.stream
-        if sequence <= self._sequence:
+    def _find_position(self, stream: StreamInfo) -> None:
+        """Where to go on in a stream: after what is folded, or from the start if it is not the stream it was."""
+        made, last = str(stream.created).replace(" ", "T"), stream.state.last_seq
+        is_the_same = made == self._position.stream.partition(" ")[0]
+        if is_the_same and last >= self._position.sequence:
+            if stream.state.first_seq > self._position.sequence + 1:
+                log.warning(
+                    "the stream has discarded events that were not folded",
+                    folded=self._position.sequence,
+                    first=stream.state.first_seq,
+                )
             return
-        event = progress_event_pb2.ProgressEvent()
+        if self._position.stream:
+            log.warning("the stream lost events: going on with what it has", had=self._position.sequence, has=last)
+        # A stream cut short gives its sequences out again, so positions in it must not compare with those before.
+        self._position = Position(stream=f"{made} cut at {last}" if is_the_same else made)
+        self._dirty |= self.sessions.keys()
+
+    def _on_event(self, event: StreamEvent) -> None:
         try:
-            event.ParseFromString(message.data)
-            report = report_from_wire(event)
-            session = self.sessions.get(report.session_id) or Session()
-            changed = session.apply(report, time_microseconds=int(metadata.timestamp.timestamp() * 1e6))
+            self._fold(event)
         except (DecodeError, BadReportError) as error:
-            self.dropped_reports += 1
-            log.warning("report dropped", subject=message.subject, sequence=sequence, error=str(error))
-            changed = False
-        self._sequence = sequence
-        if changed:
-            self.sessions[report.session_id] = session
-            self._dirty.add(report.session_id)
-            for watcher in self._watchers:
-                watcher.tell(report.session_id)
+            self._count_dropped(event, str(error))
+        except Exception:
+            # A flaw of the fold: that event is lost, but must not hold up all others for ever.
+            log.exception("an event could not be folded", subject=event.subject, sequence=event.sequence)
+            self._count_dropped(event, "could not be folded")
+        self._position = Position(stream=self._position.stream, sequence=event.sequence)
+        if event.pending == 0:
+            self.caught_up.set()
+
+    def _count_dropped(self, event: StreamEvent, why: str) -> None:
+        self.dropped_reports += 1
+        log.warning(
+            "report dropped", subject=event.subject, sequence=event.sequence, error=why, dropped=self.dropped_reports
+        )
+
+    def _fold(self, event: StreamEvent) -> None:
+        """Fold one event. Raises DecodeError and BadReportError, and then has changed nothing."""
+        report = report_from_wire(progress_event_pb2.ProgressEvent.FromString(event.content))
+        session = self.sessions.get(report.session_id) or Session()
+        if not session.apply(report, time_microseconds=event.time_microseconds):
+            return
+        self.sessions[report.session_id] = session
+        self._dirty.add(report.session_id)
+        for watcher in self._watchers:
+            watcher.tell(report.session_id)
 
     async def _keep_snapshots(self) -> None:
+        has_bucket = True
         while True:
             await asyncio.sleep(self._snapshot_seconds)
+            await self._until_connected()
             try:
+                if not has_bucket and await self._store.open():
+                    log.warning("the snapshots were lost: writing all again", sessions=len(self.sessions))
+                    self._dirty |= self.sessions.keys()
+                has_bucket = True
                 await self._save()
             except _NATS_TROUBLE as error:
                 log.warning("snapshots could not be written; trying again", error=repr(error))
+                has_bucket = False
 
     async def _save(self) -> None:
         """Write every changed session, then the position that they cover together."""
-        if not self._dirty:
+        position, dirty = self._position, self._dirty
+        if not dirty and position == self._saved_position:
             return
-        bucket = self._require_bucket()
-        sequence, dirty = self._sequence, self._dirty
         self._dirty = set()
         saved = set()
         try:
             for session_id in dirty:
-                content = encode_session(self.sessions[session_id], sequence=sequence)
-                await _put_if_further(bucket, str(session_id), content, sequence=sequence)
+                await self._store.save(session_id, self.sessions[session_id], position=position)
                 saved.add(session_id)
         finally:
             self._dirty |= dirty - saved
-        await bucket.put(_POSITION, str(sequence).encode())
-
-    def _require_bucket(self) -> KeyValue:
-        if self._bucket is None:
-            raise RuntimeError("the aggregator is not prepared yet")
-        return self._bucket
-
-
-async def _put_if_further(bucket: KeyValue, key: str, content: bytes, *, sequence: int) -> None:
-    """Replace a snapshot unless another replica has written one that was folded as far or further."""
-    while True:
-        try:
-            entry = await bucket.get(key)
-        except nats.js.errors.KeyNotFoundError:
-            revision = None
-        else:
-            with contextlib.suppress(UnreadableSnapshotError):
-                if decode_session(entry.value or b"")[1] > sequence:
-                    return
-            revision = entry.revision
-        try:
-            await bucket.update(key, content, last=revision)
-        except nats.js.errors.KeyWrongLastSequenceError:
-            continue
-        return
+        await self._store.save_position(position)
+        self._saved_position = position
 
 
 class _Watcher:

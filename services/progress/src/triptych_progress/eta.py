@@ -20,7 +20,7 @@ PRIOR_ITEMS: Final = 12
 RECENT_SECONDS: Final = 60.0
 """How far back work counts as recent, at least; longer runs look back over a quarter of their time."""
 STALL_SECONDS: Final = 10.0
-"""A gap between reports longer than this (and than six times the usual gap) is no work: it does not count as time."""
+"""A gap between reports longer than this (and than six times the usual gap) is a stall: the rest of it was no work."""
 _MAX_SAMPLES: Final = 256
 
 
@@ -39,42 +39,52 @@ class WorkClock:
 
     run: int
     worked_seconds: float = 0.0
-    samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_MAX_SAMPLES))
-    """(worked seconds, current) whenever the count grew."""
+    worked_items: int = 0
+    samples: deque[tuple[float, int]] = field(default_factory=lambda: deque([(0.0, 0)], maxlen=_MAX_SAMPLES))
+    """(worked seconds, worked items): the beginning, then whenever items were done."""
+    current: int = 0
+    """Where the run's count stood last, with what was skipped or done while nobody timed it."""
     last_time_seconds: float | None = None
+    """When work was last seen; None while the run is halted."""
     usual_gap_seconds: float = 1.0
 
     def begin(self, time_seconds: float, current: int) -> None:
-        """The run works from now on (it started, or was resumed): what lies between does not count."""
-        self.last_time_seconds = time_seconds
-        if not self.samples:
-            self.samples.append((self.worked_seconds, current))
+        """The run works from now on (it started, was resumed or goes on): what lies between does not count."""
+        if self.last_time_seconds is None:
+            self.last_time_seconds = time_seconds
+        self.current = max(self.current, current)
 
     def halt(self) -> None:
         """The run works no more (it was paused, or ended)."""
         self.last_time_seconds = None
 
     def advance(self, time_seconds: float, current: int) -> None:
-        """The count stands at ``current`` at that time. Timestamps that go back count as no time."""
-        if self.last_time_seconds is None or not self.samples:
-            self.begin(time_seconds, current)
+        """The count stands at ``current`` at that time. Timestamps that go back count as no time.
+
+        What arrives while the run is halted was in flight: it counts neither as time nor as work.
+        """
+        if self.last_time_seconds is None:
+            self.current = max(self.current, current)
+            return
+        items = current - self.current
+        if items <= 0:
             return
         gap = max(0.0, time_seconds - self.last_time_seconds)
         limit = max(STALL_SECONDS, 6 * self.usual_gap_seconds)
-        if current <= self.samples[-1][1]:
-            return
         self.worked_seconds += min(gap, limit)
+        self.worked_items += items
         self.usual_gap_seconds += 0.2 * (min(gap, limit) - self.usual_gap_seconds)
         self.last_time_seconds = max(time_seconds, self.last_time_seconds)
-        self._sample(current)
+        self.current = current
+        self._sample()
 
-    def _sample(self, current: int) -> None:
+    def _sample(self) -> None:
         """Keep a sample; when they become many, keep every other of the older half."""
         if len(self.samples) == _MAX_SAMPLES:
             kept = list(self.samples)
             self.samples.clear()
             self.samples.extend(kept[: _MAX_SAMPLES // 2 : 2] + kept[_MAX_SAMPLES // 2 :])
-        self.samples.append((self.worked_seconds, current))
+        self.samples.append((self.worked_seconds, self.worked_items))
 
     def recent(self) -> tuple[float, int]:
         """(seconds, items) of the recent work; (0, 0) before there is any."""
@@ -119,14 +129,15 @@ def expect_phases(state: SessionState, clocks: dict[Phase, WorkClock]) -> dict[P
 
 
 def expect_all(state: SessionState, expectations: dict[Phase, Expectation | None]) -> Expectation | None:
-    """Expected seconds until every phase is done; None where a phase that is still to do is unknown."""
+    """Expected seconds until every phase is done; None where one to do is unknown or held, or none is to do."""
     seconds = low = high = 0.0
-    for phase in PHASES:
-        life = state.phases[phase].life
-        if life is not None and life.state == "completed":
-            continue
+    lives = [(phase, state.phases[phase].life) for phase in PHASES]
+    ahead = [(phase, life) for phase, life in lives if life is None or life.state != "completed"]
+    if not ahead:
+        return None
+    for phase, life in ahead:
         expected = expectations[phase]
-        if expected is None:
+        if expected is None or life is None or life.state == "paused":
             return None
         seconds += expected.seconds
         low += expected.low_seconds
@@ -138,7 +149,7 @@ def _seconds_per_item(prior: float, clock: WorkClock | None) -> float | None:
     seconds, items = clock.recent() if clock is not None else (0.0, 0)
     if prior > 0:
         return (prior * PRIOR_ITEMS + seconds) / (PRIOR_ITEMS + items)
-    return seconds / items if items > 0 else None
+    return seconds / items if seconds > 0 and items > 0 else None
 
 
 def _seconds_per_weight(state: SessionState, clocks: dict[Phase, WorkClock]) -> float | None:

@@ -4,7 +4,11 @@ The state is a join semilattice, so folding is idempotent, commutative and assoc
 
 - a phase keeps the state of its highest run;
 - within a run, a unit's counts only grow (join by maximum), and the unit's size is part of its identity;
+- a unit's stage is that of its report with the most work done;
 - the life of a run is its report with the greatest (epoch, step).
+
+A unit is a shard, ``shard-<ordinal>``, or else the whole run in one piece, as in clustering. The latter may begin again
+with another size after a crash: then it has come as far as its furthest try, and its progress does not fall.
 
 Finished shards compact into a bitmap of ordinals per shard size, plus the few that had failures, so that late
 duplicates stay harmless and the state stays small however many photos a session has.
@@ -13,7 +17,7 @@ duplicates stay harmless and the state stays small however many photos a session
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 State = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 Phase = Literal["training", "face_detection", "clustering"]
@@ -21,8 +25,15 @@ Phase = Literal["training", "face_detection", "clustering"]
 PHASES: Final[tuple[Phase, ...]] = ("training", "face_detection", "clustering")
 MAX_SHARDS: Final = 1_000_000
 """Greatest shard ordinal that is believed; a run has far fewer."""
+MAX_ITEMS: Final = 10**12
+"""Greatest number of items that is believed, of a run or a unit."""
+MAX_PRIOR_SECONDS: Final = 86_400.0
+"""Greatest expected time of one item that is believed, in seconds."""
+MAX_NAME: Final = 64
+"""Longest name of a unit or stage that is believed, in characters."""
 
-_SHARD = re.compile(r"shard-(0|[1-9][0-9]{0,8})\Z")
+_SHARD_PREFIX: Final = "shard-"
+_SHARD: Final = re.compile(r"shard-(0|[1-9][0-9]{0,8})\Z")
 
 
 class BadReportError(ValueError):
@@ -71,34 +82,51 @@ class LifeReport:
 Report = CountsReport | LifeReport
 
 
+class OpenUnit(NamedTuple):
+    """What is known of a unit that is not a finished shard. Each count is the greatest ever reported."""
+
+    done: int = 0
+    failed: int = 0
+    stage_at: int = 0
+    """done + failed of the report that the stage comes from."""
+    stage: str = ""
+
+
 @dataclass(kw_only=True)
 class RunState:
     """One run of one phase: its life, its open units and its finished shards."""
 
     run: int = 0
     life: Life | None = None
-    open_units: dict[tuple[str, int], tuple[int, int, str]] = field(default_factory=dict)
-    """(unit, size) → (done, failed, stage)."""
+    open_units: dict[tuple[str, int], OpenUnit] = field(default_factory=dict)
+    """(unit, size) → what is known of it."""
     finished_shards: dict[int, int] = field(default_factory=dict)
     """Shard size → bitmap of the ordinals of finished shards."""
     finished_failures: dict[tuple[int, int], int] = field(default_factory=dict)
     """(ordinal, size) of a finished shard → failures in it, where there are any."""
 
     def counts(self) -> "Counts":
-        """What all units add up to, never more than the run's total."""
+        """What all units add up to, never more than the run's total. A completed run is whole, whatever got lost."""
+        total, skipped = (self.life.total, self.life.skipped) if self.life else (0, 0)
+        room = total - skipped
         failed = sum(self.finished_failures.values())
         done = sum(size * bitmap.bit_count() for size, bitmap in self.finished_shards.items()) - failed
-        stage = ""
-        for (_, size), (unit_done, unit_failed, unit_stage) in self.open_units.items():
-            failed += unit_failed
-            done += min(unit_done, size - unit_failed)
-            stage = max(stage, unit_stage)
-        total, skipped = (self.life.total, self.life.skipped) if self.life else (0, 0)
-        room = max(0, total - skipped)
-        failed = min(failed, room)
-        return Counts(
-            done=min(done, room - failed), failed=failed, skipped=min(skipped, total), total=total, stage=stage
-        )
+        whole_current = whole_failed = 0
+        for (name, size), unit in self.open_units.items():
+            if name.startswith(_SHARD_PREFIX):
+                failed += unit.failed
+                done += min(unit.done, size - unit.failed)
+            else:
+                whole_current = max(whole_current, room * min(unit.done + unit.failed, size) // size)
+                whole_failed = max(whole_failed, room * unit.failed // size)
+        failed = min(failed + whole_failed, room)
+        done = min(done + whole_current - whole_failed, room - failed)
+        if self.life is not None and self.life.state == "completed":
+            done = room - failed
+        return Counts(done=done, failed=failed, skipped=skipped, total=total, stage=self._stage())
+
+    def _stage(self) -> str:
+        return max(((unit.stage_at, unit.stage) for unit in self.open_units.values()), default=(0, ""))[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +157,27 @@ def check(report: Report) -> None:
     if report.session_id < 1 or report.run < 1:
         raise BadReportError(f"session {report.session_id} and run {report.run} must be positive")
     if isinstance(report, LifeReport):
-        life = report.life
-        if not (0 <= life.skipped <= life.total and 0 <= life.weight <= 1 and life.epoch >= 0 and life.step >= 0):
-            raise BadReportError(f"impossible life of a run: {life}")
+        _check_life(report.life)
         return
-    if not report.unit or len(report.unit) > 64:
-        raise BadReportError("a unit has a name of at most 64 characters")
-    if report.total < 1 or report.done < 0 or report.failed < 0 or report.done + report.failed > report.total:
+    if not report.unit or len(report.unit) > MAX_NAME or len(report.stage) > MAX_NAME:
+        raise BadReportError(f"a unit has a name of 1 to {MAX_NAME} characters, and its stage no longer one")
+    if report.done < 0 or report.failed < 0 or not 1 <= report.total <= MAX_ITEMS:
         raise BadReportError(f"impossible counts: {report.done} + {report.failed} of {report.total}")
+    if report.done + report.failed > report.total:
+        raise BadReportError(f"more than all: {report.done} + {report.failed} of {report.total}")
     shard = _SHARD.match(report.unit)
-    if report.unit.startswith("shard-") and (shard is None or int(shard[1]) > MAX_SHARDS):
+    if report.unit.startswith(_SHARD_PREFIX) and (shard is None or int(shard[1]) > MAX_SHARDS):
         raise BadReportError(f"impossible shard {report.unit!r}")
+
+
+def _check_life(life: Life) -> None:
+    if not 0 <= life.skipped <= life.total <= MAX_ITEMS:
+        raise BadReportError(f"impossible counts of a run: {life.skipped} skipped of {life.total}")
+    if life.epoch < 0 or life.step < 0:
+        raise BadReportError(f"impossible epoch {life.epoch} or step {life.step}")
+    # Also false for what is not a number, which would have no place in the order of lives.
+    if not (0 <= life.weight <= 1 and 0 <= life.prior_seconds_per_item <= MAX_PRIOR_SECONDS):
+        raise BadReportError(f"impossible weight {life.weight} or prior {life.prior_seconds_per_item}")
 
 
 def fold(state: SessionState, report: Report) -> bool:
@@ -172,19 +210,17 @@ def _fold_counts(run: RunState, report: CountsReport) -> bool:
     if shard is not None and run.finished_shards.get(size, 0) >> int(shard[1]) & 1:
         return _raise_failures(run, int(shard[1]), size, report.failed)
     key = (report.unit, size)
-    before = run.open_units.get(key, (0, 0, ""))
-    after = (max(before[0], report.done), max(before[1], report.failed), max(before[2], report.stage))
-    if after == before:
-        # A first report without any work done is remembered: it says that the unit exists.
-        if key in run.open_units:
-            return False
-        run.open_units[key] = after
-        return True
-    if shard is not None and after[0] + after[1] >= size:
+    known = run.open_units.get(key)
+    before = known or OpenUnit()
+    stage_at, stage = max((before.stage_at, before.stage), (report.done + report.failed, report.stage))
+    after = OpenUnit(max(before.done, report.done), max(before.failed, report.failed), stage_at, stage)
+    if after == known:
+        return False
+    if shard is not None and after.done + after.failed >= size:
         ordinal = int(shard[1])
         run.open_units.pop(key, None)
         run.finished_shards[size] = run.finished_shards.get(size, 0) | 1 << ordinal
-        _raise_failures(run, ordinal, size, after[1])
+        _raise_failures(run, ordinal, size, after.failed)
     else:
         run.open_units[key] = after
     return True

@@ -1,11 +1,14 @@
-"""Sessions to bytes and back, for the key-value store."""
+"""Sessions to bytes and back, for the key-value store: JSON, compressed, well under NATS's limit of 1 MiB a value."""
 
 import json
+import zlib
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from triptych_progress.eta import WorkClock
-from triptych_progress.reducer import PHASES, Life, RunState, SessionState
+from triptych_progress.reducer import PHASES, Life, OpenUnit, RunState, SessionState
 from triptych_progress.session import Session
 
 FORMAT: Final = 1
@@ -15,24 +18,50 @@ class UnreadableSnapshotError(ValueError):
     """A snapshot of another format, or damaged: the stream must be folded again from its start."""
 
 
-def encode_session(session: Session, *, sequence: int) -> bytes:
-    """A session as folded up to a sequence of the stream."""
-    return json.dumps(
-        {
-            "format": FORMAT,
-            "sequence": sequence,
-            "revision": session.revision,
-            "phases": {phase: _encode_run(session.state.phases[phase]) for phase in PHASES},
-            "clocks": {phase: _encode_clock(clock) for phase, clock in session.clocks.items()},
-        },
-        separators=(",", ":"),
-    ).encode()
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """A place in the stream. Sequences of a stream that was made anew have nothing to do with those before."""
+
+    stream: str = ""
+    """When the stream was made, which tells it from others of its name."""
+    sequence: int = 0
+    """Sequence of the last message that is folded; 0 before the first."""
+
+    def covers(self, other: "Position") -> bool:
+        """Whether whoever stands here has folded everything up to the other place of the same stream."""
+        return self.stream == other.stream and self.sequence >= other.sequence
 
 
-def decode_session(content: bytes) -> tuple[Session, int]:
-    """The session of a snapshot and the sequence it was folded up to. Raises UnreadableSnapshotError."""
+def encode_position(position: Position) -> bytes:
+    """A position for the key that says what all snapshots together cover."""
+    return json.dumps(vars(position)).encode()
+
+
+def decode_position(content: bytes) -> Position:
+    """The position in such a key. Raises UnreadableSnapshotError."""
     try:
         data = json.loads(content)
+        return Position(stream=str(data["stream"]), sequence=int(data["sequence"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableSnapshotError(f"damaged position: {error!r}") from error
+
+
+def encode_session(session: Session, *, position: Position) -> bytes:
+    """A session as folded up to a position of the stream."""
+    content = {
+        "format": FORMAT,
+        "position": vars(position),
+        "revision": session.revision,
+        "phases": {phase: _encode_run(session.state.phases[phase]) for phase in PHASES},
+        "clocks": {phase: _encode_clock(clock) for phase, clock in session.clocks.items()},
+    }
+    return zlib.compress(json.dumps(content, separators=(",", ":")).encode())
+
+
+def decode_session(content: bytes) -> tuple[Session, Position]:
+    """The session of a snapshot and the position it was folded up to. Raises UnreadableSnapshotError."""
+    try:
+        data = json.loads(zlib.decompress(content))
         if data["format"] != FORMAT:
             raise UnreadableSnapshotError(f"format {data['format']}, not {FORMAT}")
         session = Session(
@@ -40,8 +69,8 @@ def decode_session(content: bytes) -> tuple[Session, int]:
             clocks={phase: _decode_clock(data["clocks"][phase]) for phase in PHASES if phase in data["clocks"]},
             revision=int(data["revision"]),
         )
-        return session, int(data["sequence"])
-    except (KeyError, TypeError, ValueError) as error:
+        return session, Position(**data["position"])
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
         raise UnreadableSnapshotError(f"damaged snapshot: {error!r}") from error
 
 
@@ -51,32 +80,58 @@ def _encode_run(run: RunState) -> dict[str, Any]:
         "life": vars(run.life) if run.life is not None else None,
         "open": [[unit, size, *counts] for (unit, size), counts in run.open_units.items()],
         "finished": {str(size): f"{bitmap:x}" for size, bitmap in run.finished_shards.items()},
-        "failures": [[ordinal, size, failed] for (ordinal, size), failed in run.finished_failures.items()],
+        "failures": {str(size): [*_gaps(run, size)] for size in {size for _, size in run.finished_failures}},
     }
+
+
+def _gaps(run: RunState, size: int) -> Iterator[int]:
+    """Failures of the finished shards of a size: by turns the gap to the next ordinal, and the failures there."""
+    before = 0
+    for ordinal in sorted(ordinal for ordinal, one in run.finished_failures if one == size):
+        yield ordinal - before
+        yield run.finished_failures[ordinal, size]
+        before = ordinal
 
 
 def _decode_run(data: dict[str, Any]) -> RunState:
     return RunState(
         run=data["run"],
         life=Life(**data["life"]) if data["life"] is not None else None,
-        open_units={(unit, size): (done, failed, stage) for unit, size, done, failed, stage in data["open"]},
+        open_units={(name, size): OpenUnit(*counts) for name, size, *counts in data["open"]},
         finished_shards={int(size): int(bitmap, 16) for size, bitmap in data["finished"].items()},
-        finished_failures={(ordinal, size): failed for ordinal, size, failed in data["failures"]},
+        finished_failures=dict(_failures(data["failures"])),
     )
+
+
+def _failures(gaps_by_size: dict[str, list[int]]) -> Iterator[tuple[tuple[int, int], int]]:
+    """What `_gaps` wrote, as (ordinal, size) and failures."""
+    for size, gaps in gaps_by_size.items():
+        ordinal = 0
+        for gap, failed in zip(gaps[::2], gaps[1::2], strict=True):
+            ordinal += gap
+            yield (ordinal, int(size)), failed
 
 
 def _encode_clock(clock: WorkClock) -> dict[str, Any]:
     return {
         "run": clock.run,
-        "worked": round(clock.worked_seconds, 3),
+        "seconds": clock.worked_seconds,
+        "items": clock.worked_items,
+        "current": clock.current,
         "last": clock.last_time_seconds,
-        "gap": round(clock.usual_gap_seconds, 3),
-        "samples": [[round(seconds, 3), current] for seconds, current in clock.samples],
+        "gap": clock.usual_gap_seconds,
+        "samples": [[round(seconds, 3), items] for seconds, items in clock.samples],
     }
 
 
 def _decode_clock(data: dict[str, Any]) -> WorkClock:
-    clock = WorkClock(run=data["run"], worked_seconds=data["worked"], usual_gap_seconds=data["gap"])
-    clock.last_time_seconds = data["last"]
-    clock.samples = deque(((seconds, current) for seconds, current in data["samples"]), maxlen=clock.samples.maxlen)
+    clock = WorkClock(
+        run=data["run"],
+        worked_seconds=data["seconds"],
+        worked_items=data["items"],
+        current=data["current"],
+        last_time_seconds=data["last"],
+        usual_gap_seconds=data["gap"],
+    )
+    clock.samples = deque(((seconds, items) for seconds, items in data["samples"]), maxlen=clock.samples.maxlen)
     return clock

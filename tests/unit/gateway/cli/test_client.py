@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from triptych_gateway.cli.client import GatewayClient
-from triptych_gateway.cli.gateway_errors import GatewayUnreachable, RequestRefused, UnexpectedAnswer
+from triptych_gateway.cli.rest.client import GatewayClient
+from triptych_gateway.cli.rest.errors import GatewayUnreachable, RequestRefused, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from tests.unit.gateway.cli.conftest import ContractGateway

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from triptych_gateway.cli.event_stream import ServerSentEvent, read_events
+from triptych_gateway.cli.rest.event_stream import ServerSentEvent, read_events
 
 
 async def _events(text: str) -> list[ServerSentEvent]:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from triptych_gateway.cli.answers import Snapshot
-from triptych_gateway.cli.client import GatewayClient
-from triptych_gateway.cli.following import (
+from triptych_gateway.cli.rest.answers import Snapshot
+from triptych_gateway.cli.rest.client import GatewayClient
+from triptych_gateway.cli.rest.errors import GatewayUnreachable, RequestRefused
+from triptych_gateway.cli.rest.following import (
     ConnectionLost,
     ConnectionRestored,
     FollowingOptions,
@@ -15,7 +16,6 @@ from triptych_gateway.cli.following import (
     Update,
     follow,
 )
-from triptych_gateway.cli.gateway_errors import GatewayUnreachable, RequestRefused
 
 if TYPE_CHECKING:
     from tests.unit.gateway.cli.conftest import ContractGateway

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from triptych_gateway.cli import wording
-from triptych_gateway.cli.answers import Snapshot
-from triptych_gateway.cli.following import ConnectionLost, ConnectionRestored
-from triptych_gateway.cli.progress_view import LiveView, PlainView, progress_view, still_picture
+from triptych_gateway.cli.rest.answers import Snapshot
+from triptych_gateway.cli.rest.following import ConnectionLost, ConnectionRestored
+from triptych_gateway.cli.terminal import wording
+from triptych_gateway.cli.terminal.progress_view import LiveView, PlainView, progress_view, still_picture
 
 if TYPE_CHECKING:
     from tests.unit.gateway.cli.conftest import ContractGateway

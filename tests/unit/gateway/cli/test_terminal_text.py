@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_gateway.cli.terminal_text import printable
+from triptych_gateway.cli.terminal.text import printable
 
 
 def test_controls_and_bytes_that_are_not_utf8_are_escaped() -> None:

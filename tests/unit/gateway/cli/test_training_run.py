@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from triptych_gateway.cli.following import FollowingOptions
+from triptych_gateway.cli.rest.following import FollowingOptions
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.training_run import RunningStack, TrainingRun, TrainRequest
 

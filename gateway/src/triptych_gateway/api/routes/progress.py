@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
@@ -11,12 +12,21 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
+from triptych_gateway.api.errors import ERROR_STATUSES
 from triptych_gateway.api.routes.sessions import Id
 from triptych_gateway.api.snapshots import TERMINAL, follow_snapshots, take_snapshot
 from triptych_gateway.catalog import photos, sessions
 
 router = APIRouter(prefix="/api/v1/training/sessions/{session_id}", tags=["progress"])
 
+# FastAPI would describe errors as streams too.
+_ERRORS_AS_JSON: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schemas.Error.__name__}"}}},
+    }
+    for status in ERROR_STATUSES
+}
 _REVISION = re.compile("[0-9]{1,19}")
 _EVENTS = {"completed": "complete", "failed": "error", "cancelled": "error"}
 
@@ -69,7 +79,7 @@ NOTHING_NEW = _NothingNew
 @router.get(
     "/progress-unified/stream",
     response_class=EventSourceResponse,
-    responses={204: {"description": "The reader has the terminal snapshot already."}},
+    responses={204: {"description": "The reader has the terminal snapshot already."}, **_ERRORS_AS_JSON},
 )
 async def stream_unified_progress(
     session_id: Id, context: Context, read: Annotated[int, Depends(_not_over)]

@@ -10,9 +10,9 @@ from PIL import Image
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
+from triptych_common.models import Device, ModelInfo
 from triptych_common.weights import locate_wheel_file
-from triptych_embedder.models.base import Device, EmbeddingModel
+from triptych_embedder.models.base import EmbeddingModel
 from triptych_embedder.models.mobilenet_v2_graph import FEATURE_COUNT, mobilenet_v2_features
 from triptych_embedder.models.torch_checkpoint import read_torch_checkpoint
 

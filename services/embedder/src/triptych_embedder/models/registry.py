@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from triptych_common.errors import ConfigurationError
-from triptych_embedder.models.base import Device, EmbeddingModel
+from triptych_common.models import Device
+from triptych_embedder.models.base import EmbeddingModel
 from triptych_embedder.models.mobilenet_v2 import MobileNetV2
 
 Loader = Callable[[Device, int], EmbeddingModel]

@@ -3,16 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
-
-Device = Literal["auto", "cpu", "cuda"]
-"""Where a model is asked to run; "auto" takes the accelerator if there is one."""
+from triptych_common.models import Device, ModelInfo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

