@@ -40,10 +40,11 @@ class Gateway:
         return self.process.wait(DEADLINE_SECONDS)
 
     def create(self, client: httpx.Client, directory: Path | None = None, **more: Any) -> int:
-        """Create a session over a directory (a new empty one where there is none); returns its id."""
+        """Create a session over a directory (one with a photo where none is given); returns its id."""
         if directory is None:
-            directory = self.media / f"empty-{os.urandom(4).hex()}"
+            directory = self.media / f"one-{os.urandom(4).hex()}"
             directory.mkdir()
+            (directory / "a.jpg").write_bytes(b"not looked at: nobody is there to decode it")
         body = {"name": "a session", "rootPath": str(directory), **more}
         answer = client.post("/api/v1/training/sessions", json=body)
         assert answer.status_code == 201, answer.text

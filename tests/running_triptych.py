@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -159,6 +160,12 @@ def triptych(*arguments: str | Path) -> tuple[str, ...]:
     return (str(Path(sys.executable).with_name("triptych")), *map(str, arguments))
 
 
+def last_object(output: str) -> dict[str, Any]:
+    """The JSON object on the last line of a command's output."""
+    parsed: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return parsed
+
+
 def clean_environment(**settings: str) -> dict[str, str]:
     """The present environment without anything that would steer Triptych, plus the settings given."""
     steering = ("TRIPTYCH_", "DATABASE_URL", "NATS_URL")
@@ -185,14 +192,24 @@ def working_directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def triptych_up(directory: Path, *, media_roots: Sequence[Path], settings: Mapping[str, str]) -> Iterator[Triptych]:
-    """`triptych up` with its data under a directory, ready; ended in order afterwards, with nothing left running."""
+def triptych_up(
+    directory: Path,
+    *,
+    media_roots: Sequence[Path],
+    settings: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    exit_status: int = 0,
+) -> Iterator[Triptych]:
+    """`triptych up` with its data under a directory, ready; ended in order afterwards, with nothing left running.
+
+    `prefix` goes before the command, which must become it by exec(3); `exit_status` is what it is to end with.
+    """
     port = free_port()
     data, log = DataDirectory(root=directory / "data"), directory / "up.log"
     roots = [part for root in media_roots for part in ("--media-root", root)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            triptych("up", "--data-dir", data.root, "--port", str(port), *roots),
+            (*prefix, *triptych("up", "--data-dir", data.root, "--port", str(port), *roots)),
             env=clean_environment(**settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -205,11 +222,21 @@ def triptych_up(directory: Path, *, media_roots: Sequence[Path], settings: Mappi
     finally:
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         status = end(process, signal.SIGTERM)
-        still_there = [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+        still_there = still_alive(children)
         for child in still_there:
             child.kill()
     assert not still_there, f"left behind: {still_there}"
-    assert status == 0, f"exit status {status}: {log.read_text()[-4000:]}"
+    assert status == exit_status, f"exit status {status}: {log.read_text()[-4000:]}"
+
+
+def still_alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended."""
+    alive = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+    return alive
 
 
 def end(process: subprocess.Popen[bytes], number: signal.Signals, *, seconds: float = 60) -> int:

@@ -84,6 +84,23 @@ def test_a_session_of_old_without_later_phases_is_shown_as_it_was(
     assert (body["overallProgress"]["percentage"], body["overallProgress"]["currentPhase"]) == (30, "face_detection")
 
 
+def test_a_session_without_photos_is_completed_at_once_whoever_is_away(
+    client: httpx.Client, gateway: Gateway, folder: Path
+) -> None:
+    session_id = gateway.create(client, folder)
+    assert client.post(f"{SESSIONS}/{session_id}/start").json()["status"] == "running"
+
+    wait_for(lambda: unified(client, session_id)["overallStatus"] == "completed", "the session is completed")
+
+    body = unified(client, session_id)
+    assert (body["overallProgress"]["percentage"], body["overallProgress"]["currentPhase"]) == (100, "completed")
+    assert body["overallProgress"]["etaSeconds"] == 0
+    for phase in body["phases"].values():
+        stats = phase["progress"]
+        assert (phase["status"], stats["current"], stats["total"], stats["percentage"]) == ("completed", 0, 0, 100)
+        assert UTC.fullmatch(phase["completedAt"])
+
+
 def test_the_older_progress_is_the_training_phase(client: httpx.Client, gateway: Gateway) -> None:
     session_id = gateway.create(client)
 

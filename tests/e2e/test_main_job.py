@@ -24,6 +24,8 @@ from running_triptych import (
     clean_environment,
     end,
     free_port,
+    last_object,
+    still_alive,
     triptych,
     triptych_up,
     working_directory,
@@ -49,8 +51,7 @@ class Finished:
 
     def report(self) -> dict[str, Any]:
         """The JSON object on the last line of its output."""
-        report: dict[str, Any] = json.loads(self.output.splitlines()[-1])
-        return report
+        return last_object(self.output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +101,6 @@ def finished(status: int, data: Path) -> Finished:
     return Finished(
         status=status, output=data.with_suffix(".out").read_text(), errors=data.with_suffix(".err").read_text()
     )
-
-
-def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 async def follow_first_session(url: str, process: subprocess.Popen[bytes]) -> AsyncGenerator[Watch, None]:

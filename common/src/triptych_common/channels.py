@@ -116,7 +116,7 @@ class ReplicaPool:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 replica.was_away(clock())
-            else:
+            elif error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
                 replica.has_answered()
             raise
         finally:

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -57,6 +57,15 @@ class UnitReport:
     def key(self) -> tuple[int, int, int, str]:
         """What it reports about."""
         return self.session_id, self.phase, self.run, self.unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """A report as it was made: when, and in which trace; both would be lost by the time it is sent."""
+
+    report: UnitReport
+    reported_at_nanoseconds: int
+    traceparent: str
 
 
 async def connect_nats(url: str, *, name: str) -> Client:
@@ -134,7 +143,7 @@ class ProgressPublisher:
         self._source = source
         self._interval_seconds = interval_seconds
         self._max_units = max_units
-        self._newest: dict[tuple[int, int, int, str], UnitReport] = {}
+        self._newest: dict[tuple[int, int, int, str], _Waiting] = {}
         self._dropped = 0
         self._away = False
         self._client: Client | None = None
@@ -161,10 +170,19 @@ class ProgressPublisher:
         if self._newest:
             log.warning("progress left unsent at shutdown", units=len(self._newest))
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether reports leave now, rather than wait for NATS."""
+        return self._client is not None and self._client.is_connected
+
     def report(self, report: UnitReport) -> None:
         """Take over the newest counts of a unit. Never blocks, never raises; call from the event loop's thread."""
         self._newest.pop(report.key, None)
-        self._newest[report.key] = report
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        self._newest[report.key] = _Waiting(
+            report=report, reported_at_nanoseconds=time.time_ns(), traceparent=carrier.get("traceparent", "")
+        )
         self._keep_within_bound()
 
     def _keep_within_bound(self) -> None:
@@ -206,28 +224,28 @@ class ProgressPublisher:
                 await self._send_or_drop(client, batch[0])
                 batch.pop(0)
         finally:
-            self._newest = {**{report.key: report for report in batch}, **self._newest}
+            self._newest = {**{waiting.report.key: waiting for waiting in batch}, **self._newest}
             self._keep_within_bound()
 
-    async def _send_or_drop(self, client: Client, report: UnitReport) -> None:
+    async def _send_or_drop(self, client: Client, waiting: _Waiting) -> None:
         """Send one report; one that NATS will never take is dropped, so that it does not hold up the others."""
         try:
-            await self._send(client, report)
+            await self._send(client, waiting)
         except (KeyError, ValueError, nats.errors.MaxPayloadError, nats.js.errors.BadRequestError):
-            log.exception("a progress report cannot be published; dropped", unit=report.unit[:64])
+            log.exception("a progress report cannot be published; dropped", unit=waiting.report.unit[:64])
 
-    async def _send(self, client: Client, report: UnitReport) -> None:
+    async def _send(self, client: Client, waiting: _Waiting) -> None:
+        report = waiting.report
         subject = subject_of(report.session_id, report.phase)
-        payload = self._event(report).SerializeToString()
+        payload = self._event(waiting).SerializeToString()
         headers = {"Nats-Msg-Id": _message_id(report)}
         if report.is_last:
             await client.jetstream(timeout=_ACKNOWLEDGE_SECONDS).publish(subject, payload, headers=headers)
         else:
             await client.publish(subject, payload, headers=headers)
 
-    def _event(self, report: UnitReport) -> progress_event_pb2.ProgressEvent:
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
+    def _event(self, waiting: _Waiting) -> progress_event_pb2.ProgressEvent:
+        report = waiting.report
         event = progress_event_pb2.ProgressEvent(
             session_id=report.session_id,
             phase=report.phase,
@@ -238,14 +256,10 @@ class ProgressPublisher:
                 done=report.done, failed=report.failed, total=report.total, stage=report.stage
             ),
             worker=WORKER,
-            traceparent=_traceparent(carrier),
+            traceparent=waiting.traceparent,
         )
-        event.reported_at.GetCurrentTime()
+        event.reported_at.FromNanoseconds(waiting.reported_at_nanoseconds)
         return event
-
-
-def _traceparent(carrier: Mapping[str, str]) -> str:
-    return carrier.get("traceparent", "")
 
 
 def _message_id(report: UnitReport) -> str:

@@ -46,7 +46,8 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg's DataError is a value that the driver cannot send; its other interface errors are lost connections.
         return not isinstance(error, ValueError)
-    return isinstance(error, (PoolTimeoutError, OSError, asyncio.TimeoutError))
+    # An InternalClientError is a driver that lost track of a connection that broke off.
+    return isinstance(error, (PoolTimeoutError, OSError, asyncio.TimeoutError, asyncpg.InternalClientError))
 
 
 def create_engine(

@@ -68,11 +68,12 @@ def _run(row: Row[Any]) -> Run:
 
 async def latest_runs(connection: AsyncConnection, session_id: int) -> dict[str, Run]:
     """The latest run of each phase, by phase; an old session may lack some."""
+    other = runs.alias()
+    latest = select(func.max(other.c.number)).where(
+        other.c.session_id == runs.c.session_id, other.c.phase == runs.c.phase
+    )
     rows = await connection.execute(
-        select(runs)
-        .distinct(runs.c.phase)
-        .where(runs.c.session_id == session_id)
-        .order_by(runs.c.phase, runs.c.number.desc())
+        select(runs).where(runs.c.session_id == session_id, runs.c.number == latest.scalar_subquery())
     )
     return {row.phase: _run(row) for row in rows}
 

@@ -13,6 +13,7 @@ from triptych_common.media.locations import MediaRoots, path_from_uri
 from triptych_gateway.catalog import lifecycle, photos, sessions
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.photos import FoundPhoto, Problem
+from triptych_gateway.catalog.schema import runs
 from triptych_gateway.catalog.sessions import Session
 from triptych_gateway.pipeline.clustering_phase import ClusteringPhase
 from triptych_gateway.pipeline.discovery import DiscoveryOptions, discover
@@ -59,6 +60,8 @@ class SessionRunner:
                 # The aggregator may have lost its stream meanwhile; saying it again does no harm.
                 async with self._owned.write() as connection:
                     await lifecycle.announce_all(connection, session.id)
+            if await self._complete_if_empty():
+                return
             for phase, service in self._photo_services.items():
                 run = await self._run_of(phase)
                 if run.status != "completed":
@@ -74,6 +77,25 @@ class SessionRunner:
             self._log.info("session completed")
         except PhaseFailedError as failure:
             await self.fail(self._owned, failure)
+
+    async def _complete_if_empty(self) -> bool:
+        """Complete a session without photos, whether the services answer or not: there is nothing to ask them for."""
+        async with self._owned.write() as connection:
+            if await photos.count_jobs(connection, self._owned.session_id):
+                return False
+            latest = await lifecycle.latest_runs(connection, self._owned.session_id)
+            for phase in sessions.PHASES:
+                if latest[phase].status != "completed":
+                    await lifecycle.update_run(
+                        connection,
+                        latest[phase].id,
+                        status="completed",
+                        started_at=func.coalesce(runs.c.started_at, func.now()),
+                        completed_at=func.now(),
+                    )
+            await sessions.end_session(connection, self._owned.session_id, status="completed")
+        self._log.info("session completed: it has no photos")
+        return True
 
     async def _run_of(self, phase: str) -> Run:
         async with self._owned.read() as connection:

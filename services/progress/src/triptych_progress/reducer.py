@@ -104,12 +104,14 @@ class RunState:
     """Shard size → bitmap of the ordinals of finished shards."""
     finished_failures: dict[tuple[int, int], int] = field(default_factory=dict)
     """(ordinal, size) of a finished shard → failures in it, where there are any."""
+    finished_failed: int = 0
+    """Sum of those failures, which is asked for with every event."""
 
     def counts(self) -> "Counts":
         """What all units add up to, never more than the run's total. A completed run is whole, whatever got lost."""
         total, skipped = (self.life.total, self.life.skipped) if self.life else (0, 0)
         room = total - skipped
-        failed = sum(self.finished_failures.values())
+        failed = self.finished_failed
         done = sum(size * bitmap.bit_count() for size, bitmap in self.finished_shards.items()) - failed
         whole_current = whole_failed = 0
         for (name, size), unit in self.open_units.items():
@@ -117,8 +119,8 @@ class RunState:
                 failed += unit.failed
                 done += min(unit.done, size - unit.failed)
             else:
-                whole_current = max(whole_current, room * min(unit.done + unit.failed, size) // size)
-                whole_failed = max(whole_failed, room * unit.failed // size)
+                whole_current = max(whole_current, _scaled(min(unit.done + unit.failed, size), size, room))
+                whole_failed = max(whole_failed, _scaled(unit.failed, size, room))
         failed = min(failed + whole_failed, room)
         done = min(done + whole_current - whole_failed, room - failed)
         if self.life is not None and self.life.state == "completed":
@@ -127,6 +129,11 @@ class RunState:
 
     def _stage(self) -> str:
         return max(((unit.stage_at, unit.stage) for unit in self.open_units.values()), default=(0, ""))[1]
+
+
+def _scaled(count: int, size: int, room: int) -> int:
+    """So much of a size as items of another size; rounded up, so that the share is not less."""
+    return -(-room * count // size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,9 +234,11 @@ def _fold_counts(run: RunState, report: CountsReport) -> bool:
 
 
 def _raise_failures(run: RunState, ordinal: int, size: int, failed: int) -> bool:
-    if failed <= run.finished_failures.get((ordinal, size), 0):
+    known = run.finished_failures.get((ordinal, size), 0)
+    if failed <= known:
         return False
     run.finished_failures[ordinal, size] = failed
+    run.finished_failed += failed - known
     return True
 
 

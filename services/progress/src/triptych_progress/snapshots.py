@@ -94,12 +94,14 @@ def _gaps(run: RunState, size: int) -> Iterator[int]:
 
 
 def _decode_run(data: dict[str, Any]) -> RunState:
+    failures = dict(_failures(data["failures"]))
     return RunState(
         run=data["run"],
         life=Life(**data["life"]) if data["life"] is not None else None,
         open_units={(name, size): OpenUnit(*counts) for name, size, *counts in data["open"]},
         finished_shards={int(size): int(bitmap, 16) for size, bitmap in data["finished"].items()},
-        finished_failures=dict(_failures(data["failures"])),
+        finished_failures=failures,
+        finished_failed=sum(failures.values()),
     )
 
 
@@ -120,7 +122,7 @@ def _encode_clock(clock: WorkClock) -> dict[str, Any]:
         "current": clock.current,
         "last": clock.last_time_seconds,
         "gap": clock.usual_gap_seconds,
-        "samples": [[round(seconds, 3), items] for seconds, items in clock.samples],
+        "samples": [*clock.samples],
     }
 
 

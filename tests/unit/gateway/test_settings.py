@@ -1,0 +1,76 @@
+"""The gateway's settings: out of the environment, checked before anything starts."""
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from triptych_gateway.settings import GatewaySettings
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in os.environ:
+        if name.startswith("TRIPTYCH_") or name in ("DATABASE_URL", "NATS_URL"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:secret@db/triptych")
+    return monkeypatch
+
+
+def read() -> GatewaySettings:
+    """The settings as the environment has them."""
+    return GatewaySettings()  # type: ignore[call-arg]
+
+
+def test_a_fresh_install_has_the_contracts_weights_and_port() -> None:
+    settings = read()
+
+    assert settings.weights == {"training": 0.30, "face_detection": 0.65, "clustering": 0.05}
+    assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8000)
+    assert {"http://localhost:5173", "http://localhost:3000", "http://127.0.0.1:3000"} <= set(settings.cors_origins)
+
+
+def test_weights_must_add_up_to_one(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TRIPTYCH_WEIGHT_TRAINING", "0.5")
+
+    with pytest.raises(ValidationError, match="add up to 1"):
+        read()
+
+    environment.setenv("TRIPTYCH_WEIGHT_FACE_DETECTION", "0.4")
+    environment.setenv("TRIPTYCH_WEIGHT_CLUSTERING", "0.1")
+    assert read().weights == {"training": 0.5, "face_detection": 0.4, "clustering": 0.1}
+
+
+@pytest.mark.parametrize("weight", ["-0.1", "1.1", "nan", "much"])
+def test_a_weight_is_a_share(environment: pytest.MonkeyPatch, weight: str) -> None:
+    environment.setenv("TRIPTYCH_WEIGHT_TRAINING", weight)
+
+    with pytest.raises(ValidationError):
+        read()
+
+
+def test_lists_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TRIPTYCH_EMBEDDER_ADDRESSES", "a:1, b:2,,")
+    environment.setenv("TRIPTYCH_CORS_ORIGINS", "")
+
+    settings = read()
+
+    assert settings.embedder_addresses == ("a:1", "b:2")
+    assert settings.cors_origins == ()
+
+
+def test_media_roots_are_separated_like_path_and_may_be_uris(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TRIPTYCH_MEDIA_ROOTS", "/a:/b c:s3://bucket/photos")
+
+    assert read().media_roots == ("/a", "/b c", "s3://bucket/photos")
+
+
+def test_a_database_is_needed(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("DATABASE_URL")
+
+    with pytest.raises(ValidationError, match="DATABASE_URL"):
+        read()
+
+
+def test_passwords_do_not_show() -> None:
+    assert "secret" not in repr(read())
