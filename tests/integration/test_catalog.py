@@ -198,6 +198,20 @@ async def test_start_leads_to_running(engine: AsyncEngine, status: str) -> None:
         assert session.started_at is not None
 
 
+async def test_starting_an_old_session_gives_it_the_runs_that_it_lacks(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id = await new_session(connection)
+        await connection.execute(text("UPDATE sessions SET status = 'cancelled'"))
+        await connection.execute(text("DELETE FROM runs WHERE phase <> 'training'"))
+
+        await sessions.start_session(connection, session_id)
+        runs = await lifecycle.latest_runs(connection, session_id)
+
+    assert {phase: (run.number, str(run.status)) for phase, run in runs.items()} == dict.fromkeys(
+        sessions.PHASES, (1, "pending")
+    )
+
+
 async def test_a_completed_session_cannot_be_started(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         session_id = await new_session(connection)

@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from triptych_common.settings import MediaSettings
+from triptych_gateway.catalog.lifecycle import DEFAULT_SHARD_SIZE
 
 _Addresses = Annotated[tuple[str, ...], NoDecode]
 
@@ -36,7 +37,7 @@ class GatewaySettings(MediaSettings):
     """Share of face detection."""
     weight_clustering: float = Field(default=0.05, ge=0, le=1)
     """Share of clustering."""
-    shard_size: int = Field(default=64, ge=1, le=1024)
+    shard_size: int = Field(default=DEFAULT_SHARD_SIZE, ge=1, le=1024)
     """Photos per shard of new sessions."""
     max_concurrent_sessions: int = Field(default=4, ge=1)
     """Sessions that this gateway runs at once."""

@@ -20,6 +20,9 @@ from triptych_gateway.catalog.schema import outbox, runs, sessions
 RunStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 _WireState: TypeAlias = "progress_event_pb2.RunState.ValueType"
 
+DEFAULT_SHARD_SIZE: Final = 64
+"""Photos per shard where nobody says otherwise."""
+
 _STATES: Final[dict[str, _WireState]] = {
     "pending": progress_event_pb2.RUN_STATE_PENDING,
     "running": progress_event_pb2.RUN_STATE_RUNNING,
@@ -111,6 +114,18 @@ async def renew_runs_from_failed(connection: AsyncConnection, session_id: int) -
                     skipped=run.skipped + run.done if phase != "clustering" else 0,
                 )
             )
+
+
+async def add_missing_runs(connection: AsyncConnection, session_id: int) -> None:
+    """Give an old session, which has no row for some phase, a pending first run of it."""
+    latest = await latest_runs(connection, session_id)
+    missing = [phase for phase in PHASES_BY_NAME if phase not in latest]
+    shard_size = max((run.shard_size for run in latest.values()), default=DEFAULT_SHARD_SIZE)
+    if missing:
+        await connection.execute(
+            insert(runs),
+            [{"session_id": session_id, "phase": phase, "number": 1, "shard_size": shard_size} for phase in missing],
+        )
 
 
 async def announce_all(connection: AsyncConnection, session_id: int) -> None:

@@ -194,6 +194,7 @@ async def start_session(connection: AsyncConnection, session_id: int) -> Session
             status=row.status,
             allowed=("restart-training", "restart-faces", "restart-clustering"),
         )
+    await lifecycle.add_missing_runs(connection, session_id)
     if row.status == "failed":
         await lifecycle.renew_runs_from_failed(connection, session_id)
     await connection.execute(
