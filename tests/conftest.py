@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from real_servers import PostgresServer, nats_server, postgres_server
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.real_servers import PostgresServer, nats_server, postgres_server
 from triptych_gateway.catalog.database import create_engine
 
 

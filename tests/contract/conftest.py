@@ -5,10 +5,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from real_servers import PostgresServer, run_apart
-from running_gateway import Gateway, running_gateway
 from sqlalchemy import text
 
+from tests.support.real_servers import PostgresServer, run_apart
+from tests.support.running_gateway import Gateway, running_gateway
 from triptych_gateway.catalog.database import create_engine
 
 Alter = Callable[..., None]

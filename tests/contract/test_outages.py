@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from real_servers import PostgresServer, postgres_server, wait_for
-from running_gateway import Gateway, read_events, running_gateway
+
+from tests.support.real_servers import PostgresServer, postgres_server, wait_for
+from tests.support.running_gateway import Gateway, read_events, running_gateway
 
 SESSIONS = "/api/v1/training/sessions"
 END_SECONDS = 6.0

@@ -9,9 +9,9 @@ from typing import Any
 import fastapi.sse
 import httpx
 import pytest
-from real_servers import wait_for
-from running_gateway import Gateway, read_events
 
+from tests.support.real_servers import wait_for
+from tests.support.running_gateway import Gateway, read_events
 from triptych_gateway.api.routes.progress import read_revision
 
 SESSIONS = "/api/v1/training/sessions"

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from real_servers import wait_for
-from running_gateway import Gateway
+
+from tests.support.real_servers import wait_for
+from tests.support.running_gateway import Gateway
 
 SESSIONS = "/api/v1/training/sessions"
 SESSION_KEYS = {

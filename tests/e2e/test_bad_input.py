@@ -12,7 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-from hostile_photos import (
+from PIL import Image
+
+from tests.support.hostile_photos import (
     BLUE,
     EMPTY_FILE,
     GREEN,
@@ -24,10 +26,16 @@ from hostile_photos import (
     make_hostile_photos,
     make_removable,
 )
-from PIL import Image
-from running_triptych import Client, Triptych, clean_environment, last_object, triptych, triptych_up, working_directory
-from unprivileged import unprivileged
-
+from tests.support.running_triptych import (
+    Client,
+    Triptych,
+    clean_environment,
+    last_object,
+    triptych,
+    triptych_up,
+    working_directory,
+)
+from tests.support.unprivileged import unprivileged
 from triptych_common.media.locations import display_path
 
 SECONDS = 120

@@ -16,21 +16,21 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
-from running_triptych import (
+
+from tests.support.nats_server import free_port
+from tests.support.running_triptych import (
     POLL_SECONDS,
     Client,
     Triptych,
     Watch,
     clean_environment,
     end,
-    free_port,
     last_object,
     still_alive,
     triptych,
     triptych_up,
     working_directory,
 )
-
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.record import running_stack
 

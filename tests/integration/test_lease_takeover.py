@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from real_servers import eventually
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.real_servers import eventually
 from triptych_gateway.catalog import leases, sessions
 from triptych_gateway.catalog.leases import ABSENT_SECONDS, LEASE_SECONDS, Lease, LeaseLostError
 from triptych_gateway.catalog.presence import ABSENT_SQL, keep_presence

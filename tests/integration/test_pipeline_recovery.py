@@ -18,8 +18,9 @@ import asyncpg
 import grpc
 import psutil
 import pytest
-from file_opens import FileOpens
-from running_triptych import (
+
+from tests.support.file_opens import FileOpens
+from tests.support.running_triptych import (
     Client,
     Triptych,
     Watch,
@@ -30,7 +31,6 @@ from running_triptych import (
     wait_until,
     working_directory,
 )
-
 from triptych.v1 import progress_pb2, progress_pb2_grpc
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
-from nats_server import NatsServer, free_port
 
+from tests.support.nats_server import NatsServer, free_port
 from triptych.v1 import progress_event_pb2, progress_pb2, progress_pb2_grpc, work_pb2
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
 from triptych_common.events import SNAPSHOT_BUCKET, STREAM, stream_config, subject_of
@@ -448,7 +448,10 @@ async def test_bad_events_are_dropped_counted_and_logged_and_later_ones_are_fold
     await jetstream.publish("progress.v1.1.training", b"\xff\xffgarbage")
     await jetstream.publish("progress.v1.1.training", b"")
     await stack.publish(
-        _counts("shard-1", 9, failed=2), _counts("shard-99999999", 1), _counts("shard-1", 1, total=0), _life(progress_event_pb2.RUN_STATE_UNSPECIFIED)
+        _counts("shard-1", 9, failed=2),
+        _counts("shard-99999999", 1),
+        _counts("shard-1", 1, total=0),
+        _life(progress_event_pb2.RUN_STATE_UNSPECIFIED),
     )
     await stack.publish(_life(session_id=2))
     await service.until(lambda _: True, 2)

@@ -10,11 +10,11 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
-from nats_server import NatsServer
 from opentelemetry import trace
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from tests.support.nats_server import NatsServer
 from triptych.v1 import progress_event_pb2, work_pb2
 from triptych_common.events import STREAM, stream_config
 from triptych_common.publisher import WORKER, ProgressPublisher, UnitReport, close_nats, connect_nats

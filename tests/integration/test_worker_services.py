@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,6 +21,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
 
+from tests.support.nats_server import free_port
+from tests.support.real_servers import nats_server
 from triptych.v1 import (
     clusterer_pb2,
     clusterer_pb2_grpc,
@@ -63,7 +64,7 @@ class Stack:
 
     def start(self, name: str, **settings: str) -> Service:
         """Start a service's console script; it may still be loading its model when this returns."""
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"127.0.0.1:{free_port()}"
         log = self.folder / f"{name}-{address.rpartition(':')[2]}.log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TRIPTYCH_")}
         environment |= {
@@ -84,13 +85,6 @@ class Stack:
 
 def _script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
@@ -133,21 +127,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (media / "broken.jpg").write_bytes((pictures / "rocket.jpg").read_bytes()[:5000])
     (media / "text.jpg").write_text("no photo")
     Image.new("RGB", (64, 64), "navy").save(media / "small.png")
-    port = _free_port()
-    with (folder / "nats.log").open("wb") as output:
-        server = subprocess.Popen(
-            [_script("nats-server"), "-js", "-sd", str(folder / "nats"), "-a", "127.0.0.1", "-p", str(port)],
-            stderr=output,
-        )
-    try:
-        url = f"nats://127.0.0.1:{port}"
+    with nats_server(folder) as url:
         asyncio.run(_make_stream(url))
         stack = Stack(nats_url=url, media=media, folder=folder)
         yield stack
         for process in stack.started:
             _stop(process)
-    finally:
-        _stop(server)
 
 
 @pytest.fixture(scope="module")

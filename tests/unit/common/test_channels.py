@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from nats_server import free_port
 from structlog.testing import capture_logs
 
+from tests.support.nats_server import free_port
 from triptych_common.channels import Replica, ReplicaPool
 from triptych_common.errors import AwayError
 
@@ -132,16 +132,17 @@ async def test_a_dead_replica_is_left_alone_while_others_answer(servers: _Server
 
 
 async def test_a_replica_that_comes_back_gets_calls_again(servers: _Servers) -> None:
-    steady, restarted = free_port(), free_port()
-    await servers.start(steady)
-    await servers.start(restarted)
-    async with asyncio.timeout(_DEADLINE_SECONDS), _pool(restarted, steady) as pool:
-        assert await _call(pool) == f"127.0.0.1:{restarted}"
-        await servers.stop(restarted)
-        assert await _call_whoever_answers(pool) == f"127.0.0.1:{steady}"
-        await servers.start(restarted)
-        while await _call_whoever_answers(pool) != f"127.0.0.1:{restarted}":
-            await asyncio.sleep(0.01)
+    ports = {f"127.0.0.1:{port}": port for port in (free_port(), free_port())}
+    for port in ports.values():
+        await servers.start(port)
+    async with asyncio.timeout(_DEADLINE_SECONDS), _pool(*ports.values()) as pool:
+        restarted = await _call(pool)
+        await servers.stop(ports[restarted])
+        assert await _call_whoever_answers(pool) != restarted
+        await servers.start(ports[restarted])
+        answering = ""
+        while answering != restarted:
+            answering = await _call_whoever_answers(pool)
 
 
 async def test_where_all_are_away_one_is_given_all_the_same() -> None:
@@ -181,9 +182,13 @@ async def test_a_call_that_ends_in_any_way_is_no_longer_in_flight() -> None:
         assert replica.in_flight == 0
 
 
-async def test_rests_grow_up_to_a_bound_count_failures_together_once_and_end_with_an_answer() -> None:
-    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        replica = Replica("127.0.0.1:1", channel)
+async def test_rests_grow_up_to_a_bound_count_failures_together_once_and_end_with_an_answer(
+    servers: _Servers,
+) -> None:
+    port = free_port()
+    await servers.start(port)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        replica = Replica(f"127.0.0.1:{port}", channel)
         now, rests = 1000.0, []
         for _ in range(8):
             replica.was_away(now)

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from nats_server import free_port
 from structlog.testing import capture_logs
 
+from tests.support.nats_server import free_port
 from triptych.v1 import work_pb2
 from triptych_common.publisher import ProgressPublisher, UnitReport, connect_nats
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.progress.simulated_sessions import reports
 
+from tests.unit.progress.simulated_sessions import reports
 from triptych_progress.eta import STALL_SECONDS, Expectation, WorkClock
 from triptych_progress.reducer import CountsReport, Life, LifeReport, Phase, Report, State
 from triptych_progress.session import Session

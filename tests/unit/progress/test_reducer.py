@@ -6,8 +6,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.progress.simulated_sessions import SESSION_ID, WEIGHTS, deliveries, reports
 
+from tests.unit.progress.simulated_sessions import SESSION_ID, WEIGHTS, deliveries, reports
 from triptych_progress.reducer import (
     MAX_ITEMS,
     MAX_SHARDS,

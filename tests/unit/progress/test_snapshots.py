@@ -7,8 +7,8 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.progress.simulated_sessions import WEIGHTS, deliveries, reports
 
+from tests.unit.progress.simulated_sessions import WEIGHTS, deliveries, reports
 from triptych_progress.reducer import CountsReport, Life, LifeReport, Phase, Report
 from triptych_progress.session import Session
 from triptych_progress.snapshots import (

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pillow_heif
 import pytest
-from hostile_photos import (
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tests.support.hostile_photos import (
     BLUE,
     BOMB_SIDE,
     CORRUPT,
@@ -20,7 +22,6 @@ from hostile_photos import (
     make_hostile_photos,
     make_removable,
 )
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 @pytest.fixture(scope="module")

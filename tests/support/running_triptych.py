@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import asyncpg
 import httpx
 import psutil
 
+from tests.support.nats_server import free_port
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.record import StackRecord, running_stack
 
@@ -170,14 +170,6 @@ def clean_environment(**settings: str) -> dict[str, str]:
     """The present environment without anything that would steer Triptych, plus the settings given."""
     steering = ("TRIPTYCH_", "DATABASE_URL", "NATS_URL")
     return {key: value for key, value in os.environ.items() if not key.startswith(steering)} | settings
-
-
-def free_port() -> int:
-    """A TCP port of loopback on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

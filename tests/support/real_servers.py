@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -19,10 +18,10 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
+from tests.support.nats_server import NatsServer
 from triptych_gateway.catalog.database import migrate
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.launch import bound_to_this_process
-from triptych_gateway.cli.stack.nats_server import find_nats_server, nats_answers
 from triptych_gateway.cli.stack.postgres import ROLE, EmbeddedPostgres
 from triptych_gateway.cli.stack.waiting import wait_until_answered
 
@@ -144,20 +143,9 @@ def postgres_server() -> Iterator[PostgresServer]:
 @contextlib.contextmanager
 def nats_server(directory: Path) -> Iterator[str]:
     """A new NATS server with JetStream on loopback; yields its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"nats://127.0.0.1:{port}"
-    command = (str(find_nats_server()), "-js", "-a", "127.0.0.1", "-p", str(port), "-sd", str(directory))
-    with (directory / "nats.log").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-
-    async def answers() -> bool:
-        return await nats_answers(url) is None
-
+    server = NatsServer(folder=directory)
+    run_apart(server.start())
     try:
-        run_apart(eventually(answers, f"NATS answers; its log: {directory}/nats.log"))
-        yield url
+        yield server.url
     finally:
-        process.terminate()
-        process.wait(DEADLINE_SECONDS)
+        server.stop()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from real_servers import DEADLINE_SECONDS, wait_for
+
+from tests.support.real_servers import DEADLINE_SECONDS, wait_for
 
 _AWAY = "127.0.0.1:1"
 """Nobody listens there."""
