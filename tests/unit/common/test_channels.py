@@ -49,6 +49,12 @@ class _Servers:
         await server.start()
         self._running[port] = server
 
+    async def start_several(self, count: int) -> list[int]:
+        ports = [free_port() for _ in range(count)]
+        for port in ports:
+            await self.start(port)
+        return ports
+
     async def stop(self, port: int) -> None:
         await self._running.pop(port).stop(0)
 
@@ -102,10 +108,11 @@ async def _fail(pool: ReplicaPool, code: grpc.StatusCode) -> str:
     return address
 
 
-async def test_calls_go_to_the_replica_with_the_least_in_flight() -> None:
-    async with _pool(1, 2, 3) as pool, pool.take() as first, pool.take() as second:
+async def test_calls_go_to_the_replica_with_the_least_in_flight(servers: _Servers) -> None:
+    ports = await servers.start_several(3)
+    async with _pool(*ports) as pool, pool.take() as first, pool.take() as second:
         async with pool.take() as third:
-            assert {first.address, second.address, third.address} == {f"127.0.0.1:{port}" for port in (1, 2, 3)}
+            assert {first.address, second.address, third.address} == {f"127.0.0.1:{port}" for port in ports}
         async with pool.take() as fourth:
             assert fourth is third
         assert (first.in_flight, second.in_flight, third.in_flight) == (1, 1, 0)
@@ -154,18 +161,15 @@ async def test_where_all_are_away_one_is_given_all_the_same() -> None:
 
 
 async def test_a_replica_that_answers_unavailable_rests(servers: _Servers) -> None:
-    ports = free_port(), free_port()
-    for port in ports:
-        await servers.start(port)
-    async with _pool(*ports) as pool:
+    async with _pool(*await servers.start_several(2)) as pool:
         draining = await _fail(pool, grpc.StatusCode.UNAVAILABLE)
         async with pool.take() as first, pool.take() as second:
             assert draining not in {first.address, second.address}
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL])
-async def test_other_errors_are_answers(code: grpc.StatusCode) -> None:
-    async with _pool(1, 2) as pool:
+async def test_other_errors_are_answers(code: grpc.StatusCode, servers: _Servers) -> None:
+    async with _pool(*await servers.start_several(2)) as pool:
         failing = await _fail(pool, code)
         async with pool.take() as first, pool.take() as second:
             assert failing in {first.address, second.address}
