@@ -36,6 +36,25 @@ def test_a_session_is_named_after_its_directory_and_given_the_whole_path(
     assert (created["name"], created["rootPath"]) == ("summer 2025", str(tmp_path / "summer 2025"))
 
 
+def test_the_sample_library_is_made_in_the_data_directory_and_trained_on(
+    gateway: "ContractGateway", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPTYCH_DATA_DIR", str(tmp_path / "data"))
+    for _ in range(2):
+        assert _invoke("--samples", "--url", gateway.url).exit_code == 0
+    assert [session["rootPath"] for session in gateway.created] == [str(tmp_path / "data" / "samples")] * 2
+    manifest = json.loads((tmp_path / "data" / "samples" / "samples.json").read_text())
+    assert len(manifest["photos"]) == 30
+
+
+@pytest.mark.parametrize("arguments", [[], ["photos", "--samples"]])
+def test_one_place_to_train_on_is_named(gateway: "ContractGateway", arguments: list[str]) -> None:
+    result = _invoke(*arguments, "--url", gateway.url)
+    assert result.exit_code == 2
+    assert "name one DIRECTORY, or --samples" in result.output
+    assert gateway.created == []
+
+
 def test_a_name_of_ones_own_is_kept(gateway: "ContractGateway", tmp_path: Path) -> None:
     assert _invoke(str(tmp_path), "--name", "Été", "--url", gateway.url).exit_code == 0
     assert gateway.created[0]["name"] == "Été"
