@@ -15,9 +15,10 @@ from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.photos import FoundPhoto
 from triptych_gateway.catalog.shards import Shard, ShardItem
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.photo_phase import DEATHS_OF_ONE_PHOTO, PhotoPhase
+from triptych_gateway.pipeline.photo_phase import PhotoPhase
 from triptych_gateway.pipeline.photo_services import EmbedderService
 from triptych_gateway.pipeline.retrying import Backoff
+from triptych_gateway.pipeline.shard_work import DEATHS_OF_ONE_PHOTO
 
 
 class GoneService(EmbedderService):

@@ -2,36 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.errors import AwayError
-from triptych_common.grpc_status import RemoteError, read_error
+from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import ModelInfo
 from triptych_gateway.catalog import history, lifecycle, shards
 from triptych_gateway.catalog.faces import count_session_faces
 from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.results import Outcome, PhotoError, write_outcomes
-from triptych_gateway.catalog.shards import Shard, ShardItem
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photo_services import PhotoService
 from triptych_gateway.pipeline.retrying import RETRIABLE, Backoff
+from triptych_gateway.pipeline.shard_work import ShardWork
 
 log = get_logger(__name__)
-
-SILENCE_SECONDS: Final = 120.0
-"""A worker that sends nothing for this long is taken for lost."""
-DEATHS_BEFORE_HALVING: Final = 2
-"""Workers lost on the same photos, without one result, before fewer photos are tried at once."""
-DEATHS_OF_ONE_PHOTO: Final = 3
-"""Workers lost on one single photo before it is given up."""
 
 
 class PhotoPhase:
@@ -42,7 +33,6 @@ class PhotoPhase:
         self._run = run
         self._service = service
         self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
-        self._settled = 0
 
     async def run(self) -> Run:
         """Work until every photo has an outcome; returns the completed run.
@@ -56,14 +46,15 @@ class PhotoPhase:
         self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
         began = time.monotonic()
         limit = AdaptiveLimit(start=2 * max(1, self._service.pool.replica_count))
+        work = ShardWork(self._session, self._run, self._service, model=model, limit=limit)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for ordinal in waiting:
                     await _wait_for_room(limit)
-                    tasks.create_task(self._finish_shard(ordinal, model, limit), name=f"shard {ordinal}")
+                    tasks.create_task(work.finish(ordinal), name=f"shard {ordinal}")
         except ExceptionGroup as group:
             raise _first_leaf(group) from group
-        return await self._end(model, seconds=time.monotonic() - began)
+        return await self._end(model, items=work.settled, seconds=time.monotonic() - began)
 
     async def _wait_for_model(self) -> ModelInfo:
         """Ask the service what it runs, for as long as it is away."""
@@ -108,7 +99,7 @@ class PhotoPhase:
                 for shard in await shards.shard_counts(connection, self._run):
                     await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
 
-    async def _end(self, model: ModelInfo, *, seconds: float) -> Run:
+    async def _end(self, model: ModelInfo, *, items: int, seconds: float) -> Run:
         async with self._session.write() as connection:
             run = (await lifecycle.latest_runs(connection, self._run.session_id))[self._run.phase]
             if run.total > 0 and run.failed == run.total:
@@ -118,7 +109,7 @@ class PhotoPhase:
                 phase=run.phase,
                 model_id=model.model_id,
                 device=model.device,
-                items=self._settled,
+                items=items,
                 seconds=seconds,
             )
             run = await lifecycle.update_run(
@@ -135,119 +126,6 @@ class PhotoPhase:
         if self._run.phase != "face_detection":
             return 0
         return await count_session_faces(connection, self._run.session_id, model_id=model.model_id)
-
-    async def _finish_shard(self, ordinal: int, model: ModelInfo, limit: AdaptiveLimit) -> None:
-        """Call until nothing of the shard is left; a photo that keeps killing its worker is found and given up."""
-        backoff = Backoff()
-        deaths, at_once = 0, self._run.shard_size
-        while True:
-            async with self._session.read() as connection:
-                shard = await shards.load_shard(connection, self._run, ordinal)
-            if not shard.items:
-                await self._announce(shard)
-                return
-            items = shard.items[:at_once]
-            async with limit.slot():
-                settled, accepted, error = await self._attempt(shard, items, model, limit)
-            if settled:
-                deaths, at_once = 0, min(at_once * 2, self._run.shard_size)
-                backoff.reset()
-            if error is None and settled >= len(items):
-                continue
-            self._note(error, shard)
-            if accepted and not settled and (error is None or error.code != grpc.StatusCode.RESOURCE_EXHAUSTED):
-                deaths += 1
-                if len(items) == 1 and deaths >= DEATHS_OF_ONE_PHOTO:
-                    await self._give_up(items[0], model)
-                    deaths, at_once = 0, self._run.shard_size
-                elif deaths >= DEATHS_BEFORE_HALVING and len(items) > 1:
-                    deaths, at_once = 0, len(items) // 2
-            if error is not None and error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                limit.was_refused()
-            await backoff.wait(error)
-
-    async def _attempt(
-        self, shard: Shard, items: Sequence[ShardItem], model: ModelInfo, limit: AdaptiveLimit
-    ) -> tuple[int, bool, RemoteError | None]:
-        """One call. Returns (photos settled, whether a worker took the call, what went wrong).
-
-        Raises PhaseFailedError for an error that trying again cannot mend.
-        """
-        by_ordinal = {item.ordinal: item for item in items}
-        settled, accepted, began = 0, False, time.monotonic()
-        try:
-            async with self._service.pool.take() as replica:
-                call = self._service.call(replica, self._run, shard, items, model_id=model.model_id)
-                try:
-                    async with asyncio.timeout(SILENCE_SECONDS):
-                        # Unlike initial_metadata(), this raises where no worker is reached.
-                        await call.wait_for_connection()
-                    accepted = True
-                    while True:
-                        async with asyncio.timeout(SILENCE_SECONDS):
-                            message = await call.read()
-                        if message is grpc.aio.EOF:
-                            break
-                        outcomes = self._service.read(message, by_ordinal, dimension=model.dimension)
-                        await self._write(outcomes, model)
-                        settled += len(outcomes)
-                finally:
-                    call.cancel()
-        except AwayError as error:
-            return (
-                settled,
-                accepted,
-                RemoteError(
-                    code=grpc.StatusCode[error.code],
-                    message=error.message,
-                    reason=error.reason,
-                    retry_after_seconds=None,
-                ),
-            )
-        except TimeoutError:
-            return (
-                settled,
-                accepted,
-                RemoteError(
-                    code=grpc.StatusCode.DEADLINE_EXCEEDED,
-                    message=f"nothing came for {SILENCE_SECONDS:.0f} s",
-                    reason="SILENCE",
-                    retry_after_seconds=None,
-                ),
-            )
-        except grpc.aio.AioRpcError as error:
-            remote = read_error(error)
-            if remote.reason == "MODEL_MISMATCH":
-                raise PhaseFailedError("model_changed", f"{remote.message} Start the session again.") from error
-            if remote.code not in RETRIABLE and remote.code is not grpc.StatusCode.INTERNAL:
-                raise PhaseFailedError("service_refused", f"The service refused: {remote.message}") from error
-            return settled, accepted, remote
-        await limit.succeeded(items=len(items), began=began)
-        return settled, accepted, None
-
-    async def _write(self, outcomes: Sequence[Outcome], model: ModelInfo) -> None:
-        async with self._session.write() as connection:
-            await write_outcomes(connection, self._run, outcomes, model_id=model.model_id)
-        self._settled += len(outcomes)
-
-    async def _give_up(self, item: ShardItem, model: ModelInfo) -> None:
-        self._log.error("a photo keeps killing its worker; it is given up", asset=item.asset_id)
-        lost = PhotoError(code="worker_lost", message="The worker died each time it was given this photo.")
-        outcome = Outcome(item=item, result=lost, facts=None, processing_microseconds=0)
-        await self._write([outcome], model)
-
-    async def _announce(self, shard: Shard) -> None:
-        """Tell the aggregator how a finished shard stands: its worker may have died with its last report unsent."""
-        async with self._session.write() as connection:
-            await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
-
-    def _note(self, error: RemoteError | None, shard: Shard) -> None:
-        if error is None:
-            self._log.warning("the service left photos without an outcome; asking again", shard=shard.ordinal)
-        else:
-            self._log.warning(
-                "shard interrupted; trying again", shard=shard.ordinal, code=error.code.name, error=error.message
-            )
 
 
 def _describe(model: ModelInfo) -> dict[str, Any]:
