@@ -33,7 +33,7 @@ class OutboxRelay:
         try:
             while True:
                 try:
-                    if client is None:
+                    if client is None or client.is_closed:
                         client = await connect_nats(self._nats_url, name="gateway outbox")
                     moved = await self._relay(client)
                     self._say(away=False)
