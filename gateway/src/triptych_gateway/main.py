@@ -1,20 +1,15 @@
 """The gateway's process: settings, wiring, signals."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from types import FrameType
 from typing import Final, NoReturn
 
-import uvicorn
 from fastapi import FastAPI
 
 from triptych_common.channels import ReplicaPool
-from triptych_common.errors import ConfigurationError
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
 from triptych_common.process import run_process
@@ -24,6 +19,7 @@ from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.catalog.database import create_engine, migrate
+from triptych_gateway.http_server import serve
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.photo_services import EmbedderService, FaceDetectorService, PhotoService
 from triptych_gateway.pipeline.scheduler import Scheduler
@@ -35,8 +31,6 @@ _PRIME_SECONDS: Final = 3.0
 """How long the first request waits for the progress service."""
 EXIT_FAILED: Final = 1
 """Exit status where a part of the gateway failed."""
-_SHUTDOWN_SECONDS: Final = 5
-"""How long open connections may last after SIGTERM."""
 _REQUEST_SECONDS: Final = 5.0
 """How long a request waits for the database before it is answered 503."""
 
@@ -48,7 +42,7 @@ async def run(settings: GatewaySettings) -> None:
         context, background = await _wire(settings, stack)
         app = create_app(context)
         app.router.lifespan_context = _lifespan(background)
-        await _serve(app, settings, closing=context.closing)
+        await serve(app, settings, closing=context.closing)
     if background.has_failed:
         raise SystemExit(EXIT_FAILED)
 
@@ -152,69 +146,6 @@ def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncConte
             await background.stop()
 
     return lifespan
-
-
-class _Server(uvicorn.Server):
-    """Tells open streams of a signal to end, so that they close by themselves."""
-
-    def __init__(self, config: uvicorn.Config, *, closing: asyncio.Event) -> None:
-        super().__init__(config)
-        self._closing = closing
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._closing.set()
-        super().handle_exit(sig, frame)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle signals in the event loop.
-
-        uvicorn's own handlers send the signal once more when it has served, which would end the process before
-        connections are given back and with another status than 0.
-        """
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        loop = asyncio.get_running_loop()
-        for number in numbers:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-
-async def _serve(app: FastAPI, settings: GatewaySettings, *, closing: asyncio.Event) -> None:
-    config = uvicorn.Config(
-        app,
-        host=settings.http_host,
-        port=settings.http_port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = _Server(config, closing=closing)
-    listening = _listen(settings)
-    log.info("serving", address=f"http://{settings.http_host}:{listening.getsockname()[1]}")
-    with contextlib.closing(listening):
-        await server.serve(sockets=[listening])
-    log.info("stopped")
-
-
-def _listen(settings: GatewaySettings) -> socket.socket:
-    """The listening socket. Raises ConfigurationError where the address is taken."""
-    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.http_host, settings.http_port))
-    except OSError as error:
-        listening.close()
-        raise ConfigurationError(
-            f"{settings.http_host}:{settings.http_port} cannot be listened on ({error.strerror}): another process may "
-            "hold it. Set TRIPTYCH_HTTP_PORT."
-        ) from error
-    return listening
 
 
 def main() -> NoReturn:

@@ -34,7 +34,7 @@ def create_app(context: ApiContext) -> FastAPI:
         allow_headers=["content-type", "authorization", "last-event-id"],
     )
     install_error_handlers(app)
-    app.add_exception_handler(progress.NOTHING_NEW, progress.answer_nothing_new)
+    app.add_exception_handler(progress.NothingNew, progress.answer_nothing_new)
     for part in (sessions, progress, jobs, faces, images):
         app.include_router(part.router)
 

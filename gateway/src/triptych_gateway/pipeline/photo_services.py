@@ -1,6 +1,6 @@
 """The two services that take photos, behind one face: requests out, outcomes in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, face_detector_pb2, face_detector_pb2_grpc, image_pb2, work_pb2
@@ -55,18 +55,9 @@ class EmbedderService:
         self, message: embedder_pb2.EmbedImagesResponse, items: dict[int, ShardItem], *, dimension: int
     ) -> list[Outcome]:
         """Vectors and errors."""
-        return [
-            Outcome(
-                item=items[one.item_id],
-                result=_error(one.error)
-                if one.HasField("error")
-                else vectors_from_bytes(one.vector, dimension=dimension).reshape(dimension),
-                facts=_facts(one.facts) if one.HasField("facts") else None,
-                processing_microseconds=one.processing_microseconds,
-            )
-            for one in message.outcomes
-            if one.item_id in items
-        ]
+        return _outcomes(
+            message, items, lambda one: vectors_from_bytes(one.vector, dimension=dimension).reshape(dimension)
+        )
 
 
 class FaceDetectorService:
@@ -92,18 +83,7 @@ class FaceDetectorService:
         self, message: face_detector_pb2.DetectFacesResponse, items: dict[int, ShardItem], *, dimension: int
     ) -> list[Outcome]:
         """Faces and errors."""
-        return [
-            Outcome(
-                item=items[one.item_id],
-                result=_error(one.error)
-                if one.HasField("error")
-                else tuple(_face(face, dimension) for face in one.faces.faces),
-                facts=_facts(one.facts) if one.HasField("facts") else None,
-                processing_microseconds=one.processing_microseconds,
-            )
-            for one in message.outcomes
-            if one.item_id in items
-        ]
+        return _outcomes(message, items, lambda one: tuple(_face(face, dimension) for face in one.faces.faces))
 
 
 def _work(run: Run, shard: Shard) -> work_pb2.WorkUnit:
@@ -122,6 +102,20 @@ def _items(items: Sequence[ShardItem]) -> list[image_pb2.ImageItem]:
     return [
         image_pb2.ImageItem(item_id=item.ordinal, image=image_pb2.ImageSource(uri=uri_from_path(item.path)))
         for item in items
+    ]
+
+
+def _outcomes(message: Any, items: dict[int, ShardItem], result: Callable[[Any], Any]) -> list[Outcome]:
+    """The outcomes of a message of either service; ``result`` reads what is the service's own."""
+    return [
+        Outcome(
+            item=items[one.item_id],
+            result=_error(one.error) if one.HasField("error") else result(one),
+            facts=_facts(one.facts) if one.HasField("facts") else None,
+            processing_microseconds=one.processing_microseconds,
+        )
+        for one in message.outcomes
+        if one.item_id in items
     ]
 
 

@@ -1,6 +1,5 @@
 """The progress of a session: unified, live, and in its older form."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.aliases import with_aliases
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ERROR_STATUSES
 from triptych_gateway.api.routes.sessions import Id
@@ -31,13 +31,6 @@ _REVISION = re.compile("[0-9]{1,19}")
 _EVENTS = {"completed": "complete", "failed": "error", "cancelled": "error"}
 
 
-def with_aliases(snapshot: schemas.UnifiedProgress) -> dict[str, Any]:
-    """The snapshot as JSON, with the one name that the shipped frontend reads in snake_case."""
-    body = snapshot.model_dump(by_alias=True, mode="json")
-    body["phases"]["face_detection"] = body["phases"]["faceDetection"]
-    return body
-
-
 @router.get("/progress-unified", response_model=schemas.UnifiedProgress)
 async def get_unified_progress(session_id: Id, context: Context) -> JSONResponse:
     """One honest progress over all three phases."""
@@ -56,24 +49,20 @@ def read_revision(last_event_id: str | None) -> int:
     return int(last_event_id) if last_event_id and _REVISION.fullmatch(last_event_id) else 0
 
 
-class _NothingNew(Exception):  # noqa: N818 - no error: the reader has everything
+class NothingNew(Exception):  # noqa: N818 - no error: the reader has everything
     """The reader has the terminal snapshot already: 204 tells it not to connect again."""
 
 
 async def _not_over(first: Annotated[tuple[schemas.UnifiedProgress, int], Depends(_first_snapshot)]) -> int:
     snapshot, read = first
     if snapshot.overall_status in TERMINAL and read == snapshot.revision:
-        raise _NothingNew
+        raise NothingNew
     return read
 
 
 async def answer_nothing_new(_: Any, __: Exception) -> Response:
     """204 for a reader that has everything."""
-    await asyncio.sleep(0)
     return Response(status_code=204)
-
-
-NOTHING_NEW = _NothingNew
 
 
 @router.get(

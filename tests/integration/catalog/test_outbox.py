@@ -1,0 +1,60 @@
+"""The catalogue on a real PostgreSQL: the outbox and the history."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.catalogue import MODEL, begin, new_session, table
+from triptych.v1 import progress_event_pb2
+from triptych_gateway.catalog import history, leases, lifecycle, sessions
+
+
+async def test_lifecycle_events_leave_in_order_with_growing_steps(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id = await new_session(connection, paths=[b"/photos/a"])
+        await sessions.start_session(connection, session_id)
+        await leases.claim(connection, holder="a")
+        run = await begin(connection, session_id)
+        await lifecycle.update_run(connection, run.id, status="failed", error_code="x", error_message="X.")
+        rows = await table(connection, "SELECT subject, message_id, payload FROM outbox ORDER BY id")
+
+    events = [progress_event_pb2.ProgressEvent.FromString(payload) for _, _, payload in rows]
+    assert [event.lifecycle.step for event in events] == [1, 2, 3, 4, 5]
+    assert [event.lifecycle.epoch for event in events] == [0, 0, 0, 1, 1]
+    assert len({message_id for _, message_id, _ in rows}) == len(rows)
+    assert {subject for subject, *_ in rows} == {f"progress.v1.{session_id}.{phase}" for phase in sessions.PHASES}
+    last = events[-1].lifecycle
+    assert (last.state, last.error.code, last.error.message) == (progress_event_pb2.RUN_STATE_FAILED, "x", "X.")
+    assert (events[3].lifecycle.total, events[3].lifecycle.weight) == (1, 0.30)
+
+
+async def test_an_event_leaves_only_with_the_transaction_that_it_tells_of(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id = await new_session(connection)
+    async with engine.connect() as connection:
+        await sessions.start_session(connection, session_id)
+        await connection.rollback()
+    async with engine.connect() as connection:
+        assert await table(connection, "SELECT * FROM outbox") == []
+
+
+async def test_history_is_the_pace_of_the_recent_runs_of_that_model_and_device(engine: AsyncEngine) -> None:
+    async def pace(model: str, device: str) -> float:
+        return await history.seconds_per_item(connection, phase="training", model_id=model, device=device)
+
+    async with engine.connect() as connection:
+        for number in range(history.RECENT_RUNS + 1):
+            # The first, long ago, was much slower, and does not count any more.
+            await history.record(
+                connection,
+                phase="training",
+                model_id=MODEL,
+                device="cpu",
+                items=10,
+                seconds=1000.0 if number == 0 else 20.0,
+            )
+            await connection.execute(text("UPDATE phase_history SET finished_at = finished_at - interval '1 hour'"))
+        await history.record(connection, phase="training", model_id=MODEL, device="cpu", items=0, seconds=5.0)
+
+        assert await pace(MODEL, "cpu") == 2.0
+        assert await pace(MODEL, "cuda") == 0.0
+        assert await pace("clip/2", "cpu") == 0.0
