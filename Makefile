@@ -99,21 +99,37 @@ protos-check: environment ## Check protos: style, no breaking change, and genera
 
 .PHONY: docs
 docs: environment ## Write what is generated in docs/
-	$(BIN)/python tools/document_settings.py
+	$(BIN)/python -m tools.document
 
 .PHONY: docs-check
 docs-check: environment ## Check that what is generated in docs/ is up to date
-	$(BIN)/python tools/document_settings.py --check
+	$(BIN)/python -m tools.document --check
 
 .PHONY: lock
 lock: environment ## Renew constraints.txt to the newest versions that fit together
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
 		--no-header $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
-		--group pyproject.toml:dev --output-file constraints.txt requirements.in
+		--group pyproject.toml:dev --group pyproject.toml:bench --output-file constraints.txt requirements.in
 
 .PHONY: bench-clustering
 bench-clustering: environment ## Speed and quality of clustering; N=, SEED=
 	$(BIN)/python benchmarks/clustering.py $(or $(N),10000) --seed $(or $(SEED),0) --peer
+
+.PHONY: bench-tools
+bench-tools: environment
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+
+.PHONY: bench-progress
+bench-progress: environment ## Speed of the aggregator: events per second, lag, restoring, state; SEED=
+	@PYTHONPATH=. $(BIN)/python benchmarks/progress.py --seed $(or $(SEED),0)
+
+.PHONY: bench-gateway
+bench-gateway: environment ## Speed of the gateway's answers and streams; needs wrk
+	@PYTHONPATH=. $(BIN)/python benchmarks/gateway.py
+
+.PHONY: bench-eta
+bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
+	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png
 
 .PHONY: clean
 clean: ## Remove what was installed and built; never data

@@ -1,11 +1,13 @@
 """Real servers that several tests share: one PostgreSQL and one NATS for all of them, a fresh database for each."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.nats_server import NatsServer
 from tests.support.real_servers import PostgresServer, nats_server, postgres_server
 from triptych_gateway.catalog.database import create_engine
 
@@ -46,3 +48,20 @@ def shared_nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """NATS with JetStream. Its streams are shared by all tests that use it."""
     with nats_server(tmp_path_factory.mktemp("nats")) as url:
         yield url
+
+
+@pytest_asyncio.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    """NATS with JetStream of a test's own, which may kill it, wipe it and start it again."""
+    server = NatsServer(folder=tmp_path)
+    await server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def nats_url(nats: NatsServer) -> str:
+    """Where that NATS is."""
+    return nats.url

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fastapi.sse
 import httpx
 import pytest
 
 from tests.support.real_servers import wait_for
 from tests.support.running_gateway import Gateway, read_events
-from triptych_gateway.api.routes.progress import read_revision
+from triptych_gateway.api.event_stream import HEARTBEAT_SECONDS
+from triptych_gateway.api.routes.progress import read_event_id
 
 SESSIONS = "/api/v1/training/sessions"
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -23,7 +23,7 @@ PHASE_KEYS = {
 }
 OVERALL_KEYS = {
     *("percentage", "etaSeconds", "currentPhase"),
-    *("startedAt", "elapsedSeconds", "etaLowSeconds", "etaHighSeconds", "etaConfidence"),
+    *("startedAt", "elapsedSeconds", "etaLowSeconds", "etaHighSeconds", "etaConfidence", "weighting", "stall"),
 }
 
 
@@ -147,7 +147,11 @@ def test_the_stream_of_a_session_that_is_over_ends_and_tells_its_reader_so(
     client: httpx.Client, gateway: Gateway, alter: Callable[..., None], status: str, name: str
 ) -> None:
     session_id = gateway.create(client)
-    alter("UPDATE sessions SET status = :status WHERE id = :id", status=status, id=session_id)
+    alter(
+        "UPDATE sessions SET status = :status, updated_at = clock_timestamp() WHERE id = :id",
+        status=status,
+        id=session_id,
+    )
 
     with stream(client, session_id) as answer:
         events = list(read_events(answer.iter_lines()))
@@ -164,7 +168,7 @@ def test_a_last_event_id_that_was_never_sent_counts_as_none(
     client: httpx.Client, gateway: Gateway, alter: Callable[..., None], last: str
 ) -> None:
     session_id = gateway.create(client)
-    alter("UPDATE sessions SET status = 'completed' WHERE id = :id", id=session_id)
+    alter("UPDATE sessions SET status = 'completed', updated_at = clock_timestamp() WHERE id = :id", id=session_id)
 
     with client.stream(
         "GET",
@@ -173,7 +177,7 @@ def test_a_last_event_id_that_was_never_sent_counts_as_none(
     ) as answer:
         assert answer.status_code == 200
         assert len(list(read_events(answer.iter_lines()))) == 1
-    assert read_revision(last) == 0
+    assert read_event_id(last) == 0
 
 
 def test_the_stream_of_an_unknown_session_is_404_as_one_object(client: httpx.Client) -> None:
@@ -184,7 +188,7 @@ def test_the_stream_of_an_unknown_session_is_404_as_one_object(client: httpx.Cli
 
 def test_a_silent_stream_sends_a_comment_every_fifteen_seconds(client: httpx.Client, gateway: Gateway) -> None:
     session_id = gateway.create(client)
-    assert fastapi.sse._PING_INTERVAL == 15
+    assert HEARTBEAT_SECONDS == 15
 
     with stream(client, session_id) as answer:
         events = read_events(answer.iter_lines())
@@ -208,4 +212,4 @@ def test_a_session_moves_on_the_stream_while_the_progress_service_is_away(
 
     assert body["overallStatus"] == "running"
     assert body["overallProgress"]["etaSeconds"] is None
-    alter("UPDATE sessions SET status = 'cancelled' WHERE id = :id", id=session_id)
+    alter("UPDATE sessions SET status = 'cancelled', updated_at = clock_timestamp() WHERE id = :id", id=session_id)

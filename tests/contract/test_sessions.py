@@ -71,7 +71,8 @@ def test_a_created_session_has_the_contracts_keys_and_waits(client: httpx.Client
     session = answer.json()
     assert session.keys() == SESSION_KEYS
     assert (session["name"], session["status"], session["rootPath"]) == ("Holidays", "pending", str(folder))
-    assert session["config"] == {"recursive": False, "extensions": [".jpg", ".png"], "batchSize": 7}
+    config = {"recursive": False, "extensions": [".jpg", ".png"], "batchSize": 7, "weighting": None}
+    assert session["config"] == config
     assert UTC.fullmatch(session["createdAt"])
     assert [session[name] for name in ("startedAt", "completedAt", "pausedAt", "category", "categoryId")] == [None] * 5
     assert client.get(f"{SESSIONS}/{session['id']}").json() == session

@@ -1,7 +1,6 @@
 """The progress service as a real process, over real gRPC, with a real NATS server."""
 
 import asyncio
-import itertools
 import json
 import os
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,16 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from tests.support.nats_server import NatsServer, free_port
+from tests.support.progress_events import COMPLETED, RUNNING, counts, life
 from triptych.v1 import progress_event_pb2, progress_pb2, progress_pb2_grpc, work_pb2
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
-from triptych_common.events import SNAPSHOT_BUCKET, STREAM, stream_config, subject_of
+from triptych_common.events import SNAPSHOT_BUCKET, STREAM, StreamLimits, stream_config, subject_of
 from triptych_common.grpc_status import read_error
 
 _DEADLINE_SECONDS = 60
 _STOP_SECONDS = 3.0
 _PHASES = (work_pb2.PHASE_TRAINING, work_pb2.PHASE_FACE_DETECTION, work_pb2.PHASE_CLUSTERING)
-_WEIGHTS = dict(zip(_PHASES, (0.3, 0.65, 0.05), strict=True))
-_RUNNING = progress_event_pb2.RUN_STATE_RUNNING
-_COMPLETED = progress_event_pb2.RUN_STATE_COMPLETED
-
-_steps = itertools.count(1)
+_life = partial(life, total=1000)
 
 
 @dataclass(kw_only=True)
@@ -195,52 +192,20 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
         running.nats.kill()
 
 
-def _life(
-    state: progress_event_pb2.RunState.ValueType = _RUNNING,
-    *,
-    phase: work_pb2.Phase.ValueType = work_pb2.PHASE_TRAINING,
-    session_id: int = 1,
-    run: int = 1,
-    total: int = 1000,
-) -> progress_event_pb2.ProgressEvent:
-    return progress_event_pb2.ProgressEvent(
-        session_id=session_id,
-        phase=phase,
-        run=run,
-        source="pipeline",
-        lifecycle=progress_event_pb2.Lifecycle(
-            epoch=1, step=next(_steps), state=state, total=total, weight=_WEIGHTS[phase]
-        ),
-    )
-
-
-def _counts(
-    unit: str, done: int, *, failed: int = 0, total: int = 10, session_id: int = 1, run: int = 1
-) -> progress_event_pb2.ProgressEvent:
-    return progress_event_pb2.ProgressEvent(
-        session_id=session_id,
-        phase=work_pb2.PHASE_TRAINING,
-        run=run,
-        source="embedder",
-        unit=unit,
-        counts=progress_event_pb2.UnitCounts(done=done, failed=failed, total=total),
-    )
-
-
 def _shards(*ordinals: int) -> list[progress_event_pb2.ProgressEvent]:
-    return [_counts(f"shard-{ordinal}", 10) for ordinal in ordinals]
+    return [counts(ordinal) for ordinal in ordinals]
 
 
 async def test_answers_from_the_events_that_were_published(stack: Stack) -> None:
     service = await stack.start()
-    await stack.publish(_life(total=20), _counts("shard-0", 8, failed=2), _counts("shard-1", 5))
+    await stack.publish(_life(total=20), counts(0, 8, failed=2), counts(1, 5))
     progress = await service.until_done(13)
     training = progress.phases[0]
-    assert (training.failed, training.total, training.run, training.state) == (2, 20, 1, _RUNNING)
+    assert (training.failed, training.total, training.run, training.state) == (2, 20, 1, RUNNING)
     assert [phase.phase for phase in progress.phases] == list(_PHASES)
     assert progress.percentage == pytest.approx(0.3 * 75)
 
-    await stack.publish(*(_life(_COMPLETED, phase=phase, total=20) for phase in _PHASES))
+    await stack.publish(*(_life(COMPLETED, phase=phase, total=20) for phase in _PHASES))
     progress = await service.until(lambda one: one.percentage == 100)
     assert [phase.done for phase in progress.phases] == [18, 20, 20]
 
@@ -299,10 +264,10 @@ async def test_watchers_end_with_unavailable_when_the_service_stops(stack: Stack
 
 async def test_a_killed_service_gives_the_same_answer_when_it_is_back(stack: Stack) -> None:
     service = await stack.start()
-    await stack.publish(_life(), *_shards(*range(20)), _counts("shard-20", 4))
+    await stack.publish(_life(), *_shards(*range(20)), counts(20, 4))
     await service.until_done(204)
     await _until_snapshot_covers(stack, 22)
-    await stack.publish(_counts("shard-21", 7, failed=1), _counts("shard-20", 6))
+    await stack.publish(counts(21, 7, failed=1), counts(20, 6))
     before = await service.until_done(213)
     service.kill()
 
@@ -334,7 +299,7 @@ async def test_a_damaged_snapshot_costs_nothing_that_the_stream_or_others_hold(s
     again = await stack.start()
     assert await again.get() == before
     assert (await again.get(2)).phases[0].total == 7
-    assert {line["session_id"] for line in again.log_lines() if "snapshot left aside" in line["event"]} == {
+    assert {line["key"] for line in again.log_lines() if "snapshot left aside" in line["event"]} == {
         "1",
         "stranger",
     }
@@ -354,7 +319,7 @@ async def test_deleted_snapshots_are_written_again(stack: Stack) -> None:
 
 async def test_two_replicas_give_the_same_answer(stack: Stack) -> None:
     first, second = await stack.start(), await stack.start()
-    await stack.publish(_life(), *_shards(*range(30)), _counts("shard-30", 3), _life(session_id=2))
+    await stack.publish(_life(), *_shards(*range(30)), counts(30, 3), _life(session_id=2))
     await first.until(lambda _: True, 2)
     await second.until(lambda _: True, 2)
     assert await first.list_progress() == await second.list_progress()
@@ -419,7 +384,7 @@ async def test_a_stream_made_anew_under_old_snapshots_is_folded_from_its_start(s
     assert await service.stop() == 0
     jetstream = await stack.jetstream()
     await jetstream.delete_stream(STREAM)
-    await jetstream.add_stream(stream_config(replicas=1))
+    await jetstream.add_stream(stream_config(StreamLimits()))
     # More than before, so that sequences alone would not tell that the stream is another.
     await stack.publish(*_shards(*range(10, 30)))
 
@@ -429,7 +394,7 @@ async def test_a_stream_made_anew_under_old_snapshots_is_folded_from_its_start(s
 
 
 async def test_a_stream_with_other_settings_is_reported_and_left_alone(stack: Stack) -> None:
-    config = stream_config(replicas=1)
+    config = stream_config(StreamLimits())
     config.max_age = 3600
     await (await stack.jetstream()).add_stream(config)
     service = await stack.start()
@@ -448,9 +413,9 @@ async def test_bad_events_are_dropped_counted_and_logged_and_later_ones_are_fold
     await jetstream.publish("progress.v1.1.training", b"\xff\xffgarbage")
     await jetstream.publish("progress.v1.1.training", b"")
     await stack.publish(
-        _counts("shard-1", 9, failed=2),
-        _counts("shard-99999999", 1),
-        _counts("shard-1", 1, total=0),
+        counts(1, 9, failed=2),
+        counts(99999999, 1),
+        counts(1, 1, total=0),
         _life(progress_event_pb2.RUN_STATE_UNSPECIFIED),
     )
     await stack.publish(_life(session_id=2))
@@ -539,7 +504,7 @@ async def test_a_stop_in_order_writes_the_last_snapshots(stack: Stack) -> None:
 
 async def test_thousands_of_events_are_folded_before_it_serves(stack: Stack) -> None:
     jetstream = await stack.jetstream()
-    await jetstream.add_stream(stream_config(replicas=1))
+    await jetstream.add_stream(stream_config(StreamLimits()))
     events = [_life(total=100_000), *_shards(*range(10_000))]
     for event in events:
         await jetstream.publish_async(subject_of(1, event.phase), event.SerializeToString())

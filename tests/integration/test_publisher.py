@@ -16,7 +16,7 @@ from structlog.typing import EventDict
 
 from tests.support.nats_server import NatsServer
 from triptych.v1 import progress_event_pb2, work_pb2
-from triptych_common.events import STREAM, stream_config
+from triptych_common.events import STREAM, StreamLimits, stream_config
 from triptych_common.publisher import WORKER, ProgressPublisher, UnitReport, close_nats, connect_nats
 
 _DEADLINE_SECONDS = 60
@@ -49,7 +49,7 @@ class _Stream:
 
     async def make(self) -> None:
         async with await self._connect() as client:
-            await client.jetstream().add_stream(stream_config(replicas=1))
+            await client.jetstream().add_stream(stream_config(StreamLimits()))
 
     async def events(self) -> list[progress_event_pb2.ProgressEvent]:
         """All events of the stream, in order."""
@@ -233,7 +233,7 @@ async def test_a_connection_that_was_closed_for_good_is_made_anew(tmp_path: Path
     try:
         client = await connect_nats(url, name="test")
         try:
-            await client.jetstream().add_stream(stream_config(replicas=1))
+            await client.jetstream().add_stream(stream_config(StreamLimits()))
             with capture_logs() as logs:
                 async with ProgressPublisher(nats_url=url, source="test", interval_seconds=0.02) as publisher:
                     await _until(lambda: publisher.is_connected)

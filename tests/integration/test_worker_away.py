@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from triptych.v1 import work_pb2
 from triptych_common.channels import Replica, ReplicaPool
 from triptych_common.models import ModelInfo
 from triptych_gateway.catalog import leases, lifecycle, photos, sessions
-from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.photos import FoundPhoto
-from triptych_gateway.catalog.shards import Shard, ShardItem
+from triptych_gateway.catalog.shards import ShardItem
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photo_phase import PhotoPhase
 from triptych_gateway.pipeline.photo_services import EmbedderService
@@ -33,11 +33,13 @@ class GoneService(EmbedderService):
     async def model(self) -> ModelInfo:
         return self._model
 
-    def call(self, replica: Replica, run: Run, shard: Shard, items: Sequence[ShardItem], *, model_id: str) -> Any:
+    def call(
+        self, replica: Replica, items: Sequence[ShardItem], *, model_id: str, work: work_pb2.WorkUnit | None = None
+    ) -> Any:
         self.calls += 1
         if self.calls > 4 * DEATHS_OF_ONE_PHOTO:
             self.tried_often.set()
-        return super().call(replica, run, shard, items, model_id=model_id)
+        return super().call(replica, items, model_id=model_id, work=work)
 
 
 async def test_photos_are_not_given_up_while_no_worker_can_be_reached(

@@ -35,7 +35,7 @@ from triptych.v1 import (
     work_pb2,
 )
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
-from triptych_common.events import STREAM, stream_config, subject_of
+from triptych_common.events import STREAM, StreamLimits, stream_config, subject_of
 from triptych_common.grpc_status import read_error
 from triptych_common.media import uri_from_path
 from triptych_common.models import vectors_from_bytes
@@ -111,7 +111,7 @@ async def _until_serving(service: Service) -> None:
 
 async def _make_stream(url: str) -> None:
     client = await nats.connect(url, max_reconnect_attempts=100, reconnect_time_wait=0.05)
-    await client.jetstream().add_stream(stream_config(replicas=1))
+    await client.jetstream().add_stream(stream_config(StreamLimits()))
     await client.close()
 
 

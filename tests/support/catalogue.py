@@ -48,8 +48,10 @@ async def begin(connection: AsyncConnection, session_id: int, phase: str = "trai
 
 
 async def items_of(connection: AsyncConnection, run: Run) -> list[ShardItem]:
+    """What is left of a run, by path."""
     unfinished = await shards.unfinished_shards(connection, run)
-    return [item for one in unfinished for item in (await shards.load_shard(connection, run, one)).items]
+    left = [item for one in unfinished for item in (await shards.load_shard(connection, run, one)).items]
+    return sorted(left, key=lambda item: item.path)
 
 
 def embedded(item: ShardItem, value: float = 1.0) -> Outcome:

@@ -1,6 +1,7 @@
 """The names and the stream through which progress travels over NATS."""
 
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
@@ -8,7 +9,16 @@ from triptych.v1 import work_pb2
 
 STREAM = "progress-v1"
 SNAPSHOT_BUCKET = "progress-snapshots-v1"
+"""Key-value bucket of the sessions that aggregators hold in memory, and of the position that they cover together."""
+ENDED_BUCKET = "progress-ended-v1"
+"""Key-value bucket of sessions that are over and no longer in memory."""
 ALL_SUBJECTS = "progress.v1.>"
+REANNOUNCE_SUBJECT = "progress-reannounce.v1"
+"""Where an aggregator that has lost its stream or snapshots asks the gateways to announce everything again: a request
+without content, which one of them answers with REANNOUNCE_ACCEPTED."""
+REANNOUNCE_ACCEPTED = b"accepted"
+
+_DUPLICATE_WINDOW_SECONDS: Final = 120.0
 
 PhaseValue: TypeAlias = "work_pb2.Phase.ValueType"
 """A phase as it stands on the wire."""
@@ -32,17 +42,27 @@ def subject_of(session_id: int, phase: int) -> str:
     return f"progress.v1.{session_id}.{PHASE_NAMES[phase]}"
 
 
-def stream_config(*, replicas: int) -> StreamConfig:
-    """The stream that keeps progress events: a week or 1 GiB of them, oldest discarded first."""
+@dataclass(frozen=True, kw_only=True)
+class StreamLimits:
+    """What the stream holds at most; its oldest events are discarded first."""
+
+    max_age_seconds: float = 7 * 24 * 3600.0
+    max_bytes: int = 2**30
+    max_event_bytes: int = 64 * 1024
+    replicas: int = 1
+
+
+def stream_config(limits: StreamLimits) -> StreamConfig:
+    """The stream that keeps progress events."""
     return StreamConfig(
         name=STREAM,
         subjects=[ALL_SUBJECTS],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         discard=DiscardPolicy.OLD,
-        max_age=7 * 24 * 3600,
-        max_bytes=2**30,
-        max_msg_size=64 * 1024,
-        duplicate_window=120,
-        num_replicas=replicas,
+        max_age=limits.max_age_seconds,
+        max_bytes=limits.max_bytes,
+        max_msg_size=limits.max_event_bytes,
+        duplicate_window=min(_DUPLICATE_WINDOW_SECONDS, limits.max_age_seconds),
+        num_replicas=limits.replicas,
     )

@@ -11,7 +11,8 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,6 +24,7 @@ from opentelemetry import propagate
 from triptych.v1 import progress_event_pb2
 from triptych_common.events import PhaseValue, subject_of
 from triptych_common.logging import get_logger
+from triptych_common.nats_client import LeanClient
 
 log = get_logger(__name__)
 
@@ -59,6 +61,20 @@ class UnitReport:
         return self.session_id, self.phase, self.run, self.unit
 
 
+@dataclass(kw_only=True)
+class PublisherStatistics:
+    """What a publisher has done since the process began."""
+
+    reports: int = 0
+    """Reports that were taken over."""
+    sent: int = 0
+    """Reports that went to NATS; those in between were replaced by newer ones."""
+    dropped: Counter[str] = field(default_factory=lambda: Counter({"full": 0, "refused": 0}))
+    """Units whose newest report was dropped: too many waited, or NATS will never take it."""
+    waiting: int = 0
+    """Units whose newest report waits to be sent."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Waiting:
     """A report as it was made: when, and in which trace; both would be lost by the time it is sent."""
@@ -91,7 +107,7 @@ async def connect_nats(url: str, *, name: str) -> Client:
         log.log(level, "nats error", error=str(error) or repr(error))
         told = True
 
-    client = Client()
+    client = LeanClient()
     options: dict[str, Any] = {
         "name": name,
         "allow_reconnect": True,
@@ -144,7 +160,7 @@ class ProgressPublisher:
         self._interval_seconds = interval_seconds
         self._max_units = max_units
         self._newest: dict[tuple[int, int, int, str], _Waiting] = {}
-        self._dropped = 0
+        self._statistics = PublisherStatistics()
         self._away = False
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
@@ -175,8 +191,15 @@ class ProgressPublisher:
         """Whether reports leave now, rather than wait for NATS."""
         return self._client is not None and self._client.is_connected
 
+    @property
+    def statistics(self) -> PublisherStatistics:
+        """What was done so far; not to be changed."""
+        self._statistics.waiting = len(self._newest)
+        return self._statistics
+
     def report(self, report: UnitReport) -> None:
         """Take over the newest counts of a unit. Never blocks, never raises; call from the event loop's thread."""
+        self._statistics.reports += 1
         self._newest.pop(report.key, None)
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
@@ -189,9 +212,10 @@ class ProgressPublisher:
         """Drop the units that waited longest, where there are too many."""
         while len(self._newest) > self._max_units:
             del self._newest[next(iter(self._newest))]
-            self._dropped += 1
-            if self._dropped == 1 or self._dropped % 1000 == 0:
-                log.warning("progress reports dropped: too many units wait for nats", dropped=self._dropped)
+            self._statistics.dropped["full"] += 1
+            dropped = self._statistics.dropped["full"]
+            if dropped == 1 or dropped % 1000 == 0:
+                log.warning("progress reports dropped: too many units wait for nats", dropped=dropped)
 
     async def _run(self) -> None:
         while True:
@@ -231,7 +255,9 @@ class ProgressPublisher:
         """Send one report; one that NATS will never take is dropped, so that it does not hold up the others."""
         try:
             await self._send(client, waiting)
+            self._statistics.sent += 1
         except (KeyError, ValueError, nats.errors.MaxPayloadError, nats.js.errors.BadRequestError):
+            self._statistics.dropped["refused"] += 1
             log.exception("a progress report cannot be published; dropped", unit=waiting.report.unit[:64])
 
     async def _send(self, client: Client, waiting: _Waiting) -> None:

@@ -32,6 +32,14 @@ class ProcessSettings(BaseSettings):
     """NATS server(s) with JetStream, comma-separated, with credentials if they are needed."""
 
 
+class MetricsSettings(ProcessSettings):
+    """Settings of a process that has metrics."""
+
+    metrics_listen: str = ""
+    """Address at which metrics are served for Prometheus, host:port; empty for nowhere. `triptych up` counts the port
+    up by one from service to service: progress, embedder, facedetect, cluster."""
+
+
 class MediaSettings(ProcessSettings):
     """Settings of a process that reads photos."""
 
@@ -51,7 +59,7 @@ class MediaSettings(ProcessSettings):
         return value
 
 
-class ServiceSettings(ProcessSettings):
+class ServiceSettings(MetricsSettings):
     """Settings of a gRPC service that works."""
 
     listen: str = "127.0.0.1:0"
@@ -73,5 +81,6 @@ class PhotoServiceSettings(MediaSettings, ServiceSettings):
     """Photos that are read and decoded at once."""
     inference_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
     """Threads that the model computes with on a CPU."""
-    micro_batch: int = Field(default=8, ge=1, le=256)
-    """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each."""
+    micro_batch: int | None = Field(default=None, ge=1, le=256)
+    """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each. Where it
+    is not set, as many as suit the model on its device."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
@@ -24,12 +24,12 @@ _SHUTDOWN_SECONDS: Final = 5
 class _Server(uvicorn.Server):
     """Tells open streams of a signal to end, so that they close by themselves."""
 
-    def __init__(self, config: uvicorn.Config, *, closing: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, *, on_closing: Callable[[], None]) -> None:
         super().__init__(config)
-        self._closing = closing
+        self._on_closing = on_closing
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._closing.set()
+        self._on_closing()
         super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
@@ -50,8 +50,8 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-async def serve(app: FastAPI, settings: GatewaySettings, *, closing: asyncio.Event) -> None:
-    """Serve until SIGTERM or SIGINT, which sets ``closing``. Raises ConfigurationError where the address is taken."""
+async def serve(app: FastAPI, settings: GatewaySettings, *, on_closing: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, which calls ``on_closing``. Raises ConfigurationError for an address in use."""
     config = uvicorn.Config(
         app,
         host=settings.http_host,
@@ -61,7 +61,7 @@ async def serve(app: FastAPI, settings: GatewaySettings, *, closing: asyncio.Eve
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = _Server(config, closing=closing)
+    server = _Server(config, on_closing=on_closing)
     listening = _listen(settings)
     log.info("serving", address=f"http://{settings.http_host}:{listening.getsockname()[1]}")
     with contextlib.closing(listening):

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, NoReturn
 
+import uvloop
 from fastapi import FastAPI
 
 from triptych_common.channels import ReplicaPool
@@ -14,14 +15,17 @@ from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
 from triptych_common.process import run_process
 from triptych_gateway.api.app import create_app
+from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.context import ApiContext
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.pictures import Pictures
+from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
 from triptych_gateway.http_server import serve
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.photo_services import EmbedderService, FaceDetectorService, PhotoService
+from triptych_gateway.pipeline.reannouncing import Reannouncer
 from triptych_gateway.pipeline.scheduler import Scheduler
 from triptych_gateway.settings import GatewaySettings
 
@@ -29,6 +33,7 @@ log = get_logger(__name__)
 
 _PRIME_SECONDS: Final = 3.0
 """How long the first request waits for the progress service."""
+_CANCEL_AGAIN_SECONDS: Final = 0.5
 EXIT_FAILED: Final = 1
 """Exit status where a part of the gateway failed."""
 _REQUEST_SECONDS: Final = 5.0
@@ -42,7 +47,7 @@ async def run(settings: GatewaySettings) -> None:
         context, background = await _wire(settings, stack)
         app = create_app(context)
         app.router.lifespan_context = _lifespan(background)
-        await serve(app, settings, closing=context.closing)
+        await serve(app, settings, on_closing=context.snapshots.close)
     if background.has_failed:
         raise SystemExit(EXIT_FAILED)
 
@@ -50,21 +55,21 @@ async def run(settings: GatewaySettings) -> None:
 class _Background:
     """What works beside the endpoints: its failure ends the process, its end is awaited."""
 
-    def __init__(self, scheduler: Scheduler, live: LiveProgress, health: HealthWatch, relay: OutboxRelay) -> None:
-        self._live = live
-        self._parts = {
-            "scheduler": scheduler.run,
-            "progress watch": live.run,
-            "health watch": health.run,
-            "outbox relay": relay.run,
-        }
-        self._tasks: list[asyncio.Task[None]] = []
+    def __init__(
+        self, parts: Mapping[str, Callable[[], Awaitable[None]]], *, first: Sequence[Callable[[], Awaitable[None]]]
+    ) -> None:
+        self._parts = parts
+        self._first = first
+        self._tasks: list[asyncio.Future[None]] = []
         self.has_failed = False
 
     async def start(self) -> None:
-        await self._live.prime(seconds=_PRIME_SECONDS)
+        """Do what is to be done before the first request is answered, then set all parts going."""
+        for step in self._first:
+            await step()
         for name, part in self._parts.items():
-            task = asyncio.create_task(part(), name=name)
+            task = asyncio.ensure_future(part())
+            task.set_name(name)
             task.add_done_callback(self._on_end)
             self._tasks.append(task)
 
@@ -78,10 +83,12 @@ class _Background:
             os.kill(os.getpid(), signal.SIGTERM)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """End all parts, and wait until they have ended."""
+        while going := [task for task in self._tasks if not task.done()]:
+            # More than once: the NATS client may swallow a cancellation that meets an answer.
+            for task in going:
+                task.cancel()
+            await asyncio.wait(going, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiContext, _Background]:
@@ -110,12 +117,15 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         photo_services=photo_services,
         clusterers=pools["cluster"],
         max_sessions=settings.max_concurrent_sessions,
+        weighting=settings.weighting,
     )
     live = LiveProgress(pools["progress"])
     health = HealthWatch(
         photo_services={"embedder": embedder, "facedetect": detector},
         others={"cluster": pools["cluster"], "progress": pools["progress"]},
     )
+    catalog = CatalogWatch(api_engine, counts_needed=lambda: live.is_stale)
+    snapshots = Snapshots(catalog=catalog, live=live, health=health)
     pictures = Pictures(
         roots=roots,
         cache=settings.data_dir / "cache",
@@ -128,12 +138,22 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         engine=api_engine,
         roots=roots,
         scheduler=scheduler,
-        live=live,
+        snapshots=snapshots,
         health=health,
         pictures=pictures,
-        closing=asyncio.Event(),
     )
-    return context, _Background(scheduler, live, health, OutboxRelay(engine, nats_url=settings.nats_url))
+    reannouncer = Reannouncer(engine)
+    relay = OutboxRelay(engine, nats_url=settings.nats_url, reannouncer=reannouncer)
+    parts = {
+        "scheduler": scheduler.run,
+        "progress watch": live.run,
+        "catalogue watch": catalog.run,
+        "snapshots": snapshots.run,
+        "health watch": health.run,
+        "outbox relay": relay.run,
+        "announcing again": reannouncer.run,
+    }
+    return context, _Background(parts, first=(lambda: live.prime(seconds=_PRIME_SECONDS), catalog.prime))
 
 
 def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -150,4 +170,4 @@ def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncConte
 
 def main() -> NoReturn:
     """Run the gateway: the console script ``triptych-gateway``."""
-    run_process("gateway", GatewaySettings, run)
+    run_process("gateway", GatewaySettings, run, new_loop=uvloop.new_event_loop)

@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 
 from triptych_common.settings import MediaSettings
 from triptych_gateway.catalog.lifecycle import DEFAULT_SHARD_SIZE
+from triptych_gateway.catalog.sessions import Weighting
 
 _Addresses = Annotated[tuple[str, ...], NoDecode]
 
@@ -37,6 +38,9 @@ class GatewaySettings(MediaSettings):
     """Share of face detection."""
     weight_clustering: float = Field(default=0.05, ge=0, le=1)
     """Share of clustering."""
+    weighting: Weighting = "fixed"
+    """Weights of new sessions that do not say themselves: the three above, or `calibrated`, each phase's share of the
+    time that this installation's history or a probe expects."""
     shard_size: int = Field(default=DEFAULT_SHARD_SIZE, ge=1, le=1024)
     """Photos per shard of new sessions."""
     max_concurrent_sessions: int = Field(default=4, ge=1)

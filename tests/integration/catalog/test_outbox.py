@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import MODEL, begin, new_session, table
 from triptych.v1 import progress_event_pb2
+from triptych_common.evidence import Timing
 from triptych_gateway.catalog import history, leases, lifecycle, sessions
 
 
@@ -37,9 +38,9 @@ async def test_an_event_leaves_only_with_the_transaction_that_it_tells_of(engine
         assert await table(connection, "SELECT * FROM outbox") == []
 
 
-async def test_history_is_the_pace_of_the_recent_runs_of_that_model_and_device(engine: AsyncEngine) -> None:
-    async def pace(model: str, device: str) -> float:
-        return await history.seconds_per_item(connection, phase="training", model_id=model, device=device)
+async def test_history_is_the_recent_runs_of_that_model_and_device(engine: AsyncEngine) -> None:
+    async def recent(model: str, device: str) -> tuple[Timing, ...]:
+        return await history.recent(connection, phase="training", model_id=model, device=device)
 
     async with engine.connect() as connection:
         for number in range(history.RECENT_RUNS + 1):
@@ -53,8 +54,11 @@ async def test_history_is_the_pace_of_the_recent_runs_of_that_model_and_device(e
                 seconds=1000.0 if number == 0 else 20.0,
             )
             await connection.execute(text("UPDATE phase_history SET finished_at = finished_at - interval '1 hour'"))
-        await history.record(connection, phase="training", model_id=MODEL, device="cpu", items=0, seconds=5.0)
+        few = history.LEAST_ITEMS - 1
+        await history.record(connection, phase="training", model_id=MODEL, device="cpu", items=few, seconds=5.0)
+        await history.record(connection, phase="training", model_id=MODEL, device="cpu", items=30, seconds=50.0)
 
-        assert await pace(MODEL, "cpu") == 2.0
-        assert await pace(MODEL, "cuda") == 0.0
-        assert await pace("clip/2", "cpu") == 0.0
+        ten = Timing(10.0, 20.0)
+        assert await recent(MODEL, "cpu") == (Timing(30.0, 50.0), *[ten] * (history.RECENT_RUNS - 1))
+        assert await recent(MODEL, "cuda") == ()
+        assert await recent("clip/2", "cpu") == ()

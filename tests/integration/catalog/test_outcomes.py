@@ -27,7 +27,18 @@ async def test_photos_get_dense_ordinals_and_shards_are_ranges_of_them(engine: A
         loaded = [await shards.load_shard(connection, run, ordinal) for ordinal in (0, 1, 2)]
         assert [[item.ordinal for item in shard.items] for shard in loaded] == [[0, 1], [2, 3], [4]]
         assert [shard.size for shard in await shards.shard_counts(connection, run)] == [2, 2, 1]
-        assert [item.path for item in await items_of(connection, run)] == [b"/photos/%d" % n for n in range(5)]
+        assert {item.path for shard in loaded for item in shard.items} == {b"/photos/%d" % n for n in range(5)}
+
+
+async def test_every_stretch_of_a_run_is_spread_over_all_photos(engine: AsyncEngine) -> None:
+    paths = [b"/photos/%03d" % n for n in range(200)]
+    async with engine.begin() as connection:
+        run = await begin(connection, await new_session(connection, paths=paths, shard_size=20))
+        shards_of_run = [await shards.load_shard(connection, run, ordinal) for ordinal in range(10)]
+
+    for shard in shards_of_run:
+        fifths = [paths.index(item.path) // 40 for item in shard.items]
+        assert all(3 <= fifths.count(fifth) <= 5 for fifth in range(5))
 
 
 async def test_writing_outcomes_again_changes_nothing(engine: AsyncEngine) -> None:

@@ -24,6 +24,7 @@ class _Colours(EmbeddingModel):
     """Embeds a photo as its first pixel, and a text as its length; fails on black."""
 
     resolution = Resolution()
+    micro_batch = 2
 
     def __init__(self, *, has_text_tower: bool) -> None:
         self.info = ModelInfo(

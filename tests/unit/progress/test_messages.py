@@ -3,6 +3,7 @@
 import pytest
 
 from triptych.v1 import progress_event_pb2, progress_pb2, work_pb2
+from triptych_common.evidence import Evidence, Timing
 from triptych_progress.messages import report_from_wire, session_to_wire
 from triptych_progress.reducer import BadReportError, CountsReport, Life, LifeReport, Phase, State
 from triptych_progress.session import Session
@@ -38,7 +39,12 @@ def _event(
             total=100,
             skipped=10,
             weight=0.25,
-            prior_seconds_per_item=0.5,
+            evidence=progress_event_pb2.RunEvidence(
+                history=[progress_event_pb2.Timing(items=4, seconds=2)],
+                probe=[progress_event_pb2.Timing(items=1, seconds=3)],
+                expected_items=120,
+                expected_items_spread=0.5,
+            ),
             error=progress_event_pb2.RunError(code="disk_full", message="No room."),
         ),
     )
@@ -85,7 +91,9 @@ def test_lifecycle_arrives_with_all_it_says() -> None:
             total=100,
             skipped=10,
             weight=0.25,
-            prior_seconds_per_item=0.5,
+            evidence=Evidence(
+                history=(Timing(4, 2),), probe=(Timing(1, 3),), expected_items=120, expected_items_spread=0.5
+            ),
             error_code="disk_full",
             error_message="No room.",
         ),
@@ -146,7 +154,10 @@ def test_a_session_as_a_message_says_all_that_is_known() -> None:
     assert (training.done, training.failed, training.skipped, training.total) == (19, 1, 10, 100)
     assert (training.weight, training.items_per_second) == (0.25, 2.0)
     assert (training.error.code, training.error.message) == ("disk_full", "No room.")
-    assert training.eta_low_seconds <= training.eta_seconds <= training.eta_high_seconds
+    expected = session.outlook().phases["training"]
+    assert expected is not None
+    assert training.eta_seconds == expected.seconds
+    assert (training.HasField("eta_low_seconds"), training.HasField("eta_high_seconds")) == (False, False)
     assert message.percentage == 7.5
 
 

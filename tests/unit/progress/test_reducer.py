@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.progress.simulated_sessions import SESSION_ID, WEIGHTS, deliveries, reports
+from triptych_common.evidence import Evidence, Timing
 from triptych_progress.reducer import (
     MAX_ITEMS,
     MAX_SHARDS,
@@ -110,6 +111,15 @@ def test_fold_says_truly_whether_it_changed_anything(sent: list[Report]) -> None
         assert fold(state, report) == (state != before)
 
 
+@given(_possible_reports)
+def test_the_kept_sums_of_shards_are_what_a_recount_gives(sent: list[Report]) -> None:
+    state = SessionState()
+    for report in sent:
+        fold(state, report)
+        for run in state.phases.values():
+            assert (run.shards_done, run.shards_failed) == run.recount_shards()
+
+
 @given(reports())
 def test_counts_are_possible_at_every_moment(sent: list[Report]) -> None:
     state = SessionState()
@@ -163,7 +173,12 @@ _any_float = st.floats(-1, 2) | st.sampled_from([math.nan, math.inf, -math.inf, 
             total=_any_number,
             skipped=_any_number,
             weight=_any_float,
-            prior_seconds_per_item=_any_float,
+            evidence=st.builds(
+                Evidence,
+                history=st.lists(st.builds(Timing, _any_float, _any_float), max_size=2).map(tuple),
+                expected_items=_any_float,
+                expected_items_spread=_any_float,
+            ),
         ),
     ),
 )
@@ -206,9 +221,12 @@ def test_impossible_reports_are_told(bad: Report) -> None:
         check(bad)
 
 
-@pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf, 86_401.0])
-def test_an_impossible_prior_is_told(seconds: float) -> None:
-    life = Life(epoch=1, step=1, state="running", total=1, skipped=0, weight=1, prior_seconds_per_item=seconds)
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, math.nan, math.inf, 1.1e9])
+@pytest.mark.parametrize("is_probe", [False, True])
+def test_impossible_evidence_is_told(is_probe: bool, seconds: float) -> None:
+    timings = (Timing(1, seconds),)
+    evidence = Evidence(probe=timings) if is_probe else Evidence(history=timings)
+    life = Life(epoch=1, step=1, state="running", total=1, skipped=0, weight=1, evidence=evidence)
     with pytest.raises(BadReportError):
         check(LifeReport(session_id=1, phase="training", run=1, life=life))
 
@@ -290,13 +308,13 @@ def test_percentages_are_floored_to_a_tenth_and_held_below_100(exact: float, sho
 
 def test_a_shard_that_begins_again_from_lower_counts_does_not_fall_back() -> None:
     state = fold_all([_life(), _counts("shard-0", 6), _counts("shard-0", 2), _counts("shard-0", 4, 1)])
-    assert state.phases["training"].counts() == Counts(done=6, failed=1, skipped=0, total=16, stage="")
+    assert state.phases["training"].counts() == Counts(done=6, failed=1, skipped=0, total=16)
 
 
 def test_finished_shards_become_bits_and_late_duplicates_stay_harmless() -> None:
     state = fold_all([_life(), _counts("shard-0", 8), _counts("shard-1", 5, 3)])
     run = state.phases["training"]
-    assert not run.open_units
+    assert not run.open_shards
     assert run.finished_shards == {8: 0b11}
     assert run.finished_failures == {(1, 8): 3}
     assert not fold(state, _counts("shard-1", 2, 1))
@@ -305,7 +323,7 @@ def test_finished_shards_become_bits_and_late_duplicates_stay_harmless() -> None
 
 def test_a_failure_that_is_told_late_moves_from_done_to_failed() -> None:
     state = fold_all([_life(), _counts("shard-0", 8), _counts("shard-0", 7, 1)])
-    assert state.phases["training"].counts() == Counts(done=7, failed=1, skipped=0, total=16, stage="")
+    assert state.phases["training"].counts() == Counts(done=7, failed=1, skipped=0, total=16)
 
 
 def test_a_new_run_begins_anew_and_reports_of_the_old_one_are_ignored() -> None:
@@ -331,12 +349,12 @@ def test_counts_before_the_run_is_announced_wait_for_its_total() -> None:
 
 def test_a_completed_run_is_whole_even_where_a_worker_died_before_its_last_report() -> None:
     state = fold_all([_life(), _counts("shard-0", 8), _counts("shard-1", 3, 1), _life("completed", step=2)])
-    assert state.phases["training"].counts() == Counts(done=15, failed=1, skipped=0, total=16, stage="")
+    assert state.phases["training"].counts() == Counts(done=15, failed=1, skipped=0, total=16)
 
 
 def test_the_stage_is_that_of_the_report_with_the_most_work_done() -> None:
     told = [_counts("clustering", done, stage=stage) for done, stage in ((1, "tree"), (3, "merge"), (2, "neighbours"))]
-    assert fold_all([_life(), *told]).phases["training"].counts().stage == "merge"
+    assert fold_all([_life(), *told]).phases["training"].stage() == "merge"
 
 
 def test_a_run_in_one_piece_that_begins_again_with_another_size_goes_on_from_its_share() -> None:
@@ -350,6 +368,6 @@ def test_a_run_in_one_piece_that_begins_again_with_another_size_goes_on_from_its
 
 
 def test_a_phase_without_items_is_at_0_until_it_is_completed() -> None:
-    nothing = Counts(done=0, failed=0, skipped=0, total=0, stage="")
+    nothing = Counts(done=0, failed=0, skipped=0, total=0)
     assert phase_percentage(nothing, "running") == 0
     assert phase_percentage(nothing, "completed") == 100

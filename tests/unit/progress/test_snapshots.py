@@ -39,7 +39,7 @@ def test_what_is_read_is_what_was_written(sent: list[Report]) -> None:
     read, position = decode_session(encode_session(session, position=_POSITION))
     assert read == session
     assert position == _POSITION
-    assert read.expectations() == session.expectations()
+    assert read.outlook() == session.outlook()
 
 
 @given(st.data())

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from triptych_gateway.api import schemas
 
-
-def with_aliases(snapshot: schemas.UnifiedProgress) -> dict[str, Any]:
-    """The snapshot as JSON, with the one name that the shipped frontend reads in snake_case."""
-    body = snapshot.model_dump(by_alias=True, mode="json")
-    body["phases"]["face_detection"] = body["phases"]["faceDetection"]
-    return body
+def with_aliases(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """The snapshot with the one name beside its own that the shipped frontend reads in snake_case."""
+    phases = snapshot["phases"]
+    return {**snapshot, "phases": {**phases, "face_detection": phases["faceDetection"]}}

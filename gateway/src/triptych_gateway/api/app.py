@@ -12,6 +12,7 @@ from triptych_gateway.api import schemas
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.errors import ERROR_STATUSES, install_error_handlers
 from triptych_gateway.api.routes import faces, images, jobs, progress, sessions
+from triptych_gateway.api.snapshot_shortcut import SnapshotShortcut
 
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
 <p>The web page is not built yet: run <code>make ui</code>. The interface is described at <a href="/docs">/docs</a>."""
@@ -27,6 +28,8 @@ def create_app(context: ApiContext) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.context = context
+    # What is added later lies further out.
+    app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(context.settings.cors_origins),
@@ -34,7 +37,6 @@ def create_app(context: ApiContext) -> FastAPI:
         allow_headers=["content-type", "authorization", "last-event-id"],
     )
     install_error_handlers(app)
-    app.add_exception_handler(progress.NothingNew, progress.answer_nothing_new)
     for part in (sessions, progress, jobs, faces, images):
         app.include_router(part.router)
 

@@ -1,6 +1,5 @@
 """What every endpoint works with."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api.health_watch import HealthWatch
-from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.pictures import Pictures
+from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.pipeline.scheduler import Scheduler
 from triptych_gateway.settings import GatewaySettings
 
@@ -23,14 +22,13 @@ class ApiContext:
     engine: AsyncEngine
     roots: MediaRoots
     scheduler: Scheduler
-    live: LiveProgress
+    snapshots: Snapshots
     health: HealthWatch
     pictures: Pictures
-    closing: asyncio.Event
-    """Set when the gateway is asked to end: streams end by themselves."""
 
 
-def _context(request: Request) -> ApiContext:
+async def _context(request: Request) -> ApiContext:
+    # Not a plain function: that would be called in a thread.
     context: ApiContext = request.app.state.context
     return context
 

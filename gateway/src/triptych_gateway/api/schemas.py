@@ -9,11 +9,12 @@ from pydantic.alias_generators import to_camel
 from triptych_common.media.decoding import PHOTO_EXTENSIONS
 
 
-def _utc(value: datetime) -> str:
+def utc(value: datetime) -> str:
+    """A moment as ISO 8601 in UTC, to the millisecond, with a trailing Z."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Time = Annotated[datetime, PlainSerializer(_utc, return_type=str, when_used="json")]
+Time = Annotated[datetime, PlainSerializer(utc, return_type=str, when_used="json")]
 """ISO 8601 in UTC with a trailing Z."""
 
 MAX_ID = 2**63 - 1
@@ -50,6 +51,7 @@ PhaseName = Literal["training", "face_detection", "clustering"]
 PhaseStatus = Literal["pending", "running", "processing", "paused", "completed", "failed", "cancelled"]
 OverallStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 SessionStatus = Literal["pending", "discovering", "running", "paused", "completed", "cancelled", "failed"]
+Weighting = Literal["fixed", "calibrated"]
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled", "skipped"]
 
 
@@ -104,6 +106,11 @@ class SessionConfig(Body):
         examples=[sorted(PHOTO_EXTENSIONS)[:3]],
     )
     batch_size: int | None = Field(default=None, ge=1, le=1024, description="Photos per shard.")
+    weighting: Weighting | None = Field(
+        default=None,
+        description="How the phases weigh in the overall percentage: as configured, or by their share of the expected"
+        " time, fixed when the session begins. The gateway's setting where it is null.",
+    )
 
 
 class SessionCreate(Body):
@@ -215,6 +222,15 @@ class Phases(Body):
     clustering: PhaseProgress
 
 
+class Stall(Body):
+    """That nothing goes on where it should."""
+
+    phase: PhaseName
+    since: Time = Field(description="When work was last seen.")
+    seconds: int = Field(ge=0)
+    message: str = Field(description='One sentence for a person, such as "no progress for 40 s".')
+
+
 class OverallProgress(Body):
     """Progress over all phases."""
 
@@ -224,6 +240,8 @@ class OverallProgress(Body):
     eta_high_seconds: int | None
     eta_confidence: Literal["low", "medium", "high"] | None
     current_phase: Literal["training", "face_detection", "clustering", "completed"]
+    weighting: Weighting = Field(description="How the phases' weights were chosen.")
+    stall: Stall | None
     started_at: Time | None
     elapsed_seconds: float | None
 
@@ -237,7 +255,7 @@ class UnifiedProgress(Body):
     phases: Phases
     revision: int = Field(description="Only grows.")
     updated_at: Time
-    stale: bool = Field(description="True while the progress service is away and the counts are the catalogue's.")
+    stale: bool = Field(description="True where something is away and this is what was known last.")
 
 
 class JobsSummary(Body):

@@ -1,13 +1,17 @@
 """The unified progress of a session, out of the catalogue's rows and the aggregator's counts.
 
+It is a plain object of JSON, made for every change of every session: building and checking `schemas.UnifiedProgress`
+would take five times as long. Tests hold the two against each other.
+
 Statuses come from the catalogue, so the answer right after ``start`` already says ``running``. Counts are the larger of
 what the catalogue has committed and what the aggregator has seen of the same run, so they neither lag nor fall.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from triptych.v1 import progress_pb2
 from triptych_common.events import PHASE_NAMES
@@ -15,7 +19,17 @@ from triptych_gateway.api import schemas
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.sessions import PHASES, Session
 
+Json: TypeAlias = dict[str, Any]
+"""An object of JSON."""
+
+_PHASE_KEYS: Final = {"training": "training", "face_detection": "faceDetection", "clustering": "clustering"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_REVISION_EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""Before any event, so that the first one makes a revision greater; the sum stays below 2⁵³ until the year 2140."""
+_PATIENCE_SECONDS: Final = 10.0
+"""How long a phase may wait for a service that is away before that is told as a stall."""
+_OVER: Final = frozenset({"completed", "failed", "cancelled"})
+_SERVICES: Final = {"training": "embedder", "face_detection": "facedetect", "clustering": "cluster"}
 _STAT_NAMES: Final = {"training": "imagesEmbedded", "face_detection": "facesDetected", "clustering": "clustersCreated"}
 
 
@@ -37,6 +51,13 @@ class _Phase:
         return self.status in ("pending", "running")
 
     @property
+    def is_ahead_of_seen(self) -> bool:
+        """Whether the catalogue has committed more than the aggregator has heard of."""
+        if self.run is None or self.seen is None:
+            return False
+        return self.run.done + self.run.failed > self.seen.done + self.seen.failed
+
+    @property
     def current(self) -> int:
         return self.done + self.failed + self.skipped
 
@@ -55,8 +76,14 @@ def unify(
     *,
     now: datetime,
     stale: bool,
-) -> schemas.UnifiedProgress:
-    """The contract's snapshot. ``seen`` is what the aggregator last said of this session, or None."""
+    heard_seconds_ago: float = 0.0,
+    away: Collection[str] = (),
+) -> Json:
+    """The contract's snapshot: `schemas.UnifiedProgress` as JSON.
+
+    ``seen`` is what the aggregator last said of this session, ``heard_seconds_ago``, or None. ``away`` names the
+    services that do not answer.
+    """
     by_phase = {PHASE_NAMES[one.phase]: one for one in seen.phases} if seen is not None else {}
     phases = {name: _phase(name, runs.get(name), by_phase.get(name)) for name in PHASES}
     current, percentage = "completed", 100.0
@@ -64,26 +91,32 @@ def unify(
         current = next((name for name in PHASES if phases[name].status != "completed"), PHASES[-1])
         total = sum(session.weights[name] * phase.percentage for name, phase in phases.items())
         percentage = min(int(total * 10 + 1e-6) / 10, 99.9)
-    changed = max(_microseconds(session.updated_at), seen.revision if seen is not None else 0)
+    stall = _stall(session, phases, now=now, away=away) if session.status == "running" else None
+    passed = _passed_seconds(phases, seen, heard_seconds_ago)
+    catalogue_changed, progress_changed = _microseconds(session.updated_at), seen.revision if seen is not None else 0
     ended = session.completed_at or session.paused_at
-    return schemas.UnifiedProgress(
-        session_id=session.id,
-        overall_status=session.status,
-        overall_progress=schemas.OverallProgress(
-            percentage=percentage,
-            current_phase=current,  # type: ignore[arg-type]
-            started_at=session.started_at,
-            elapsed_seconds=_elapsed(session.started_at, ended or now),
-            **_overall_eta(session.status, phases, seen),
-        ),
-        phases=schemas.Phases(
-            **{name: _phase_body(phase, session, now) for name, phase in phases.items()},
-        ),
-        # The two clocks need not agree: a change of the catalogue must count also where the aggregator's is ahead.
-        revision=changed + session.lifecycle_step,
-        updated_at=_EPOCH + timedelta(microseconds=changed),
-        stale=stale and session.status == "running",
-    )
+    return {
+        "sessionId": session.id,
+        "overallStatus": session.status,
+        "overallProgress": {
+            "percentage": percentage,
+            **_overall_eta(session.status, phases, seen, passed_seconds=passed),
+            "currentPhase": current,
+            "weighting": session.weighting,
+            "stall": stall,
+            "startedAt": _time(session.started_at),
+            "elapsedSeconds": _elapsed(session.started_at, ended or now),
+        },
+        "phases": {
+            _PHASE_KEYS[name]: _phase_body(phase, session, now, passed_seconds=passed) for name, phase in phases.items()
+        },
+        # A sum grows with either, whichever of the two clocks is ahead; their maximum would not.
+        "revision": catalogue_changed
+        + max(0, progress_changed - _microseconds(_REVISION_EPOCH))
+        + session.lifecycle_step,
+        "updatedAt": _time(_EPOCH + timedelta(microseconds=max(catalogue_changed, progress_changed))),
+        "stale": stale and session.status not in _OVER,
+    }
 
 
 def _phase(name: str, run: Run | None, seen: progress_pb2.PhaseProgress | None) -> _Phase:
@@ -92,10 +125,12 @@ def _phase(name: str, run: Run | None, seen: progress_pb2.PhaseProgress | None) 
     if seen is not None and seen.run != run.number:
         seen = None
     done, failed = run.done, run.failed
+    room = run.total - run.skipped
     if seen is not None and run.status in ("running", "paused", "cancelled", "failed"):
-        failed = min(max(failed, seen.failed), run.total - run.skipped)
-        done = max(done, seen.done)
-    done = min(done, run.total - run.skipped - failed)
+        seen_failed, seen_current = (_rescaled(count, seen, room) for count in (seen.failed, seen.failed + seen.done))
+        failed = min(max(failed, seen_failed), room)
+        done = max(done, seen_current - seen_failed)
+    done = min(done, room - failed)
     return _Phase(
         name=name,
         status=run.status,
@@ -108,69 +143,126 @@ def _phase(name: str, run: Run | None, seen: progress_pb2.PhaseProgress | None) 
     )
 
 
-def _phase_body(phase: _Phase, session: Session, now: datetime) -> schemas.PhaseProgress:
+def _rescaled(count: int, seen: progress_pb2.PhaseProgress, room: int) -> int:
+    """A count of the aggregator's where it has not heard yet that the run has another number of items.
+
+    Rounded up as there, so that the share is not less.
+    """
+    seen_room = seen.total - seen.skipped
+    return count if seen_room in (0, room) else -(-room * count // seen_room)
+
+
+def _passed_seconds(
+    phases: Mapping[str, _Phase], seen: progress_pb2.SessionProgress | None, heard_seconds_ago: float
+) -> float:
+    """How far the clock has run on since the ETA was made; it stands still from the moment that work is stalled."""
+    for phase in phases.values():
+        if seen is not None and phase.seen is not None and phase.seen.HasField("stalled_since"):
+            return max(0.0, seen.revision / 1e6 - phase.seen.stalled_since.ToMicroseconds() / 1e6)
+    return max(0.0, heard_seconds_ago)
+
+
+def _stall(session: Session, phases: Mapping[str, _Phase], *, now: datetime, away: Collection[str]) -> Json | None:
+    """That the phase at work or next does not go on, and why, as far as it is known."""
+    phase = next((phase for phase in phases.values() if phase.is_ahead), None)
+    if phase is None:
+        return None
+    is_away = _SERVICES[phase.name] in away
+    if phase.status == "running":
+        # The catalogue may be further than the aggregator, to which events come through NATS.
+        if phase.seen is None or not phase.seen.HasField("stalled_since") or phase.is_ahead_of_seen:
+            return None
+        since = phase.seen.stalled_since.ToDatetime(UTC)
+    elif is_away and (now - session.updated_at).total_seconds() >= _PATIENCE_SECONDS:
+        since = session.updated_at
+    else:
+        return None
+    seconds = max(0, int((now - since).total_seconds()))
+    reason = f": {_SERVICES[phase.name]} is not answering" if is_away else ""
+    return {
+        "phase": phase.name,
+        "since": _time(since),
+        "seconds": seconds,
+        "message": f"no progress for {seconds} s{reason}",
+    }
+
+
+def _phase_body(phase: _Phase, session: Session, now: datetime, *, passed_seconds: float) -> Json:
     run, seen = phase.run, phase.seen
     working = phase.status == "running" and session.status == "running"
     rate = seen.items_per_second if working and seen is not None and seen.HasField("items_per_second") else None
     eta = None
     if seen is not None and seen.HasField("eta_seconds") and session.status == "running" and phase.is_ahead:
-        eta = round(seen.eta_seconds)
+        eta = round(max(0.0, seen.eta_seconds - (passed_seconds if working else 0.0)))
     stats = {"imagesProcessed": phase.current} if phase.name != "clustering" else {"facesProcessed": phase.current}
     stats[_STAT_NAMES[phase.name]] = phase.done if phase.name == "training" else run.found if run is not None else 0
     started = run.started_at if run is not None else None
     ended = run.completed_at if run is not None else None
-    return schemas.PhaseProgress(
-        name=phase.name,  # type: ignore[arg-type]
-        status=_status_word(phase),
-        progress=schemas.Stats(
-            current=phase.current,
-            total=phase.total,
-            percentage=int(phase.percentage * 10 + 1e-6) / 10,
-            eta_seconds=eta,
-            images_per_minute=round(rate * 60, 1) if rate is not None else None,
-            unique=None,
-            skipped=phase.skipped if run is not None else None,
-        ),
-        weight=session.weights[phase.name],
-        failed=phase.failed,
-        error=schemas.RunError(code=run.error_code, message=run.error_message or "")
-        if run is not None and run.error_code is not None
-        else None,
-        stats=stats,
-        stage=seen.stage or None if seen is not None and working else None,
-        model=schemas.Model.model_validate(run.model) if run is not None and run.model else None,
-        run=run.number if run is not None else 0,
-        elapsed_seconds=_elapsed(started, ended or now),
-        started_at=started,
-        completed_at=ended if phase.status == "completed" else None,
-    )
+    return {
+        "name": phase.name,
+        "status": _status_word(phase),
+        "progress": {
+            "current": phase.current,
+            "total": phase.total,
+            "percentage": int(phase.percentage * 10 + 1e-6) / 10,
+            "etaSeconds": eta,
+            "imagesPerMinute": round(rate * 60, 1) if rate is not None else None,
+            "unique": None,
+            "skipped": phase.skipped if run is not None else None,
+        },
+        "weight": session.weights[phase.name],
+        "failed": phase.failed,
+        "error": _error(run),
+        "stats": stats,
+        "stage": seen.stage or None if seen is not None and working else None,
+        "model": _model(run.model) if run is not None and run.model else None,
+        "run": run.number if run is not None else 0,
+        "elapsedSeconds": _elapsed(started, ended or now),
+        "startedAt": _time(started),
+        "completedAt": _time(ended) if phase.status == "completed" else None,
+    }
 
 
-def _status_word(phase: _Phase) -> Any:
+def _error(run: Run | None) -> Json | None:
+    if run is None or run.error_code is None:
+        return None
+    return {"code": run.error_code, "message": run.error_message or ""}
+
+
+def _model(model: Mapping[str, Any]) -> Json:
+    return {"name": None, **{key: model.get(key) for key in schemas.Model.model_fields}}
+
+
+def _status_word(phase: _Phase) -> str:
     """The contract's word: face detection under way is ``processing``."""
     return "processing" if phase.name == "face_detection" and phase.status == "running" else phase.status
 
 
 def _overall_eta(
-    status: str, phases: Mapping[str, _Phase], seen: progress_pb2.SessionProgress | None
-) -> dict[str, Any]:
-    none = dict.fromkeys(("eta_seconds", "eta_low_seconds", "eta_high_seconds", "eta_confidence"))
+    status: str,
+    phases: Mapping[str, _Phase],
+    seen: progress_pb2.SessionProgress | None,
+    *,
+    passed_seconds: float,
+) -> Json:
+    none: Json = dict.fromkeys(("etaSeconds", "etaLowSeconds", "etaHighSeconds", "etaConfidence"))
     if status == "completed":
-        return {**none, "eta_seconds": 0}
+        return {**none, "etaSeconds": 0}
     if status != "running" or seen is None or not seen.HasField("eta_seconds"):
         return none
-    ahead = [phase.seen for phase in phases.values() if phase.is_ahead]
-    left = [one for one in ahead if one is not None and one.HasField("eta_seconds")]
-    if len(left) < len(ahead):
-        # The aggregator has yet to hear of a run: the sum of the others would promise too much.
+    if any(phase.is_ahead and phase.seen is None for phase in phases.values()):
+        # The aggregator has yet to hear of a run: what it expects of the others would promise too much.
         return none
-    seconds = sum(one.eta_seconds for one in left)
-    low, high = sum(one.eta_low_seconds for one in left), sum(one.eta_high_seconds for one in left)
+    eta: Json = {**none, "etaSeconds": round(max(0.0, seen.eta_seconds - passed_seconds))}
+    if not (seen.HasField("eta_low_seconds") and seen.HasField("eta_high_seconds")):
+        return {**eta, "etaConfidence": "low"}
+    low = max(0.0, seen.eta_low_seconds - passed_seconds)
+    high = max(0.0, seen.eta_high_seconds - passed_seconds)
     return {
-        "eta_seconds": round(seconds),
-        "eta_low_seconds": int(low),
-        "eta_high_seconds": round(high),
-        "eta_confidence": _confidence(seconds, high - low),
+        **eta,
+        "etaLowSeconds": math.floor(low),
+        "etaHighSeconds": math.ceil(high),
+        "etaConfidence": _confidence(seen.eta_seconds, seen.eta_high_seconds - seen.eta_low_seconds),
     }
 
 
@@ -183,6 +275,10 @@ def _confidence(seconds: float, spread_seconds: float) -> Literal["low", "medium
 
 def _elapsed(started: datetime | None, until: datetime) -> float | None:
     return round(max(0.0, (until - started).total_seconds()), 3) if started is not None else None
+
+
+def _time(moment: datetime | None) -> str | None:
+    return schemas.utc(moment) if moment is not None else None
 
 
 def _microseconds(time: datetime) -> int:

@@ -2,35 +2,38 @@
 
 from typing import Final
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from triptych_common.evidence import Timing
 from triptych_gateway.catalog.schema import phase_history
 
-RECENT_RUNS: Final = 5
+RECENT_RUNS: Final = 8
 """Runs that count; older ones may be of another machine's speed."""
+LEAST_ITEMS: Final = 5
+"""Runs of fewer items say more about beginning and ending than about the pace."""
 
 
 async def record(
     connection: AsyncConnection, *, phase: str, model_id: str, device: str, items: int, seconds: float
 ) -> None:
-    """Remember how long a phase took for so many items of work."""
-    if items > 0 and seconds > 0:
+    """Remember how long a phase took for so many items of work: seconds of work, without pauses and outages."""
+    if items >= LEAST_ITEMS and seconds > 0:
         await connection.execute(
             insert(phase_history).values(phase=phase, model_id=model_id, device=device, items=items, seconds=seconds)
         )
 
 
-async def seconds_per_item(connection: AsyncConnection, *, phase: str, model_id: str, device: str) -> float:
-    """Seconds per item over the recent runs of a phase with this model and device; 0 where there were none."""
-    value = (
-        await connection.execute(
-            text("""
-                SELECT sum(seconds) / sum(items) FROM (
-                    SELECT seconds, items FROM phase_history
-                    WHERE phase = :phase AND model_id = :model_id AND device = :device
-                    ORDER BY finished_at DESC LIMIT :recent) AS recent"""),
-            {"phase": phase, "model_id": model_id, "device": device, "recent": RECENT_RUNS},
+async def recent(connection: AsyncConnection, *, phase: str, model_id: str, device: str) -> tuple[Timing, ...]:
+    """The recent runs of a phase with this model and device, newest first."""
+    rows = await connection.execute(
+        select(phase_history)
+        .where(
+            phase_history.c.phase == phase,
+            phase_history.c.model_id == model_id,
+            phase_history.c.device == device,
         )
-    ).scalar()
-    return float(value or 0.0)
+        .order_by(phase_history.c.finished_at.desc(), phase_history.c.id.desc())
+        .limit(RECENT_RUNS)
+    )
+    return tuple(Timing(float(row.items), row.seconds) for row in rows)

@@ -4,16 +4,18 @@ Each change and its event are written in one transaction. Events of a session ca
 be ordered whichever way they travel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych.v1 import progress_event_pb2
 from triptych_common.events import PHASES_BY_NAME, subject_of
+from triptych_common.evidence import evidence_from_json, evidence_to_wire
 from triptych_common.publisher import WORKER
 from triptych_gateway.catalog.schema import outbox, runs, sessions
 
@@ -52,7 +54,8 @@ class Run:
     failed: int
     found: int
     """Faces found (face detection), groups made (clustering); 0 for training."""
-    prior_seconds_per_item: float
+    evidence: Mapping[str, Any]
+    """What is known of its duration, as `evidence_to_json` writes it."""
     error_code: str | None
     error_message: str | None
     started_at: datetime | None
@@ -79,6 +82,20 @@ async def latest_runs(connection: AsyncConnection, session_id: int) -> dict[str,
         select(runs).where(runs.c.session_id == session_id, runs.c.number == latest.scalar_subquery())
     )
     return {row.phase: _run(row) for row in rows}
+
+
+async def latest_runs_of(connection: AsyncConnection, session_ids: Collection[int]) -> dict[int, dict[str, Run]]:
+    """The latest run of each phase, by phase, of several sessions."""
+    rows = await connection.execute(
+        select(runs)
+        .where(runs.c.session_id.in_(list(session_ids)))
+        .ext(distinct_on(runs.c.session_id, runs.c.phase))
+        .order_by(runs.c.session_id, runs.c.phase, runs.c.number.desc())
+    )
+    found: dict[int, dict[str, Run]] = {}
+    for row in rows:
+        found.setdefault(row.session_id, {})[row.phase] = _run(row)
+    return found
 
 
 async def update_run(connection: AsyncConnection, run_id: int, **values: Any) -> Run:
@@ -112,6 +129,7 @@ async def renew_runs_from_failed(connection: AsyncConnection, session_id: int) -
                     shard_size=run.shard_size,
                     total=run.total if phase != "clustering" else 0,
                     skipped=run.skipped + run.done if phase != "clustering" else 0,
+                    evidence=dict(run.evidence),
                 )
             )
 
@@ -161,7 +179,7 @@ async def announce(connection: AsyncConnection, run: Run) -> None:
             total=run.total,
             skipped=run.skipped,
             weight=row.weights[run.phase],
-            prior_seconds_per_item=run.prior_seconds_per_item,
+            evidence=evidence_to_wire(evidence_from_json(run.evidence)),
         ),
         worker=WORKER,
     )

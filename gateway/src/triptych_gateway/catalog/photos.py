@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.schema import assets, session_assets, session_problems
 from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.shards import ShardItem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,3 +164,22 @@ async def get_asset(connection: AsyncConnection, asset_id: int) -> Asset:
     if row is None:
         raise NotFoundError(f"There is no photo {asset_id}.")
     return Asset(**row._mapping)
+
+
+async def spread_sample(connection: AsyncConnection, session_id: int, *, count: int) -> list[ShardItem]:
+    """At most so many photos, spread evenly over the session's; their ordinals only number them."""
+    rows = await connection.execute(
+        text("""
+            WITH numbered AS (
+                SELECT a.id, a.version, a.path, row_number() OVER (ORDER BY s.id) - 1 AS place,
+                    count(*) OVER () AS total
+                FROM session_assets s JOIN assets a ON a.id = s.asset_id WHERE s.session_id = :session_id)
+            SELECT id, version, path FROM numbered
+            WHERE floor(place * CAST(:count AS float) / total) <> floor((place - 1) * CAST(:count AS float) / total)
+            ORDER BY place LIMIT :count"""),
+        {"session_id": session_id, "count": count},
+    )
+    return [
+        ShardItem(ordinal=ordinal, asset_id=row.id, asset_version=row.version, path=row.path)
+        for ordinal, row in enumerate(rows)
+    ]

@@ -85,6 +85,7 @@ sessions = Table(
     Column("subdirectories", JSONB, nullable=False, server_default="[]"),
     Column("config", JSONB, nullable=False, server_default="{}"),
     Column("weights", JSONB, nullable=False),
+    Column("weighting", Text, nullable=False, server_default="fixed"),
     _to("categories.id", name="category_id", nullable=True, gone="SET NULL"),
     Column("lifecycle_step", BigInteger, nullable=False, server_default="0"),
     Column("error_code", Text),
@@ -93,9 +94,13 @@ sessions = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("started_at", DateTime(timezone=True)),
     Column("discovered_at", DateTime(timezone=True)),
+    # When evidence was gathered and weights became final, right before the first phase.
+    Column("prepared_at", DateTime(timezone=True)),
     Column("paused_at", DateTime(timezone=True)),
     Column("completed_at", DateTime(timezone=True)),
     CheckConstraint("status IN ('pending','running','paused','completed','failed','cancelled')", name="status"),
+    CheckConstraint("weighting IN ('fixed','calibrated')", name="weighting"),
+    Index("ix_sessions_updated_at", "updated_at"),
     Index("ix_sessions_running", "id", postgresql_where=text("status = 'running'")),
 )
 
@@ -171,7 +176,7 @@ runs = Table(
     Column("done", BigInteger, nullable=False, server_default="0"),
     Column("failed", BigInteger, nullable=False, server_default="0"),
     Column("found", BigInteger, nullable=False, server_default="0"),
-    Column("prior_seconds_per_item", Float, nullable=False, server_default="0"),
+    Column("evidence", JSONB, nullable=False, server_default="{}"),
     Column("error_code", Text),
     Column("error_message", Text),
     Column("started_at", DateTime(timezone=True)),

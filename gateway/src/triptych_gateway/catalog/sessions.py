@@ -1,6 +1,6 @@
 """Sessions: creating, finding, starting and ending them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -12,6 +12,7 @@ from triptych_gateway.catalog import lifecycle
 from triptych_gateway.catalog.schema import categories, runs, sessions
 
 SessionStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
+Weighting = Literal["fixed", "calibrated"]
 PHASES: Final = ("training", "face_detection", "clustering")
 """The phases of a session, in order."""
 
@@ -41,6 +42,8 @@ class Session:
     """Chosen directories under the root, as file URIs; empty means all."""
     config: Mapping[str, Any]
     weights: Mapping[str, float]
+    weighting: Weighting
+    """How the weights were chosen."""
     lifecycle_step: int
     """Announcements so far; only grows."""
     category: "Category | None"
@@ -50,6 +53,7 @@ class Session:
     updated_at: datetime
     started_at: datetime | None
     discovered_at: datetime | None
+    prepared_at: datetime | None
     paused_at: datetime | None
     completed_at: datetime | None
     total: int
@@ -160,6 +164,12 @@ async def get_session(connection: AsyncConnection, session_id: int) -> Session:
     return _session(row)
 
 
+async def load_sessions(connection: AsyncConnection, session_ids: Collection[int]) -> list[Session]:
+    """Sessions by their ids; those that are not there are left out."""
+    rows = await connection.execute(_query().where(sessions.c.id.in_(list(session_ids))))
+    return [_session(row) for row in rows]
+
+
 async def list_sessions(
     connection: AsyncConnection, *, offset: int, limit: int, status: str | None
 ) -> tuple[list[Session], int]:
@@ -242,4 +252,15 @@ async def end_session(
             completed_at=func.now(),
             updated_at=lifecycle.NEXT_MOMENT,
         )
+    )
+
+
+async def mark_prepared(
+    connection: AsyncConnection, session_id: int, *, weights: Mapping[str, float], weighting: Weighting
+) -> None:
+    """The session's weights are final from now on."""
+    await connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(weights=dict(weights), weighting=weighting, prepared_at=func.now(), updated_at=lifecycle.NEXT_MOMENT)
     )

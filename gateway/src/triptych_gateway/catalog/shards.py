@@ -1,5 +1,6 @@
 """The photos of a run that need work: dense ordinals, shards, and what is left of them."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,11 @@ from triptych_common.publisher import WORKER
 from triptych_gateway.catalog import lifecycle
 from triptych_gateway.catalog.lifecycle import Run
 
-_RESULTS: Final = {"training": "embeddings", "face_detection": "face_scans"}
+_MIXED: Final = "(s.id % 2147483648) * 2654435769 % 4294967296"
+"""Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4: 2³² over the golden ratio): in the order of these
+numbers, every stretch is spread evenly over the whole, so that the first photos cost what the rest does on average. By
+folder, all portraits may come first and all landscapes last, and no ETA could know."""
+RESULTS: Final = {"training": "embeddings", "face_detection": "face_scans"}
 """Phase → the table with one row per photo that has a result."""
 
 
@@ -45,7 +50,7 @@ class Shard:
 
 
 async def assign_items(connection: AsyncConnection, run: Run, *, model_id: str) -> tuple[int, int]:
-    """Give the session's photos without a result of this model dense ordinals in the run.
+    """Give the session's photos without a result of this model dense ordinals in the run, in an order that mixes them.
 
     Returns (photos of the session, photos that need no work). In training, those are marked as skipped.
     """
@@ -55,15 +60,15 @@ async def assign_items(connection: AsyncConnection, run: Run, *, model_id: str) 
         "model_id": model_id,
         "generation": run.generation,
     }
-    results = _RESULTS[run.phase]
+    results = RESULTS[run.phase]
     assigned = await connection.execute(
         text(f"""
             INSERT INTO run_items (run_id, ordinal, asset_id)
-            SELECT :run_id, row_number() OVER (ORDER BY s.id) - 1, s.asset_id
+            SELECT :run_id, row_number() OVER (ORDER BY {_MIXED}, s.id) - 1, s.asset_id
             FROM session_assets s JOIN assets a ON a.id = s.asset_id
             LEFT JOIN {results} r ON r.asset_id = a.id AND r.model_id = :model_id
                 AND r.generation = :generation AND r.asset_version = a.version
-            WHERE s.session_id = :session_id AND r.asset_id IS NULL"""),  # noqa: S608 - a name out of _RESULTS
+            WHERE s.session_id = :session_id AND r.asset_id IS NULL"""),  # noqa: S608 - constants
         parameters,
     )
     total = (
@@ -144,8 +149,13 @@ async def shard_counts(connection: AsyncConnection, run: Run) -> list[Shard]:
     return [Shard(ordinal=row.shard, size=row.size, done=row.done, failed=row.failed, items=()) for row in rows]
 
 
-async def announce_shard(connection: AsyncConnection, run: Run, shard: Shard, *, epoch: int) -> None:
-    """Announce what the catalogue holds of a shard: after a lost stream, or an outcome that no worker reported."""
+async def announce_shard(
+    connection: AsyncConnection, run: Run, shard: Shard, *, epoch: int, repeat: bool = False
+) -> None:
+    """Announce what the catalogue holds of a shard: after a lost stream, or an outcome that no worker reported.
+
+    The stream keeps one of the same announcements under the same epoch, unless it is a ``repeat``.
+    """
     event = progress_event_pb2.ProgressEvent(
         session_id=run.session_id,
         phase=PHASES_BY_NAME[run.phase],
@@ -157,4 +167,6 @@ async def announce_shard(connection: AsyncConnection, run: Run, shard: Shard, *,
     )
     event.reported_at.GetCurrentTime()
     message_id = f"{run.session_id}.{run.phase}.{run.number}.{shard.unit}.{shard.done}.{shard.failed}.epoch.{epoch}"
+    if repeat:
+        message_id += f".{secrets.token_hex(8)}"
     await lifecycle.put_into_outbox(connection, event, message_id=message_id)

@@ -5,23 +5,31 @@ from contextlib import aclosing
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from triptych_gateway.cli.gateway_command import until_interrupted
 from triptych_gateway.cli.options import DEFAULT_URL, GatewayUrl
 from triptych_gateway.cli.rest.answers import Snapshot
-from triptych_gateway.cli.rest.client import GatewayClient
-from triptych_gateway.cli.rest.following import ConnectionLost, ConnectionRestored, FollowingOptions, follow, patiently
+from triptych_gateway.cli.rest.client import MAXIMUM_PAGE_SIZE, GatewayClient
+from triptych_gateway.cli.rest.following import (
+    ConnectionLost,
+    ConnectionRestored,
+    FollowingOptions,
+    StreamGivenUp,
+    follow,
+    follow_all,
+    patiently,
+    with_silences,
+)
 from triptych_gateway.cli.terminal.consoles import message_console, output_console
 from triptych_gateway.cli.terminal.progress_view import progress_view, still_picture
 from triptych_gateway.cli.terminal.session_table import SessionRow, session_table
+from triptych_gateway.cli.terminal.sessions_view import SessionsView, sessions_view
 from triptych_gateway.cli.terminal.wording import session_title
 
-_UNDER_WAY = frozenset({"discovering", "running"})
 _TOLD_BY_STATUS = frozenset({"pending", "completed"})
+_LOOK_EVERY_SECONDS = 10.0
+"""When nothing is heard for so long, sessions are asked for: one may have been deleted, which no stream tells."""
 
 
 def status(
@@ -69,47 +77,59 @@ async def show_sessions(url: str) -> int:
     async with GatewayClient(url) as client:
         rows, total = await _rows(client)
     console = output_console()
-    _print_rows(console, rows, total)
+    if not rows:
+        console.print("No training sessions yet: `triptych train DIRECTORY` begins one.", soft_wrap=True)
+        return 0
+    console.print(session_table(rows))
+    if total > len(rows):
+        console.print(f"… and {total - len(rows):,} older", style="bright_black")
     return 0
 
 
 async def watch_sessions(url: str, following: FollowingOptions) -> int:
-    """Shows the newest sessions until none of them is under way."""
-    console = output_console()
+    """Shows the newest sessions, by the stream of all, until none of them is under way."""
     async with GatewayClient(url) as client:
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                rows, _ = await patiently(lambda: _rows(client), options=following, tell=_tell)
-                table = session_table(rows)
-                if console.is_terminal:
-                    live.update(table, refresh=True)
-                if not any(row.session.status in _UNDER_WAY for row in rows):
-                    live.update(table)
-                    return 0
-                await asyncio.sleep(following.poll_interval_seconds)
+        with sessions_view(output_console()) as view:
+            await _look(client, view, following)
+            updates = follow_all(client, since=view.updated_at, options=following)
+            async with aclosing(with_silences(updates, seconds=_LOOK_EVERY_SECONDS)) as arriving:
+                while view.is_any_under_way:
+                    update = await anext(arriving, StreamGivenUp(reason="the stream is over"))
+                    match update:
+                        case Snapshot():
+                            if not view.show(update) and not update.is_terminal:
+                                await _look(client, view, following)
+                        case ConnectionLost() | ConnectionRestored():
+                            _tell(update)
+                        case StreamGivenUp():
+                            await asyncio.sleep(following.poll_interval_seconds)
+                            await _look(client, view, following)
+                        case None:
+                            await _look(client, view, following)
+    return 0
+
+
+async def _look(client: GatewayClient, view: SessionsView, following: FollowingOptions) -> None:
+    rows, _ = await patiently(lambda: _rows(client), options=following, tell=_tell)
+    view.begin(rows)
 
 
 async def _rows(client: GatewayClient) -> tuple[list[SessionRow], int]:
-    """The newest sessions, each with its progress where its status leaves that open; and how many there are in all."""
+    """The newest sessions and all that run, each with its progress where its status leaves that open.
+
+    And how many sessions there are in all.
+    """
     page = await client.sessions()
+    running = await client.sessions(status="running", page_size=MAXIMUM_PAGE_SIZE)
+    found = {session.id: session for session in (*page.items, *running.items)}
     rows = [
         SessionRow(
             session=session,
             snapshot=None if session.status in _TOLD_BY_STATUS else await client.progress_unified(session.id),
         )
-        for session in page.items
+        for _, session in sorted(found.items(), reverse=True)
     ]
     return rows, page.total
-
-
-def _print_rows(console: Console, rows: list[SessionRow], total: int) -> None:
-    if not rows:
-        console.print("No training sessions yet: `triptych train DIRECTORY` begins one.", soft_wrap=True)
-        return
-    table: Table = session_table(rows)
-    console.print(table)
-    if total > len(rows):
-        console.print(f"… and {total - len(rows):,} older", style="bright_black")
 
 
 def _tell(news: ConnectionLost | ConnectionRestored) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc, work_pb2
 from triptych_common.channels import ReplicaPool
 from triptych_common.errors import AwayError
+from triptych_common.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import vector_to_bytes
@@ -23,6 +24,7 @@ from triptych_gateway.catalog.faces import FaceVectors, NewGroup
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.preparation import CLUSTERING_DEVICE
 from triptych_gateway.pipeline.retrying import RETRIABLE, Backoff
 
 log = get_logger(__name__)
@@ -71,6 +73,7 @@ class ClusteringPhase:
         self._engine = engine
         self._model = face_model
         self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
+        self._began = time.monotonic()
 
     async def run(self) -> None:
         """Group the faces and complete run and session in one transaction.
@@ -82,15 +85,20 @@ class ClusteringPhase:
             await locked.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CLUSTERING_LOCK})
             try:
                 total = await self._begin()
-                began = time.monotonic()
                 answer = await self._cluster(total) if total else _Answer(summary=clusterer_pb2.ClusterSummary())
-                await self._end(answer, total, seconds=time.monotonic() - began)
+                await self._end(answer, total)
             finally:
                 await asyncio.shield(locked.invalidate())
 
     async def _begin(self) -> int:
         async with self._session.write() as connection:
             total = await faces.count_space(connection, model_id=self._model["id"])
+            # As it is now: its forecast was renewed since the run was read.
+            run = (await lifecycle.latest_runs(connection, self._run.session_id))["clustering"]
+            prepared = evidence_from_json(run.evidence)
+            known = await history.recent(
+                connection, phase="clustering", model_id=self._model["id"], device=CLUSTERING_DEVICE
+            )
             self._run = await lifecycle.update_run(
                 connection,
                 self._run.id,
@@ -98,9 +106,7 @@ class ClusteringPhase:
                 total=total,
                 model=self._model,
                 started_at=func.now(),
-                prior_seconds_per_item=await history.seconds_per_item(
-                    connection, phase="clustering", model_id=self._model["id"], device="cpu"
-                ),
+                evidence=evidence_to_json(Evidence(history=known, probe=prepared.probe)),
             )
         self._log.info("phase begins", faces=total)
         return total
@@ -110,6 +116,7 @@ class ClusteringPhase:
         backoff, lost = Backoff(), 0
         while True:
             accepted = False
+            self._began = time.monotonic()
             try:
                 async with self._pool.take() as replica:
                     stub = clusterer_pb2_grpc.ClustererStub(replica.channel)
@@ -165,8 +172,10 @@ class ClusteringPhase:
             )
         )
 
-    async def _end(self, answer: _Answer, total: int, *, seconds: float) -> None:
+    async def _end(self, answer: _Answer, total: int) -> None:
         groups = answer.groups()
+        # Of the attempt that came through: those before it and the time between them were no work of this kind.
+        seconds = time.monotonic() - self._began
         parameters = dict(answer.summary.parameters) if answer.summary is not None else {}
         async with self._session.write() as connection:
             await faces.replace_clustering(
@@ -181,7 +190,7 @@ class ClusteringPhase:
                 connection,
                 phase="clustering",
                 model_id=self._model["id"],
-                device="cpu",
+                device=CLUSTERING_DEVICE,
                 items=total,
                 seconds=seconds,
             )

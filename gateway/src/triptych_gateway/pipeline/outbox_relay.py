@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from triptych_common.logging import get_logger
 from triptych_common.publisher import connect_nats
 from triptych_gateway.catalog.database import DATABASE_AWAY
+from triptych_gateway.pipeline.reannouncing import Reannouncer
 
 log = get_logger(__name__)
 
@@ -22,8 +23,9 @@ _BATCH: Final = 500
 class OutboxRelay:
     """Moves events from the outbox to the stream until cancelled; events wait while either side is away."""
 
-    def __init__(self, engine: AsyncEngine, *, nats_url: str) -> None:
+    def __init__(self, engine: AsyncEngine, *, nats_url: str, reannouncer: Reannouncer) -> None:
         self._engine = engine
+        self._reannouncer = reannouncer
         self._nats_url = nats_url
         self._away = False
 
@@ -35,6 +37,7 @@ class OutboxRelay:
                 try:
                     if client is None or client.is_closed:
                         client = await connect_nats(self._nats_url, name="gateway outbox")
+                        await self._reannouncer.subscribe(client)
                     moved = await self._relay(client)
                     self._say(away=False)
                 except (nats.errors.Error, TimeoutError, OSError) as error:

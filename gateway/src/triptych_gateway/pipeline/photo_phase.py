@@ -1,7 +1,6 @@
 """Runs a phase that works through photos: training and face detection."""
 
 import asyncio
-import time
 from typing import Any
 
 import grpc
@@ -9,6 +8,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.errors import AwayError
+from triptych_common.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import ModelInfo
@@ -17,6 +17,7 @@ from triptych_gateway.catalog.faces import count_session_faces
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 from triptych_gateway.pipeline.errors import PhaseFailedError
+from triptych_gateway.pipeline.face_forecast import FaceForecast
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photo_services import PhotoService
 from triptych_gateway.pipeline.retrying import RETRIABLE, Backoff
@@ -44,17 +45,22 @@ class PhotoPhase:
         async with self._session.read() as connection:
             waiting = await shards.unfinished_shards(connection, self._run)
         self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
-        began = time.monotonic()
         limit = AdaptiveLimit(start=2 * max(1, self._service.pool.replica_count))
+        forecast = FaceForecast(self._session, self._run, model_id=model.model_id)
         work = ShardWork(self._session, self._run, self._service, model=model, limit=limit)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for ordinal in waiting:
                     await _wait_for_room(limit)
-                    tasks.create_task(work.finish(ordinal), name=f"shard {ordinal}")
+                    tasks.create_task(self._finish(work, ordinal, forecast), name=f"shard {ordinal}")
         except ExceptionGroup as group:
             raise _first_leaf(group) from group
-        return await self._end(model, items=work.settled, seconds=time.monotonic() - began)
+        return await self._end(model, items=work.settled, seconds=work.working_time.seconds)
+
+    async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast) -> None:
+        await work.finish(ordinal)
+        if self._run.phase == "face_detection":
+            await forecast.renew()
 
     async def _wait_for_model(self) -> ModelInfo:
         """Ask the service what it runs, for as long as it is away."""
@@ -89,15 +95,19 @@ class PhotoPhase:
                     "skipped": skipped,
                     "model": _describe(model),
                     "started_at": func.now(),
-                    "prior_seconds_per_item": await history.seconds_per_item(
-                        connection, phase=run.phase, model_id=model.model_id, device=model.device
-                    ),
+                    "evidence": await self._evidence(connection, model),
                     "found": await self._count_found(connection, model),
                 }
             self._run = await lifecycle.update_run(connection, run.id, **changes)
             if run.model is not None:
                 for shard in await shards.shard_counts(connection, self._run):
                     await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
+
+    async def _evidence(self, connection: AsyncConnection, model: ModelInfo) -> dict[str, Any]:
+        """What is known of the run's duration now: its total says how much work there is."""
+        prepared = evidence_from_json(self._run.evidence)
+        known = await history.recent(connection, phase=self._run.phase, model_id=model.model_id, device=model.device)
+        return evidence_to_json(Evidence(history=known, probe=prepared.probe))
 
     async def _end(self, model: ModelInfo, *, items: int, seconds: float) -> Run:
         async with self._session.write() as connection:

@@ -25,8 +25,10 @@ class PhotoService(Protocol):
     async def model(self) -> ModelInfo:
         """The model that runs. Raises grpc.aio.AioRpcError and AwayError."""
 
-    def call(self, replica: Replica, run: Run, shard: Shard, items: Sequence[ShardItem], *, model_id: str) -> Any:
-        """Begin a streaming call over some of a shard's photos."""
+    def call(
+        self, replica: Replica, items: Sequence[ShardItem], *, model_id: str, work: work_pb2.WorkUnit | None = None
+    ) -> Any:
+        """Begin a streaming call over some photos; ``work`` is the shard to report progress of, if any."""
 
     def read(self, message: Any, items: dict[int, ShardItem], *, dimension: int) -> list[Outcome]:
         """The outcomes in a message, by the photos that were asked for. Raises ValueError for a malformed one."""
@@ -46,9 +48,11 @@ class EmbedderService:
             )
         return model_from_wire(answer.model)
 
-    def call(self, replica: Replica, run: Run, shard: Shard, items: Sequence[ShardItem], *, model_id: str) -> Any:
+    def call(
+        self, replica: Replica, items: Sequence[ShardItem], *, model_id: str, work: work_pb2.WorkUnit | None = None
+    ) -> Any:
         """Begin EmbedImages."""
-        request = embedder_pb2.EmbedImagesRequest(work=_work(run, shard), items=_items(items), model_id=model_id)
+        request = embedder_pb2.EmbedImagesRequest(work=work, items=_items(items), model_id=model_id)
         return embedder_pb2_grpc.EmbedderStub(replica.channel).EmbedImages(request)
 
     def read(
@@ -74,9 +78,11 @@ class FaceDetectorService:
             )
         return model_from_wire(answer.model)
 
-    def call(self, replica: Replica, run: Run, shard: Shard, items: Sequence[ShardItem], *, model_id: str) -> Any:
+    def call(
+        self, replica: Replica, items: Sequence[ShardItem], *, model_id: str, work: work_pb2.WorkUnit | None = None
+    ) -> Any:
         """Begin DetectFaces."""
-        request = face_detector_pb2.DetectFacesRequest(work=_work(run, shard), items=_items(items), model_id=model_id)
+        request = face_detector_pb2.DetectFacesRequest(work=work, items=_items(items), model_id=model_id)
         return face_detector_pb2_grpc.FaceDetectorStub(replica.channel).DetectFaces(request)
 
     def read(
@@ -86,7 +92,8 @@ class FaceDetectorService:
         return _outcomes(message, items, lambda one: tuple(_face(face, dimension) for face in one.faces.faces))
 
 
-def _work(run: Run, shard: Shard) -> work_pb2.WorkUnit:
+def work_of(run: Run, shard: Shard) -> work_pb2.WorkUnit:
+    """A shard as services name it in their reports."""
     return work_pb2.WorkUnit(
         session_id=run.session_id,
         phase=PHASES_BY_NAME[run.phase],

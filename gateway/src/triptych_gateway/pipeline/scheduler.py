@@ -13,6 +13,7 @@ from triptych_gateway.catalog import leases, sessions
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
 from triptych_gateway.catalog.leases import RENEW_SECONDS, Lease, LeaseLostError
 from triptych_gateway.catalog.presence import keep_presence
+from triptych_gateway.catalog.sessions import Weighting
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photo_services import PhotoService
@@ -34,11 +35,13 @@ class Scheduler:
         photo_services: dict[str, PhotoService],
         clusterers: ReplicaPool,
         max_sessions: int,
+        weighting: Weighting = "fixed",
     ) -> None:
         self._engine = engine
         self._roots = roots
         self._photo_services = photo_services
         self._clusterers = clusterers
+        self._weighting: Weighting = weighting
         self._room = asyncio.Semaphore(max_sessions)
         self._wake = asyncio.Event()
         self._running: set[int] = set()
@@ -85,6 +88,7 @@ class Scheduler:
             roots=self._roots,
             photo_services=self._photo_services,
             clusterers=self._clusterers,
+            weighting=self._weighting,
         )
         working = asyncio.create_task(runner.run(), name=f"run session {lease.session_id}")
         renewing = asyncio.create_task(self._renew(lease), name=f"renew lease {lease.session_id}")

@@ -14,13 +14,14 @@ from triptych_gateway.catalog import lifecycle, photos, sessions
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.photos import FoundPhoto, Problem
 from triptych_gateway.catalog.schema import runs
-from triptych_gateway.catalog.sessions import Session
+from triptych_gateway.catalog.sessions import Session, Weighting
 from triptych_gateway.pipeline.clustering_phase import ClusteringPhase
 from triptych_gateway.pipeline.discovery import DiscoveryOptions, discover
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photo_phase import PhotoPhase
 from triptych_gateway.pipeline.photo_services import PhotoService
+from triptych_gateway.pipeline.preparation import Preparation
 
 log = get_logger(__name__)
 
@@ -38,12 +39,14 @@ class SessionRunner:
         roots: MediaRoots,
         photo_services: dict[str, PhotoService],
         clusterers: ReplicaPool,
+        weighting: Weighting,
     ) -> None:
         self._owned = owned
         self._engine = engine
         self._roots = roots
         self._photo_services = photo_services
         self._clusterers = clusterers
+        self._weighting = weighting
         self._log = log.bind(session=owned.session_id)
 
     async def run(self) -> None:
@@ -62,6 +65,7 @@ class SessionRunner:
                     await lifecycle.announce_all(connection, session.id)
             if await self._complete_if_empty():
                 return
+            await self._prepare()
             for phase, service in self._photo_services.items():
                 run = await self._run_of(phase)
                 if run.status != "completed":
@@ -96,6 +100,18 @@ class SessionRunner:
             await sessions.end_session(connection, self._owned.session_id, status="completed")
         self._log.info("session completed: it has no photos")
         return True
+
+    async def _prepare(self) -> None:
+        async with self._owned.read() as connection:
+            session = await sessions.get_session(connection, self._owned.session_id)
+        if session.prepared_at is None:
+            preparation = Preparation(
+                self._owned,
+                photo_services=self._photo_services,
+                clusterers=self._clusterers,
+                default_weighting=self._weighting,
+            )
+            await preparation.run(session)
 
     async def _run_of(self, phase: str) -> Run:
         async with self._owned.read() as connection:

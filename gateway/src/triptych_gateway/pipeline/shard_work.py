@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -19,8 +19,9 @@ from triptych_gateway.catalog.shards import Shard, ShardItem
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.photo_services import PhotoService
+from triptych_gateway.pipeline.photo_services import PhotoService, work_of
 from triptych_gateway.pipeline.retrying import RETRIABLE, Backoff
+from triptych_gateway.pipeline.working_time import WorkingTime
 
 log = get_logger(__name__)
 
@@ -104,6 +105,8 @@ class ShardWork:
         self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
         self.settled = 0
         """Photos whose outcome was stored here."""
+        self.working_time = WorkingTime()
+        """How long a service has been at work on any of them."""
 
     async def finish(self, ordinal: int) -> None:
         """Call until nothing of a shard is left; a photo that keeps killing its worker is found and given up.
@@ -166,22 +169,27 @@ class ShardWork:
         """
         by_ordinal = {item.ordinal: item for item in items}
         async with self._service.pool.take() as replica:
-            call = self._service.call(replica, self._run, shard, items, model_id=self._model.model_id)
+            call = self._service.call(replica, items, model_id=self._model.model_id, work=work_of(self._run, shard))
             try:
                 async with asyncio.timeout(SILENCE_SECONDS):
                     # Unlike initial_metadata(), this raises where no worker is reached.
                     await call.wait_for_connection()
                 so_far.accepted = True
-                while True:
-                    async with asyncio.timeout(SILENCE_SECONDS):
-                        message = await call.read()
-                    if message is grpc.aio.EOF:
-                        return
-                    outcomes = self._service.read(message, by_ordinal, dimension=self._model.dimension)
-                    await self._write(outcomes)
-                    so_far.settled += len(outcomes)
+                with self.working_time.working():
+                    await self._settle(so_far, call, by_ordinal)
             finally:
                 call.cancel()
+
+    async def _settle(self, so_far: _Call, call: Any, items: dict[int, ShardItem]) -> None:
+        """Store each message of an answer. Raises AioRpcError, and TimeoutError after SILENCE_SECONDS."""
+        while True:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                message = await call.read()
+            if message is grpc.aio.EOF:
+                return
+            outcomes = self._service.read(message, items, dimension=self._model.dimension)
+            await self._write(outcomes)
+            so_far.settled += len(outcomes)
 
     async def _write(self, outcomes: Sequence[Outcome]) -> None:
         async with self._session.write() as connection:

@@ -26,21 +26,27 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from triptych.v1 import work_pb2 as triptych_dot_v1_dot_work__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n triptych/v1/progress_event.proto\x12\x0btriptych.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16triptych/v1/work.proto\"\xa9\x02\n\rProgressEvent\x12\x12\n\nsession_id\x18\x01 \x01(\x03\x12!\n\x05phase\x18\x02 \x01(\x0e\x32\x12.triptych.v1.Phase\x12\x0b\n\x03run\x18\x03 \x01(\r\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12)\n\x06\x63ounts\x18\x06 \x01(\x0b\x32\x17.triptych.v1.UnitCountsH\x00\x12+\n\tlifecycle\x18\x07 \x01(\x0b\x32\x16.triptych.v1.LifecycleH\x00\x12\x0e\n\x06worker\x18\x08 \x01(\t\x12/\n\x0breported_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\n \x01(\tB\x08\n\x06report\"H\n\nUnitCounts\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\r\n\x05stage\x18\x04 \x01(\t\"\xc4\x01\n\tLifecycle\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0c\n\x04step\x18\x02 \x01(\x04\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.triptych.v1.RunState\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x0f\n\x07skipped\x18\x05 \x01(\x04\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x1e\n\x16prior_seconds_per_item\x18\x07 \x01(\x01\x12$\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x15.triptych.v1.RunError\")\n\x08RunError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*\xb1\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_PENDING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x14\n\x10RUN_STATE_PAUSED\x10\x03\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n triptych/v1/progress_event.proto\x12\x0btriptych.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16triptych/v1/work.proto\"\xa9\x02\n\rProgressEvent\x12\x12\n\nsession_id\x18\x01 \x01(\x03\x12!\n\x05phase\x18\x02 \x01(\x0e\x32\x12.triptych.v1.Phase\x12\x0b\n\x03run\x18\x03 \x01(\r\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12)\n\x06\x63ounts\x18\x06 \x01(\x0b\x32\x17.triptych.v1.UnitCountsH\x00\x12+\n\tlifecycle\x18\x07 \x01(\x0b\x32\x16.triptych.v1.LifecycleH\x00\x12\x0e\n\x06worker\x18\x08 \x01(\t\x12/\n\x0breported_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\n \x01(\tB\x08\n\x06report\"H\n\nUnitCounts\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\r\n\x05stage\x18\x04 \x01(\t\"\xf4\x01\n\tLifecycle\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0c\n\x04step\x18\x02 \x01(\x04\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.triptych.v1.RunState\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x0f\n\x07skipped\x18\x05 \x01(\x04\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\"\n\x16prior_seconds_per_item\x18\x07 \x01(\x01\x42\x02\x18\x01\x12$\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x15.triptych.v1.RunError\x12*\n\x08\x65vidence\x18\t \x01(\x0b\x32\x18.triptych.v1.RunEvidence\"\x8e\x01\n\x0bRunEvidence\x12$\n\x07history\x18\x01 \x03(\x0b\x32\x13.triptych.v1.Timing\x12\"\n\x05probe\x18\x02 \x03(\x0b\x32\x13.triptych.v1.Timing\x12\x16\n\x0e\x65xpected_items\x18\x03 \x01(\x01\x12\x1d\n\x15\x65xpected_items_spread\x18\x04 \x01(\x01\"(\n\x06Timing\x12\r\n\x05items\x18\x01 \x01(\x01\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\")\n\x08RunError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*\xb1\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_PENDING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x14\n\x10RUN_STATE_PAUSED\x10\x03\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.v1.progress_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNSTATE']._serialized_start=723
-  _globals['_RUNSTATE']._serialized_end=900
+  _globals['_LIFECYCLE'].fields_by_name['prior_seconds_per_item']._loaded_options = None
+  _globals['_LIFECYCLE'].fields_by_name['prior_seconds_per_item']._serialized_options = b'\030\001'
+  _globals['_RUNSTATE']._serialized_start=958
+  _globals['_RUNSTATE']._serialized_end=1135
   _globals['_PROGRESSEVENT']._serialized_start=107
   _globals['_PROGRESSEVENT']._serialized_end=404
   _globals['_UNITCOUNTS']._serialized_start=406
   _globals['_UNITCOUNTS']._serialized_end=478
   _globals['_LIFECYCLE']._serialized_start=481
-  _globals['_LIFECYCLE']._serialized_end=677
-  _globals['_RUNERROR']._serialized_start=679
-  _globals['_RUNERROR']._serialized_end=720
+  _globals['_LIFECYCLE']._serialized_end=725
+  _globals['_RUNEVIDENCE']._serialized_start=728
+  _globals['_RUNEVIDENCE']._serialized_end=870
+  _globals['_TIMING']._serialized_start=872
+  _globals['_TIMING']._serialized_end=912
+  _globals['_RUNERROR']._serialized_start=914
+  _globals['_RUNERROR']._serialized_end=955
 # @@protoc_insertion_point(module_scope)

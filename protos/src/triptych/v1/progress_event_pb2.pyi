@@ -3,9 +3,11 @@
 isort:skip_file
 What travels over NATS on progress.v1.<session>.<phase>."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from triptych.v1 import work_pb2 as _work_pb2
 import builtins as _builtins
@@ -16,6 +18,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -173,6 +180,7 @@ class Lifecycle(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     PRIOR_SECONDS_PER_ITEM_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Epoch of the lease under which it was written, ≥ 0."""
     step: _builtins.int
@@ -185,11 +193,23 @@ class Lifecycle(_message.Message):
     """Items that needed no work when the run began, 0..total."""
     weight: _builtins.float
     """Share of the phase in the overall percentage, 0..1; the three add up to 1."""
-    prior_seconds_per_item: _builtins.float
-    """Expected seconds of work per item from this installation's history; 0 where there is none."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def prior_seconds_per_item(self) -> _builtins.float:
+        """No longer sent or read: evidence says more."""
+
+    @prior_seconds_per_item.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def prior_seconds_per_item(self, value: _builtins.float) -> None:
+        """No longer sent or read: evidence says more."""
+
     @_builtins.property
     def error(self) -> Global___RunError:
         """Why the run failed; absent otherwise."""
+
+    @_builtins.property
+    def evidence(self) -> Global___RunEvidence:
+        """What is known beforehand of how long the run takes; absent where nothing is."""
 
     def __init__(
         self,
@@ -202,14 +222,79 @@ class Lifecycle(_message.Message):
         weight: _builtins.float = ...,
         prior_seconds_per_item: _builtins.float = ...,
         error: Global___RunError | None = ...,
+        evidence: Global___RunEvidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "evidence", b"evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "error", b"error", "prior_seconds_per_item", b"prior_seconds_per_item", "skipped", b"skipped", "state", b"state", "step", b"step", "total", b"total", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "error", b"error", "evidence", b"evidence", "prior_seconds_per_item", b"prior_seconds_per_item", "skipped", b"skipped", "state", b"state", "step", b"step", "total", b"total", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Lifecycle: _TypeAlias = Lifecycle  # noqa: Y015
+
+@_typing.final
+class RunEvidence(_message.Message):
+    """What is known of a run's duration before it works: an ETA starts from this, so that its reader needs no database."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HISTORY_FIELD_NUMBER: _builtins.int
+    PROBE_FIELD_NUMBER: _builtins.int
+    EXPECTED_ITEMS_FIELD_NUMBER: _builtins.int
+    EXPECTED_ITEMS_SPREAD_FIELD_NUMBER: _builtins.int
+    expected_items: _builtins.float
+    """Items of work that the run is expected to have, where its total does not say so yet, ≥ 0."""
+    expected_items_spread: _builtins.float
+    """Doubt about expected_items: standard deviation of its natural logarithm; 0 where nothing is expected of them."""
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Timing]:
+        """Past runs of the phase on this installation with the same model and device, newest first, at most 16."""
+
+    @_builtins.property
+    def probe(self) -> _containers.RepeatedCompositeFieldContainer[Global___Timing]:
+        """A few items timed through the service before the session's first phase, at most 16."""
+
+    def __init__(
+        self,
+        *,
+        history: _abc.Iterable[Global___Timing] | None = ...,
+        probe: _abc.Iterable[Global___Timing] | None = ...,
+        expected_items: _builtins.float = ...,
+        expected_items_spread: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_items", b"expected_items", "expected_items_spread", b"expected_items_spread", "history", b"history", "probe", b"probe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunEvidence: _TypeAlias = RunEvidence  # noqa: Y015
+
+@_typing.final
+class Timing(_message.Message):
+    """How long some work took."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    items: _builtins.float
+    """Items of work, > 0."""
+    seconds: _builtins.float
+    """Seconds of work, > 0, without pauses."""
+    def __init__(
+        self,
+        *,
+        items: _builtins.float = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Timing: _TypeAlias = Timing  # noqa: Y015
 
 @_typing.final
 class RunError(_message.Message):

@@ -76,7 +76,7 @@ class ListSessionProgressRequest(_message.Message):
     SESSION_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Sessions; empty means all that are known."""
+        """Sessions, at most 1,000; empty means all but those that were over long ago."""
 
     def __init__(
         self,
@@ -122,18 +122,22 @@ class WatchSessionProgressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_IDS_FIELD_NUMBER: _builtins.int
+    AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    after_revision: _builtins.int
+    """Revision that the caller has of the one session it names; that one is not sent again. 0 for none."""
     @_builtins.property
     def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Sessions; empty means all, also those to come."""
+        """Sessions; empty means all but those that were over long ago, also those to come."""
 
     def __init__(
         self,
         *,
         session_ids: _abc.Iterable[_builtins.int] | None = ...,
+        after_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_ids", b"session_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "session_ids", b"session_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -141,23 +145,29 @@ Global___WatchSessionProgressRequest: _TypeAlias = WatchSessionProgressRequest  
 
 @_typing.final
 class WatchSessionProgressResponse(_message.Message):
-    """A state, in full."""
+    """States, in full."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROGRESS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___SessionProgress:
-        """The session's progress as it is now."""
+        """A session's progress as it is now."""
+
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionProgress]:
+        """Of further sessions that have changed, at most 63 at once."""
 
     def __init__(
         self,
         *,
         progress: Global___SessionProgress | None = ...,
+        more: _abc.Iterable[Global___SessionProgress] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "progress", b"progress"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,6 +185,8 @@ class SessionProgress(_message.Message):
     PERCENTAGE_FIELD_NUMBER: _builtins.int
     ETA_SECONDS_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    ETA_LOW_SECONDS_FIELD_NUMBER: _builtins.int
+    ETA_HIGH_SECONDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.int
     """Session, > 0."""
     revision: _builtins.int
@@ -183,6 +195,10 @@ class SessionProgress(_message.Message):
     """Weighted percentage over the phases, 0..100, floored to 0.1 and below 100 until all phases are completed."""
     eta_seconds: _builtins.float
     """Expected seconds until all phases are done, ≥ 0; absent where it is not known or nothing runs."""
+    eta_low_seconds: _builtins.float
+    """Lower end of the range in which eta_seconds is believed to lie; absent where too little is known to say."""
+    eta_high_seconds: _builtins.float
+    """Upper end of that range."""
     @_builtins.property
     def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhaseProgress]:
         """The three phases, in order."""
@@ -200,13 +216,24 @@ class SessionProgress(_message.Message):
         percentage: _builtins.float = ...,
         eta_seconds: _builtins.float | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        eta_low_seconds: _builtins.float | None = ...,
+        eta_high_seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_eta_seconds", b"_eta_seconds", "eta_seconds", b"eta_seconds", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds", "_eta_low_seconds", b"_eta_low_seconds", "_eta_seconds", b"_eta_seconds", "eta_high_seconds", b"eta_high_seconds", "eta_low_seconds", b"eta_low_seconds", "eta_seconds", b"eta_seconds", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eta_seconds", b"_eta_seconds", "eta_seconds", b"eta_seconds", "percentage", b"percentage", "phases", b"phases", "revision", b"revision", "session_id", b"session_id", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds", "_eta_low_seconds", b"_eta_low_seconds", "_eta_seconds", b"_eta_seconds", "eta_high_seconds", b"eta_high_seconds", "eta_low_seconds", b"eta_low_seconds", "eta_seconds", b"eta_seconds", "percentage", b"percentage", "phases", b"phases", "revision", b"revision", "session_id", b"session_id", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__eta_high_seconds: _TypeAlias = _typing.Literal["eta_high_seconds"]  # noqa: Y015
+    _WhichOneofArgType__eta_high_seconds: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__eta_low_seconds: _TypeAlias = _typing.Literal["eta_low_seconds"]  # noqa: Y015
+    _WhichOneofArgType__eta_low_seconds: _TypeAlias = _typing.Literal["_eta_low_seconds", b"_eta_low_seconds"]  # noqa: Y015
     _WhichOneofReturnType__eta_seconds: _TypeAlias = _typing.Literal["eta_seconds"]  # noqa: Y015
     _WhichOneofArgType__eta_seconds: _TypeAlias = _typing.Literal["_eta_seconds", b"_eta_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__eta_high_seconds) -> _WhichOneofReturnType__eta_high_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__eta_low_seconds) -> _WhichOneofReturnType__eta_low_seconds | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__eta_seconds) -> _WhichOneofReturnType__eta_seconds | None: ...
 
 Global___SessionProgress: _TypeAlias = SessionProgress  # noqa: Y015
@@ -231,6 +258,7 @@ class PhaseProgress(_message.Message):
     ETA_LOW_SECONDS_FIELD_NUMBER: _builtins.int
     ETA_HIGH_SECONDS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    STALLED_SINCE_FIELD_NUMBER: _builtins.int
     phase: _work_pb2.Phase.ValueType
     """Phase."""
     run: _builtins.int
@@ -261,6 +289,10 @@ class PhaseProgress(_message.Message):
     def error(self) -> _progress_event_pb2.RunError:
         """Why the run failed; absent otherwise."""
 
+    @_builtins.property
+    def stalled_since(self) -> _timestamp_pb2.Timestamp:
+        """When work was last seen, where the run is at work and none has been seen for too long; absent otherwise."""
+
     def __init__(
         self,
         *,
@@ -278,10 +310,11 @@ class PhaseProgress(_message.Message):
         eta_low_seconds: _builtins.float | None = ...,
         eta_high_seconds: _builtins.float | None = ...,
         error: _progress_event_pb2.RunError | None = ...,
+        stalled_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds", "_eta_low_seconds", b"_eta_low_seconds", "_eta_seconds", b"_eta_seconds", "_items_per_second", b"_items_per_second", "error", b"error", "eta_high_seconds", b"eta_high_seconds", "eta_low_seconds", b"eta_low_seconds", "eta_seconds", b"eta_seconds", "items_per_second", b"items_per_second"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds", "_eta_low_seconds", b"_eta_low_seconds", "_eta_seconds", b"_eta_seconds", "_items_per_second", b"_items_per_second", "error", b"error", "eta_high_seconds", b"eta_high_seconds", "eta_low_seconds", b"eta_low_seconds", "eta_seconds", b"eta_seconds", "items_per_second", b"items_per_second", "stalled_since", b"stalled_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds", "_eta_low_seconds", b"_eta_low_seconds", "_eta_seconds", b"_eta_seconds", "_items_per_second", b"_items_per_second", "done", b"done", "error", b"error", "eta_high_seconds", b"eta_high_seconds", "eta_low_seconds", b"eta_low_seconds", "eta_seconds", b"eta_seconds", "failed", b"failed", "items_per_second", b"items_per_second", "phase", b"phase", "run", b"run", "skipped", b"skipped", "stage", b"stage", "state", b"state", "total", b"total", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds", "_eta_low_seconds", b"_eta_low_seconds", "_eta_seconds", b"_eta_seconds", "_items_per_second", b"_items_per_second", "done", b"done", "error", b"error", "eta_high_seconds", b"eta_high_seconds", "eta_low_seconds", b"eta_low_seconds", "eta_seconds", b"eta_seconds", "failed", b"failed", "items_per_second", b"items_per_second", "phase", b"phase", "run", b"run", "skipped", b"skipped", "stage", b"stage", "stalled_since", b"stalled_since", "state", b"state", "total", b"total", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__eta_high_seconds: _TypeAlias = _typing.Literal["eta_high_seconds"]  # noqa: Y015
     _WhichOneofArgType__eta_high_seconds: _TypeAlias = _typing.Literal["_eta_high_seconds", b"_eta_high_seconds"]  # noqa: Y015

@@ -71,7 +71,8 @@ class ProgressServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchSessionProgress(self, request, context):
-        """First the whole state of each watched session, then each change; unread changes collapse to the latest.
+        """First the whole state of each watched session, then each change; unread changes collapse to the latest. A watch of
+        named sessions ends after the terminal state of the last of them; NOT_FOUND where none of them is known.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

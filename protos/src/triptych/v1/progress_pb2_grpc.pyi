@@ -38,7 +38,9 @@ class ProgressStub:
     ListSessionProgress: _grpc.UnaryUnaryMultiCallable[_progress_pb2.ListSessionProgressRequest, _progress_pb2.ListSessionProgressResponse]
     """The progress of several sessions; unknown ones are left out."""
     WatchSessionProgress: _grpc.UnaryStreamMultiCallable[_progress_pb2.WatchSessionProgressRequest, _progress_pb2.WatchSessionProgressResponse]
-    """First the whole state of each watched session, then each change; unread changes collapse to the latest."""
+    """First the whole state of each watched session, then each change; unread changes collapse to the latest. A watch of
+    named sessions ends after the terminal state of the last of them; NOT_FOUND where none of them is known.
+    """
 
 @_typing.type_check_only
 class ProgressAsyncStub(ProgressStub):
@@ -50,7 +52,9 @@ class ProgressAsyncStub(ProgressStub):
     ListSessionProgress: _aio.UnaryUnaryMultiCallable[_progress_pb2.ListSessionProgressRequest, _progress_pb2.ListSessionProgressResponse]  # type: ignore[assignment]
     """The progress of several sessions; unknown ones are left out."""
     WatchSessionProgress: _aio.UnaryStreamMultiCallable[_progress_pb2.WatchSessionProgressRequest, _progress_pb2.WatchSessionProgressResponse]  # type: ignore[assignment]
-    """First the whole state of each watched session, then each change; unread changes collapse to the latest."""
+    """First the whole state of each watched session, then each change; unread changes collapse to the latest. A watch of
+    named sessions ends after the terminal state of the last of them; NOT_FOUND where none of them is known.
+    """
 
 class ProgressServicer(metaclass=_abc_1.ABCMeta):
     """Serves what the events of all sessions add up to. Every replica gives the same answer."""
@@ -77,6 +81,8 @@ class ProgressServicer(metaclass=_abc_1.ABCMeta):
         request: _progress_pb2.WatchSessionProgressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_progress_pb2.WatchSessionProgressResponse], _abc.AsyncIterator[_progress_pb2.WatchSessionProgressResponse]]:
-        """First the whole state of each watched session, then each change; unread changes collapse to the latest."""
+        """First the whole state of each watched session, then each change; unread changes collapse to the latest. A watch of
+        named sessions ends after the terminal state of the last of them; NOT_FOUND where none of them is known.
+        """
 
 def add_ProgressServicer_to_server(servicer: ProgressServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

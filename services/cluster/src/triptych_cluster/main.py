@@ -5,8 +5,10 @@ from pydantic import Field
 from triptych.v1 import clusterer_pb2_grpc
 from triptych_cluster.service import SERVICE_NAME, ClustererService
 from triptych_common.grpc_server import GrpcServer
+from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
 from triptych_common.publisher import ProgressPublisher
+from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import ServiceSettings
 
 
@@ -24,7 +26,10 @@ class ClusterSettings(ServiceSettings):
 async def serve(settings: ClusterSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the address cannot be had."""
     server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
-    async with ProgressPublisher(nats_url=settings.nats_url, source="cluster") as publisher:
+    async with (
+        ProgressPublisher(nats_url=settings.nats_url, source="cluster") as publisher,
+        serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher)]),
+    ):
         service = ClustererService(
             publisher,
             max_faces=settings.max_faces,

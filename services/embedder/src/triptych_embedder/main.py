@@ -6,8 +6,10 @@ from triptych.v1 import embedder_pb2_grpc
 from triptych_common.grpc_server import GrpcServer
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
+from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
 from triptych_common.publisher import ProgressPublisher
+from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
 from triptych_embedder.embedding import Embedding
 from triptych_embedder.models.registry import load_model
@@ -26,7 +28,10 @@ class EmbedderSettings(PhotoServiceSettings):
 async def serve(settings: EmbedderSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
     server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
-    async with ProgressPublisher(nats_url=settings.nats_url, source="embedder") as publisher:
+    async with (
+        ProgressPublisher(nats_url=settings.nats_url, source="embedder") as publisher,
+        serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher)]),
+    ):
         service = EmbedderService(publisher)
         embedder_pb2_grpc.add_EmbedderServicer_to_server(service, server.server)
         await server.start([SERVICE_NAME], serving=False)
@@ -57,7 +62,7 @@ async def _load(settings: EmbedderSettings) -> Embedding:
     return Embedding(
         model=model,
         loader=loader,
-        micro_batch=settings.micro_batch,
+        micro_batch=settings.micro_batch or model.micro_batch,
         max_concurrent_requests=settings.max_concurrent_requests,
     )
 

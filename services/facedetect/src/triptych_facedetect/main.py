@@ -8,8 +8,10 @@ from triptych.v1 import face_detector_pb2_grpc
 from triptych_common.grpc_server import GrpcServer
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
+from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
 from triptych_common.publisher import ProgressPublisher
+from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
 from triptych_facedetect.detection import Detection
 from triptych_facedetect.models.base import DetectionOptions
@@ -35,7 +37,10 @@ class FaceDetectSettings(PhotoServiceSettings):
 async def serve(settings: FaceDetectSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
     server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
-    async with ProgressPublisher(nats_url=settings.nats_url, source="facedetect") as publisher:
+    async with (
+        ProgressPublisher(nats_url=settings.nats_url, source="facedetect") as publisher,
+        serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher)]),
+    ):
         service = FaceDetectorService(publisher)
         face_detector_pb2_grpc.add_FaceDetectorServicer_to_server(service, server.server)
         await server.start([SERVICE_NAME], serving=False)
@@ -70,7 +75,7 @@ async def _load(settings: FaceDetectSettings) -> Detection:
     return Detection(
         model=model,
         loader=loader,
-        micro_batch=settings.micro_batch,
+        micro_batch=settings.micro_batch or model.micro_batch,
         max_concurrent_requests=settings.max_concurrent_requests,
     )
 

@@ -14,10 +14,11 @@ Finished shards compact into a bitmap of ordinals per shard size, plus the few t
 duplicates stay harmless and the state stays small however many photos a session has.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
+
+from triptych_common.evidence import NO_EVIDENCE, Evidence
 
 State = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 Phase = Literal["training", "face_detection", "clustering"]
@@ -27,22 +28,19 @@ MAX_SHARDS: Final = 1_000_000
 """Greatest shard ordinal that is believed; a run has far fewer."""
 MAX_ITEMS: Final = 10**12
 """Greatest number of items that is believed, of a run or a unit."""
-MAX_PRIOR_SECONDS: Final = 86_400.0
-"""Greatest expected time of one item that is believed, in seconds."""
 MAX_NAME: Final = 64
 """Longest name of a unit or stage that is believed, in characters."""
 
 _SHARD_PREFIX: Final = "shard-"
-_SHARD: Final = re.compile(r"shard-(0|[1-9][0-9]{0,8})\Z")
+_MOST_DIGITS: Final = len(str(MAX_SHARDS))
 
 
 class BadReportError(ValueError):
     """A report that no correct worker sends; it must be dropped, counted and logged."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CountsReport:
-    """Absolute counts of one unit of one run."""
+class CountsReport(NamedTuple):
+    """Absolute counts of one unit of one run. By far the most frequent report, hence a tuple."""
 
     session_id: int
     phase: Phase
@@ -52,6 +50,11 @@ class CountsReport:
     failed: int
     total: int
     stage: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What kind of report it is."""
+        return "counts"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -64,7 +67,7 @@ class Life:
     total: int
     skipped: int
     weight: float
-    prior_seconds_per_item: float = 0.0
+    evidence: Evidence = NO_EVIDENCE
     error_code: str = ""
     error_message: str = ""
 
@@ -77,6 +80,11 @@ class LifeReport:
     phase: Phase
     run: int
     life: Life
+
+    @property
+    def kind(self) -> str:
+        """What kind of report it is."""
+        return "lifecycle"
 
 
 Report = CountsReport | LifeReport
@@ -91,6 +99,13 @@ class OpenUnit(NamedTuple):
     """done + failed of the report that the stage comes from."""
     stage: str = ""
 
+    def done_within(self, size: int) -> int:
+        """Items done of a unit of that size; where reports contradict each other, a failure counts before a result."""
+        return min(self.done, size - self.failed)
+
+
+_UNTOUCHED: Final = OpenUnit()
+
 
 @dataclass(kw_only=True)
 class RunState:
@@ -98,37 +113,45 @@ class RunState:
 
     run: int = 0
     life: Life | None = None
-    open_units: dict[tuple[str, int], OpenUnit] = field(default_factory=dict)
-    """(unit, size) → what is known of it."""
+    open_shards: dict[tuple[int, int], OpenUnit] = field(default_factory=dict)
+    """(ordinal, size) of a shard → what is known of it."""
+    whole_units: dict[tuple[str, int], OpenUnit] = field(default_factory=dict)
+    """(unit, size) of the run in one piece → what is known of it."""
     finished_shards: dict[int, int] = field(default_factory=dict)
     """Shard size → bitmap of the ordinals of finished shards."""
     finished_failures: dict[tuple[int, int], int] = field(default_factory=dict)
     """(ordinal, size) of a finished shard → failures in it, where there are any."""
-    finished_failed: int = 0
-    """Sum of those failures, which is asked for with every event."""
+    shards_done: int = 0
+    """What all shards add up to, kept because every event asks for it."""
+    shards_failed: int = 0
+
+    def recount_shards(self) -> tuple[int, int]:
+        """(done, failed) that all shards add up to, one by one."""
+        failed = sum(self.finished_failures.values())
+        done = sum(size * bitmap.bit_count() for size, bitmap in self.finished_shards.items()) - failed
+        for (_, size), unit in self.open_shards.items():
+            failed += unit.failed
+            done += unit.done_within(size)
+        return done, failed
 
     def counts(self) -> "Counts":
         """What all units add up to, never more than the run's total. A completed run is whole, whatever got lost."""
         total, skipped = (self.life.total, self.life.skipped) if self.life else (0, 0)
         room = total - skipped
-        failed = self.finished_failed
-        done = sum(size * bitmap.bit_count() for size, bitmap in self.finished_shards.items()) - failed
         whole_current = whole_failed = 0
-        for (name, size), unit in self.open_units.items():
-            if name.startswith(_SHARD_PREFIX):
-                failed += unit.failed
-                done += min(unit.done, size - unit.failed)
-            else:
-                whole_current = max(whole_current, _scaled(min(unit.done + unit.failed, size), size, room))
-                whole_failed = max(whole_failed, _scaled(unit.failed, size, room))
-        failed = min(failed + whole_failed, room)
-        done = min(done + whole_current - whole_failed, room - failed)
+        for (_, size), unit in self.whole_units.items():
+            whole_current = max(whole_current, _scaled(min(unit.done + unit.failed, size), size, room))
+            whole_failed = max(whole_failed, _scaled(unit.failed, size, room))
+        failed = min(self.shards_failed + whole_failed, room)
+        done = min(self.shards_done + whole_current - whole_failed, room - failed)
         if self.life is not None and self.life.state == "completed":
             done = room - failed
-        return Counts(done=done, failed=failed, skipped=skipped, total=total, stage=self._stage())
+        return Counts(done, failed, skipped, total)
 
-    def _stage(self) -> str:
-        return max(((unit.stage_at, unit.stage) for unit in self.open_units.values()), default=(0, ""))[1]
+    def stage(self) -> str:
+        """The stage of the unit that has come furthest; empty where none is told."""
+        units = (*self.whole_units.values(), *self.open_shards.values())
+        return max(((unit.stage_at, unit.stage) for unit in units), default=(0, ""))[1]
 
 
 def _scaled(count: int, size: int, room: int) -> int:
@@ -136,15 +159,13 @@ def _scaled(count: int, size: int, room: int) -> int:
     return -(-room * count // size)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
+class Counts(NamedTuple):
     """Items of a run: done + failed + skipped ≤ total."""
 
     done: int
     failed: int
     skipped: int
     total: int
-    stage: str
 
     @property
     def current(self) -> int:
@@ -172,9 +193,20 @@ def check(report: Report) -> None:
         raise BadReportError(f"impossible counts: {report.done} + {report.failed} of {report.total}")
     if report.done + report.failed > report.total:
         raise BadReportError(f"more than all: {report.done} + {report.failed} of {report.total}")
-    shard = _SHARD.match(report.unit)
-    if report.unit.startswith(_SHARD_PREFIX) and (shard is None or int(shard[1]) > MAX_SHARDS):
-        raise BadReportError(f"impossible shard {report.unit!r}")
+    _ordinal_of(report.unit)
+
+
+def _ordinal_of(unit: str) -> int | None:
+    """The ordinal of a shard, None of another unit. Raises BadReportError for a shard that cannot be."""
+    if not unit.startswith(_SHARD_PREFIX):
+        return None
+    digits = unit[len(_SHARD_PREFIX) :]
+    # Each ordinal has one name: "shard-07" would be another unit than "shard-7".
+    if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS and (digits[0] != "0" or digits == "0"):
+        ordinal = int(digits)
+        if ordinal <= MAX_SHARDS:
+            return ordinal
+    raise BadReportError(f"impossible shard {unit!r}")
 
 
 def _check_life(life: Life) -> None:
@@ -183,8 +215,8 @@ def _check_life(life: Life) -> None:
     if life.epoch < 0 or life.step < 0:
         raise BadReportError(f"impossible epoch {life.epoch} or step {life.step}")
     # Also false for what is not a number, which would have no place in the order of lives.
-    if not (0 <= life.weight <= 1 and 0 <= life.prior_seconds_per_item <= MAX_PRIOR_SECONDS):
-        raise BadReportError(f"impossible weight {life.weight} or prior {life.prior_seconds_per_item}")
+    if not (0 <= life.weight <= 1 and life.evidence.is_credible()):
+        raise BadReportError(f"impossible weight {life.weight} or {life.evidence}")
 
 
 def fold(state: SessionState, report: Report) -> bool:
@@ -212,33 +244,59 @@ def fold_all(reports: Iterable[Report]) -> SessionState:
 
 
 def _fold_counts(run: RunState, report: CountsReport) -> bool:
-    shard = _SHARD.match(report.unit)
-    size = report.total
-    if shard is not None and run.finished_shards.get(size, 0) >> int(shard[1]) & 1:
-        return _raise_failures(run, int(shard[1]), size, report.failed)
-    key = (report.unit, size)
-    known = run.open_units.get(key)
-    before = known or OpenUnit()
-    stage_at, stage = max((before.stage_at, before.stage), (report.done + report.failed, report.stage))
-    after = OpenUnit(max(before.done, report.done), max(before.failed, report.failed), stage_at, stage)
+    ordinal = _ordinal_of(report.unit)
+    if ordinal is not None:
+        return _fold_shard(run, ordinal, report)
+    key = (report.unit, report.total)
+    known = run.whole_units.get(key)
+    after = _join(known or _UNTOUCHED, report)
     if after == known:
         return False
-    if shard is not None and after.done + after.failed >= size:
-        ordinal = int(shard[1])
-        run.open_units.pop(key, None)
-        run.finished_shards[size] = run.finished_shards.get(size, 0) | 1 << ordinal
-        _raise_failures(run, ordinal, size, after.failed)
-    else:
-        run.open_units[key] = after
+    run.whole_units[key] = after
     return True
 
 
+def _fold_shard(run: RunState, ordinal: int, report: CountsReport) -> bool:
+    size = report.total
+    if run.finished_shards.get(size, 0) >> ordinal & 1:
+        return _raise_failures(run, ordinal, size, report.failed)
+    key = (ordinal, size)
+    known = run.open_shards.get(key)
+    before = known or _UNTOUCHED
+    after = _join(before, report)
+    if after == known:
+        return False
+    done_before, done_after = before.done_within(size), after.done_within(size)
+    if after.done + after.failed >= size:
+        run.open_shards.pop(key, None)
+        run.finished_shards[size] = run.finished_shards.get(size, 0) | 1 << ordinal
+        if after.failed:
+            run.finished_failures[key] = after.failed
+        done_after = size - after.failed
+    else:
+        run.open_shards[key] = after
+    run.shards_done += done_after - done_before
+    run.shards_failed += after.failed - before.failed
+    return True
+
+
+def _join(before: OpenUnit, report: CountsReport) -> OpenUnit:
+    reported_at = report.done + report.failed
+    if (reported_at, report.stage) >= (before.stage_at, before.stage):
+        stage_at, stage = reported_at, report.stage
+    else:
+        stage_at, stage = before.stage_at, before.stage
+    return OpenUnit(max(before.done, report.done), max(before.failed, report.failed), stage_at, stage)
+
+
 def _raise_failures(run: RunState, ordinal: int, size: int, failed: int) -> bool:
-    known = run.finished_failures.get((ordinal, size), 0)
-    if failed <= known:
+    """Note failures of a finished shard, which until then counted as done."""
+    more = failed - run.finished_failures.get((ordinal, size), 0)
+    if more <= 0:
         return False
     run.finished_failures[ordinal, size] = failed
-    run.finished_failed += failed - known
+    run.shards_failed += more
+    run.shards_done -= more
     return True
 
 

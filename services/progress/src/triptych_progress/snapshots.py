@@ -2,16 +2,17 @@
 
 import json
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from triptych_progress.eta import WorkClock
+from triptych_common.evidence import Evidence, Timing
+from triptych_progress.pace import Pace
 from triptych_progress.reducer import PHASES, Life, OpenUnit, RunState, SessionState
 from triptych_progress.session import Session
+from triptych_progress.work_clock import WorkClock
 
-FORMAT: Final = 1
+FORMAT: Final = 3
 
 
 class UnreadableSnapshotError(ValueError):
@@ -55,7 +56,8 @@ def encode_session(session: Session, *, position: Position) -> bytes:
         "phases": {phase: _encode_run(session.state.phases[phase]) for phase in PHASES},
         "clocks": {phase: _encode_clock(clock) for phase, clock in session.clocks.items()},
     }
-    return zlib.compress(json.dumps(content, separators=(",", ":")).encode())
+    # The fastest level: hundreds of small snapshots are written per second.
+    return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
 
 
 def decode_session(content: bytes) -> tuple[Session, Position]:
@@ -77,11 +79,22 @@ def decode_session(content: bytes) -> tuple[Session, Position]:
 def _encode_run(run: RunState) -> dict[str, Any]:
     return {
         "run": run.run,
-        "life": vars(run.life) if run.life is not None else None,
-        "open": [[unit, size, *counts] for (unit, size), counts in run.open_units.items()],
+        "life": _encode_life(run.life) if run.life is not None else None,
+        "open": [[ordinal, size, *counts] for (ordinal, size), counts in run.open_shards.items()],
+        "whole": [[unit, size, *counts] for (unit, size), counts in run.whole_units.items()],
         "finished": {str(size): f"{bitmap:x}" for size, bitmap in run.finished_shards.items()},
         "failures": {str(size): [*_gaps(run, size)] for size in {size for _, size in run.finished_failures}},
     }
+
+
+def _encode_life(life: Life) -> dict[str, Any]:
+    return {**vars(life), "evidence": vars(life.evidence)}
+
+
+def _decode_life(data: dict[str, Any]) -> Life:
+    evidence = data["evidence"]
+    timings = {name: tuple(Timing(*one) for one in evidence[name]) for name in ("history", "probe")}
+    return Life(**{**data, "evidence": Evidence(**{**evidence, **timings})})
 
 
 def _gaps(run: RunState, size: int) -> Iterator[int]:
@@ -94,15 +107,16 @@ def _gaps(run: RunState, size: int) -> Iterator[int]:
 
 
 def _decode_run(data: dict[str, Any]) -> RunState:
-    failures = dict(_failures(data["failures"]))
-    return RunState(
+    run = RunState(
         run=data["run"],
-        life=Life(**data["life"]) if data["life"] is not None else None,
-        open_units={(name, size): OpenUnit(*counts) for name, size, *counts in data["open"]},
+        life=_decode_life(data["life"]) if data["life"] is not None else None,
+        open_shards={(ordinal, size): OpenUnit(*counts) for ordinal, size, *counts in data["open"]},
+        whole_units={(unit, size): OpenUnit(*counts) for unit, size, *counts in data["whole"]},
         finished_shards={int(size): int(bitmap, 16) for size, bitmap in data["finished"].items()},
-        finished_failures=failures,
-        finished_failed=sum(failures.values()),
+        finished_failures=dict(_failures(data["failures"])),
     )
+    run.shards_done, run.shards_failed = run.recount_shards()
+    return run
 
 
 def _failures(gaps_by_size: dict[str, list[int]]) -> Iterator[tuple[tuple[int, int], int]]:
@@ -115,25 +129,8 @@ def _failures(gaps_by_size: dict[str, list[int]]) -> Iterator[tuple[tuple[int, i
 
 
 def _encode_clock(clock: WorkClock) -> dict[str, Any]:
-    return {
-        "run": clock.run,
-        "seconds": clock.worked_seconds,
-        "items": clock.worked_items,
-        "current": clock.current,
-        "last": clock.last_time_seconds,
-        "gap": clock.usual_gap_seconds,
-        "samples": [*clock.samples],
-    }
+    return {**vars(clock), "pace": vars(clock.pace)}
 
 
 def _decode_clock(data: dict[str, Any]) -> WorkClock:
-    clock = WorkClock(
-        run=data["run"],
-        worked_seconds=data["seconds"],
-        worked_items=data["items"],
-        current=data["current"],
-        last_time_seconds=data["last"],
-        usual_gap_seconds=data["gap"],
-    )
-    clock.samples = deque(((seconds, items) for seconds, items in data["samples"]), maxlen=clock.samples.maxlen)
-    return clock
+    return WorkClock(**{**data, "pace": Pace(**data["pace"])})

@@ -43,6 +43,8 @@ class ContractGateway:
         self.ends_stream_at_once = False
         self.holds_at: int | None = None
         """The stream says nothing more once it has told the snapshot of this index."""
+        self.begins_later: dict[str, Any] | None = None
+        """A session that the stream of all tells of before it is in any list."""
         self.requests: list[tuple[str, str]] = []
         self.created: list[dict[str, Any]] = []
         self.last_event_ids: list[str | None] = []
@@ -145,7 +147,8 @@ class ContractGateway:
         """The snapshot a reader sees now, with its revision; the next reader sees the next one."""
         position = min(self._position, len(self.snapshots) - 1)
         self._position += 1
-        return position, self.snapshots[position] | {"revision": position}
+        updated_at = f"1970-01-01T00:00:00.{position:03}Z"
+        return position, self.snapshots[position] | {"revision": position, "updatedAt": updated_at}
 
     async def _events(self, after: str | None) -> AsyncIterator[str]:
         sent = 0
@@ -168,6 +171,15 @@ class ContractGateway:
             if revision == self.holds_at:
                 self.holding.set()
                 await asyncio.Event().wait()
+
+    async def _events_of_all(self, after: str | None) -> AsyncIterator[str]:
+        if self.begins_later is not None:
+            self.sessions.append(self.begins_later)
+            other = {"sessionId": self.begins_later["id"], "revision": 0}
+            yield f"event: progress\nid: 0\ndata: {json.dumps(self.snapshots[1] | other)}\n\n"
+            yield f"event: complete\nid: 0\ndata: {json.dumps(self.snapshots[-1] | other)}\n\n"
+        async for event in self._events(after):
+            yield event
 
     def _application(self) -> ASGIApp:
         application = FastAPI()
@@ -226,8 +238,16 @@ class ContractGateway:
             return {"items": shown, "total": len(items), "page": number, "pageSize": size, "hasMore": end < len(items)}
 
         @application.get(f"{_TRAINING}/sessions")
-        async def sessions(number: int = 1, page_size: int = 20) -> Any:
-            return page(self.sessions, number, page_size)
+        async def sessions(status: str = "", number: int = 1, page_size: int = 20) -> Any:
+            return page([one for one in self.sessions if status in ("", one["status"])], number, page_size)
+
+        @application.get(f"{_TRAINING}/progress/stream")
+        async def stream_all(request: Request) -> Response:
+            if not self.offers_stream:
+                return JSONResponse({"detail": "Not Found"}, status_code=404)
+            after = request.headers.get("last-event-id")
+            self.last_event_ids.append(after)
+            return StreamingResponse(self._events_of_all(after), media_type="text/event-stream")
 
         @application.get(f"{_TRAINING}/sessions/{{session_id}}/jobs")
         async def jobs(session_id: int, request: Request, status: str = "", page_size: int = 50) -> Response:

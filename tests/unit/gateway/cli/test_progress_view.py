@@ -1,6 +1,7 @@
 """What the live view and the plain lines show."""
 
 import io
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,13 @@ from rich.console import Console
 from triptych_gateway.cli.rest.answers import Snapshot
 from triptych_gateway.cli.rest.following import ConnectionLost, ConnectionRestored
 from triptych_gateway.cli.terminal import wording
-from triptych_gateway.cli.terminal.progress_view import LiveView, PlainView, progress_view, still_picture
+from triptych_gateway.cli.terminal.progress_view import (
+    LiveView,
+    PlainView,
+    plain_line,
+    progress_view,
+    still_picture,
+)
 
 if TYPE_CHECKING:
     from tests.unit.gateway.cli.conftest import ContractGateway
@@ -50,6 +57,40 @@ def test_the_picture_holds_all_three_phases_rate_and_remaining_time(gateway: "Co
 def test_no_line_is_wider_than_the_terminal(gateway: "ContractGateway", width: int) -> None:
     for snapshot in _snapshots(gateway):
         assert max(map(len, _shown(snapshot, width).splitlines())) <= width
+
+
+def test_a_stall_stands_in_place_of_the_remaining_time(gateway: "ContractGateway") -> None:
+    stall = {"phase": "face_detection", "since": "2026-01-12T10:00:00Z", "seconds": 40}
+    stall["message"] = "no progress for 40 s: facedetect is not answering"
+    gateway.snapshots[2]["overallProgress"]["stall"] = stall
+    snapshot = _snapshots(gateway)[2]
+    shown = _shown(snapshot)
+    assert "⚠ no progress for 40 s: facedetect is not answering" in shown
+    assert "left" not in shown
+    assert "600/min" not in shown
+    assert plain_line(snapshot).endswith("50 of 100 photos, no progress for 40 s: facedetect is not answering")
+
+
+def test_a_stale_answer_says_so(gateway: "ContractGateway") -> None:
+    gateway.snapshots[2]["stale"] = True
+    snapshot = _snapshots(gateway)[2]
+    assert "⚠ these numbers may lag behind the work" in _shown(snapshot)
+    assert plain_line(snapshot).endswith("about 30 s left, these numbers may lag behind the work")
+
+
+def test_remaining_time_is_a_range_while_it_is_uncertain(gateway: "ContractGateway") -> None:
+    gateway.snapshots[2]["overallProgress"] |= {"etaSeconds": 240, "etaLowSeconds": 120, "etaHighSeconds": 300}
+    assert "2–5 min left" in _shown(_snapshots(gateway)[2])
+
+
+def test_a_stall_and_its_end_are_lines_at_once(gateway: "ContractGateway") -> None:
+    console, written = _console(terminal=False, width=200)
+    going, stalled = _snapshots(gateway)[2], json.loads(json.dumps(gateway.snapshots[2]))
+    stalled["overallProgress"]["stall"] = {"phase": "face_detection", "seconds": 31, "message": "no progress for 31 s"}
+    view = PlainView(console, now=lambda: 0.0)
+    for snapshot in (going, Snapshot.model_validate(stalled), going):
+        view.show(snapshot)
+    assert ["no progress" in line for line in written.getvalue().splitlines()] == [False, True, False]
 
 
 def test_a_failed_phase_is_named_with_its_error(gateway: "ContractGateway") -> None:

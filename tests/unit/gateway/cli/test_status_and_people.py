@@ -1,5 +1,6 @@
 """`triptych status` and `triptych people` as they are typed."""
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from triptych_gateway.cli.people import people
-from triptych_gateway.cli.status import status
+from triptych_gateway.cli.rest.following import FollowingOptions
+from triptych_gateway.cli.status import status, watch_sessions
 
 if TYPE_CHECKING:
     from tests.unit.gateway.cli.conftest import ContractGateway
@@ -68,6 +70,40 @@ def test_watching_all_ends_when_none_is_under_way(gateway: "ContractGateway") ->
     result = _invoke("status", "--watch", "--url", gateway.url)
     assert result.exit_code == 0
     assert result.stdout.count("holiday") == 1
+
+
+def test_watching_all_shows_each_change_from_the_stream_and_ends_with_the_last(gateway: "ContractGateway") -> None:
+    result = _invoke("status", "--watch", "--url", gateway.url)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Session 7 · holiday   9.0 %  🎨 Training – Generating Embeddings: 30 of 100 photos")
+    assert lines[2] == "Session 7 · holiday   100 %  ✓ All Phases Complete"
+    assert lines[-1].split()[:4] == ["7", "holiday", "completed", "100"]
+    assert gateway.last_event_ids == ["0"]
+    assert gateway.requests.count(("GET", "/api/v1/training/sessions/7/progress-unified")) == 1
+
+
+def test_watching_all_takes_a_broken_stream_up_where_it_stopped(gateway: "ContractGateway") -> None:
+    gateway.breaks_stream_after = 1
+    result = _invoke("status", "--watch", "--url", gateway.url)
+    assert result.exit_code == 0
+    assert gateway.last_event_ids == ["0", "1"]
+    assert "the gateway answers again after" in result.stderr
+
+
+def test_watching_all_shows_a_session_that_began_meanwhile(gateway: "ContractGateway") -> None:
+    gateway.begins_later = gateway.session_object(id=8, name="birthday")
+    result = _invoke("status", "--watch", "--url", gateway.url)
+    assert result.exit_code == 0
+    assert "birthday" in result.stdout
+
+
+def test_watching_all_asks_where_there_is_no_stream(
+    gateway: "ContractGateway", capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.offers_stream = False
+    assert asyncio.run(watch_sessions(gateway.url, FollowingOptions(poll_interval_seconds=0.02))) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[:4] == ["7", "holiday", "completed", "100"]
 
 
 def test_an_unknown_session_is_one_sentence(gateway: "ContractGateway") -> None:

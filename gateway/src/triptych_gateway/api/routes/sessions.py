@@ -83,6 +83,7 @@ async def start_session(session_id: Id, context: Context) -> schemas.SessionActi
     async with context.engine.begin() as connection:
         status = await sessions.start_session(connection, session_id)
     context.scheduler.wake()
+    await context.snapshots.refresh(session_id)
     return schemas.SessionAction(session_id=session_id, status=status, message="The session is running.")
 
 

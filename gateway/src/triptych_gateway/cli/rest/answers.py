@@ -1,10 +1,11 @@
 """What the gateway's REST interface answers, as far as the command line reads it.
 
 Every model is frozen and ignores keys it does not know, so that a newer gateway can add some. Names are the
-contract's camelCase on the wire and snake_case here. Times stay the contract's ISO 8601 text. Paths may hold lone
-surrogates, which is how bytes that are not UTF-8 travel: `terminal_text.printable` before they are shown.
+contract's camelCase on the wire and snake_case here. Times that are only shown stay the contract's ISO 8601 text. Paths
+may hold lone surrogates, which is how bytes that are not UTF-8 travel: `terminal.text.printable` before they are shown.
 """
 
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -119,14 +120,23 @@ class Phases(Answer):
         return self.training, self.face_detection, self.clustering
 
 
+class Stall(Answer):
+    """That nothing goes on where it should; `message` is one sentence with the reason as far as it is known."""
+
+    phase: str
+    seconds: int
+    message: str
+
+
 class OverallProgress(Answer):
-    """All phases as one: percentage is 0..100, remaining time in seconds of work."""
+    """All phases as one: percentage is 0..100, remaining time in seconds of work; with a stall it stands still."""
 
     percentage: float
     current_phase: str
     eta_seconds: float | None = None
     eta_low_seconds: float | None = None
     eta_high_seconds: float | None = None
+    stall: Stall | None = None
     started_at: str | None = None
     elapsed_seconds: float | None = None
 
@@ -139,6 +149,7 @@ class Snapshot(Answer):
     overall_progress: OverallProgress
     phases: Phases
     revision: int | None = None
+    updated_at: datetime | None = None
     stale: bool = False
 
     @property

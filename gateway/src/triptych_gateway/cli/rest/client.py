@@ -79,9 +79,11 @@ class GatewayClient:
         """One session."""
         return self._read(Session, await self._send("GET", f"{_TRAINING}/sessions/{session_id}"))
 
-    async def sessions(self, *, page: int = 1, page_size: int = 20) -> Page[Session]:
-        """A page of sessions, newest first."""
-        query = {"page": page, "page_size": page_size}
+    async def sessions(self, *, status: str | None = None, page: int = 1, page_size: int = 20) -> Page[Session]:
+        """A page of sessions, newest first, of one status where given."""
+        query: dict[str, str | int] = {"page": page, "page_size": page_size}
+        if status is not None:
+            query["status"] = status
         return self._read(Page[Session], await self._send("GET", f"{_TRAINING}/sessions", query=query))
 
     async def progress_unified(self, session_id: int) -> Snapshot:
@@ -122,18 +124,27 @@ class GatewayClient:
         """All groups of faces in a session's photos, page after page."""
         return await _every_item(lambda page: self.groups(session_id, page=page), key=lambda group: group.id)
 
-    async def stream(
+    def stream(
         self, session_id: int, *, last_event_id: str | None = None
     ) -> AsyncGenerator[tuple[str, Snapshot], None]:
-        """Snapshots as they come, each with its event id, until the gateway ends the stream.
+        """Snapshots of a session as they come, each with its event id, until the gateway ends the stream.
 
         Ends without a snapshot where `last_event_id` names the terminal one (204). Raises `StreamNotOffered` where what
         answers is not an event stream, `GatewayUnreachable` after 45 s without even a heartbeat.
         """
+        return self._stream(f"{_TRAINING}/sessions/{session_id}/progress-unified/stream", last_event_id)
+
+    def stream_all(self, *, last_event_id: str | None = None) -> AsyncGenerator[tuple[str, Snapshot], None]:
+        """Snapshots of all sessions under way, then of each that changes; with an id also of those ended since.
+
+        Raises as `stream` does.
+        """
+        return self._stream(f"{_TRAINING}/progress/stream", last_event_id)
+
+    async def _stream(self, path: str, last_event_id: str | None) -> AsyncGenerator[tuple[str, Snapshot], None]:
         headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         if last_event_id is not None:
             headers["last-event-id"] = last_event_id
-        path = f"{_TRAINING}/sessions/{session_id}/progress-unified/stream"
         timeout = httpx.Timeout(_SILENCE_DEADLINE_SECONDS, connect=_CONNECT_DEADLINE_SECONDS)
         async with self._connection(), self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
             if response.status_code == HTTPStatus.NO_CONTENT:

@@ -1,9 +1,10 @@
-"""Follows one session to its end, through restarts of the gateway and gateways without an event stream."""
+"""Follows one session to its end, or all, through restarts of the gateway and gateways without an event stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from triptych_gateway.cli.rest.answers import Snapshot
@@ -146,6 +147,61 @@ async def follow(client: GatewayClient, session_id: int, *, options: FollowingOp
             yield StreamGivenUp(reason="the event stream ends without a word")
             continue
         await asyncio.sleep(options.poll_interval_seconds if snapshots.are_polled else _FIRST_RETRY_SECONDS)
+
+
+async def follow_all(
+    client: GatewayClient, *, since: datetime | None, options: FollowingOptions
+) -> AsyncGenerator[Update, None]:
+    """Every snapshot of every session that is under way; in between, how the connection fares.
+
+    Those that ended after `since` are among them. Ends only where there is no event stream, with `StreamGivenUp`.
+    Raises as `follow` does.
+    """
+    outage = _Outage(options)
+    last_event_id = None if since is None else str(int(since.timestamp() * 1e6))
+    while True:
+        try:
+            async with aclosing(client.stream_all(last_event_id=last_event_id)) as arriving:
+                async for event_id, snapshot in arriving:
+                    if restored := outage.end():
+                        yield restored
+                    last_event_id = event_id or last_event_id
+                    yield snapshot
+        except GatewayUnreachable as error:
+            if lost := outage.begin(error):
+                yield lost
+            await outage.wait()
+        except StreamNotOffered as error:
+            yield StreamGivenUp(reason=str(error))
+            return
+        else:
+            await asyncio.sleep(_FIRST_RETRY_SECONDS)
+
+
+async def with_silences(
+    updates: AsyncGenerator[Update, None], *, seconds: float
+) -> AsyncGenerator[Update | None, None]:
+    """The updates, and None whenever none came for so long."""
+    waiting: asyncio.Future[Update] | None = None
+    try:
+        while True:
+            waiting = waiting or asyncio.ensure_future(anext(updates))
+            done, _ = await asyncio.wait({waiting}, timeout=seconds)
+            if not done:
+                yield None
+                continue
+            try:
+                update = waiting.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                waiting = None
+            yield update
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        await updates.aclose()
 
 
 class _Snapshots:

@@ -21,6 +21,7 @@ GATEWAY = "gateway"
 # Loading torch and a large model from a cold disk takes minutes.
 _READY_DEADLINE_SECONDS = 300.0
 _STOP_GRACE_SECONDS = 20.0
+_METRICS_LISTEN = "TRIPTYCH_METRICS_LISTEN"
 _SECRETS = ("NATS_URL", "DATABASE_URL")
 
 
@@ -50,7 +51,7 @@ class ServiceEnvironment:
             "TRIPTYCH_MEDIA_ROOTS": os.pathsep.join(map(str, self.media_roots)),
         }
         if name != GATEWAY:
-            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]}
+            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]} | self._metrics_address(name)
         addresses = {f"TRIPTYCH_{service.upper()}_ADDRESSES": address for service, address in self.addresses.items()}
         return environment | {
             "DATABASE_URL": self.database_url,
@@ -58,6 +59,13 @@ class ServiceEnvironment:
             "TRIPTYCH_HTTP_PORT": str(self.http_port),
             **addresses,
         }
+
+    def _metrics_address(self, name: str) -> dict[str, str]:
+        """Where a service is to serve its metrics: one port after the other, from the one that was asked for."""
+        host, _, port = self.inherited.get(_METRICS_LISTEN, "").rpartition(":")
+        if not port.isdecimal() or port == "0":
+            return {}
+        return {_METRICS_LISTEN: f"{host}:{int(port) + GRPC_SERVICES.index(name)}"}
 
 
 def console_scripts() -> dict[str, tuple[str, ...]]:

@@ -80,11 +80,15 @@ class Picture:
         if tally:
             lines += [Text(), Text(tally, style="bright_black")]
         lines += [Text(f"✗ {sentence}", style="red") for sentence in wording.failures(snapshot)]
-        if self.away:
-            lines.append(Text(self.away, style="yellow"))
-        elif snapshot.stale:
-            lines.append(Text("progress reports are late; the work goes on", style="yellow"))
+        lines += [Text(f"⚠ {told}", style="yellow") for told in self._warnings(snapshot)]
         return lines
+
+    def _warnings(self, snapshot: Snapshot) -> list[str]:
+        """What keeps the picture from being the truth of this moment, and what keeps the work from going on."""
+        if self.away:
+            return [self.away]
+        late = wording.STALE if snapshot.stale else ""
+        return [told for told in (wording.stall(snapshot), late) if told]
 
     def _title_line(self, snapshot: Snapshot) -> RenderableType:
         line = Table.grid(expand=True)
@@ -98,15 +102,7 @@ class Picture:
 
     def _overall(self, snapshot: Snapshot) -> RenderableType:
         overall = snapshot.overall_progress
-        running = snapshot.overall_status == "running"
-        age = self.snapshot_age_seconds if running else 0.0
-        left = ""
-        if running and overall.eta_seconds is not None:
-            left = wording.remaining(
-                max(0.0, overall.eta_seconds - age),
-                low_seconds=_less(overall.eta_low_seconds, age),
-                high_seconds=_less(overall.eta_high_seconds, age),
-            )
+        left = wording.time_left(snapshot, age_seconds=self.snapshot_age_seconds)
         line = Table.grid(expand=True, padding=(0, 1))
         line.add_column(ratio=1)
         line.add_column(justify="right", no_wrap=True, width=7)
@@ -160,12 +156,16 @@ class LiveView:
 
 
 class PlainView:
-    """Lines for a log or a pipe: one per change of phase or status, and at most one per two seconds of other change."""
+    """Lines for a log or a pipe: one per change of phase or status, and at most one per two seconds of other change.
 
-    def __init__(self, console: Console, *, now: Callable[[], float] = time.monotonic) -> None:
+    Each begins with `prefix`, which tells several sessions apart.
+    """
+
+    def __init__(self, console: Console, *, prefix: str = "", now: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._prefix = prefix
         self._now = now
-        self._last_stage: tuple[str, str] | None = None
+        self._last_stage: tuple[str, str, bool] | None = None
         self._last_line = ""
         self._last_at = float("-inf")
 
@@ -190,7 +190,8 @@ class PlainView:
                 pass
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
-        stage = (snapshot.overall_status, snapshot.overall_progress.current_phase)
+        overall = snapshot.overall_progress
+        stage = (snapshot.overall_status, overall.current_phase, overall.stall is not None)
         line = plain_line(snapshot)
         due = line != self._last_line and self._now() - self._last_at >= _PLAIN_INTERVAL_SECONDS
         if stage == self._last_stage and not due:
@@ -202,7 +203,7 @@ class PlainView:
                 self._print(f"✗ {sentence}")
 
     def _print(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
+        self._console.print(Text(self._prefix + line), soft_wrap=True)
 
 
 def plain_line(snapshot: Snapshot) -> str:
@@ -216,12 +217,10 @@ def plain_line(snapshot: Snapshot) -> str:
         return f"{line}: looking for photos"
     parts = [wording.counted(phase)] if phase.progress.total else []
     if snapshot.overall_status == "running":
-        parts.append(wording.rate(phase.progress.images_per_minute))
-        parts.append(
-            wording.remaining(
-                overall.eta_seconds, low_seconds=overall.eta_low_seconds, high_seconds=overall.eta_high_seconds
-            )
-        )
+        stall = wording.stall(snapshot)
+        parts += [stall] if stall else [wording.rate(phase.progress.images_per_minute), wording.time_left(snapshot)]
+    if snapshot.stale:
+        parts.append(wording.STALE)
     told = ", ".join(part for part in parts if part)
     return f"{line}: {told}" if told else line
 
@@ -263,7 +262,8 @@ def _phase_table(snapshot: Snapshot, width: int) -> RenderableType:
         if with_numbers:
             cells.append(Text("waiting", style="bright_black") if waiting else Text(_numbers(phase)))
         if with_rate:
-            cells.append(Text(_pace(phase, with_estimate=with_estimate), style="bright_black"))
+            pace = _pace(phase, stalled=wording.stall(snapshot) != "", with_estimate=with_estimate)
+            cells.append(Text(pace, style="bright_black"))
         table.add_row(*cells)
     return table
 
@@ -272,9 +272,11 @@ def _numbers(phase: Phase) -> str:
     return f"{wording.count(phase.progress.current)}/{wording.count(phase.progress.total)}"
 
 
-def _pace(phase: Phase, *, with_estimate: bool) -> str:
+def _pace(phase: Phase, *, stalled: bool, with_estimate: bool) -> str:
     """How fast a phase goes while it runs, how long it took once it is over."""
     if phase.status in {"running", "processing"}:
+        if stalled:
+            return "stalled"
         left = wording.estimate(phase.progress.eta_seconds) if with_estimate else ""
         return " · ".join(filter(None, (wording.rate(phase.progress.images_per_minute), left)))
     if phase.elapsed_seconds is not None and phase.status != "pending":
@@ -299,7 +301,3 @@ def _tally(snapshot: Snapshot) -> str:
     if clustering.stats and clustering.stats.clusters_created is not None and clustering.status == "completed":
         parts.append(f"{wording.count(clustering.stats.clusters_created)} groups")
     return " · ".join(parts)
-
-
-def _less(seconds: float | None, by_seconds: float) -> float | None:
-    return None if seconds is None else max(0.0, seconds - by_seconds)

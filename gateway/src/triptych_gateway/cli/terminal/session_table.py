@@ -61,8 +61,6 @@ def _percentage(row: SessionRow) -> str:
 def _now(snapshot: Snapshot | None) -> str:
     if snapshot is None or snapshot.overall_status != "running":
         return ""
-    overall = snapshot.overall_progress
-    left = wording.remaining(
-        overall.eta_seconds, low_seconds=overall.eta_low_seconds, high_seconds=overall.eta_high_seconds
-    )
-    return ", ".join(filter(None, (wording.headline(snapshot), left)))
+    left = wording.stall(snapshot) or wording.time_left(snapshot)
+    late = wording.STALE if snapshot.stale else ""
+    return ", ".join(filter(None, (wording.headline(snapshot), left, late)))

@@ -16,6 +16,8 @@ _CURRENT_PHASE: Final = {
     "face_detection": "😊 Face Detection – Analyzing Faces",
     "clustering": "🔗 Clustering – Grouping Similar Faces",
 }
+STALE: Final = "these numbers may lag behind the work"
+"""Told where something that counts is away."""
 _ALL_COMPLETE: Final = "✓ All Phases Complete"
 _SECONDS_PER_MINUTE: Final = 60
 _SECONDS_PER_HOUR: Final = 3600
@@ -54,6 +56,24 @@ def is_discovering(snapshot: Snapshot) -> bool:
         snapshot.overall_status in {"running", "discovering"}
         and not training.progress.total
         and (training.status in {"pending", "running"})
+    )
+
+
+def stall(snapshot: Snapshot) -> str:
+    """Since when nothing goes on, and why as far as it is known; empty while work goes on."""
+    told = snapshot.overall_progress.stall
+    return printable(told.message) if told is not None else ""
+
+
+def time_left(snapshot: Snapshot, *, age_seconds: float = 0.0) -> str:
+    """How long a running session still takes, by a snapshot of that age; empty if unknown, and while it is stalled."""
+    overall = snapshot.overall_progress
+    if snapshot.overall_status != "running" or overall.eta_seconds is None or overall.stall is not None:
+        return ""
+    return remaining(
+        max(0.0, overall.eta_seconds - age_seconds),
+        low_seconds=_less(overall.eta_low_seconds, age_seconds),
+        high_seconds=_less(overall.eta_high_seconds, age_seconds),
     )
 
 
@@ -129,6 +149,10 @@ def remaining(seconds: float | None, *, low_seconds: float | None = None, high_s
 def estimate(seconds: float | None) -> str:
     """An estimate where there is little room: "~3 min"; empty if unknown."""
     return "" if seconds is None else "~" + " ".join(_rough(seconds))
+
+
+def _less(seconds: float | None, by_seconds: float) -> float | None:
+    return None if seconds is None else max(0.0, seconds - by_seconds)
 
 
 def _rough(seconds: float) -> tuple[str, str]:

@@ -51,6 +51,9 @@ class FaceModel(ABC):
     """What it is, and the device on which it really runs."""
     resolution: Resolution
     """How far photos may be shrunk before they come to it."""
+    micro_batch: int
+    """Photos at once that suit it on its device: many enough to keep it busy, and few enough for an answer each second
+    or two."""
 
     @abstractmethod
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:

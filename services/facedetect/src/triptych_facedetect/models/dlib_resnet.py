@@ -48,6 +48,9 @@ class DlibResNet(FaceModel):
         self._own = threading.local()
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="dlib", initializer=self._bring_up)
         self.resolution = Resolution(longest_side_pixels=options.long_side_pixels)
+        # About a second's work. Photos are searched one by one: more at once would only save the moments at the end of
+        # each micro-batch in which a thread waits for the others.
+        self.micro_batch = 2 * options.threads
         self.info = ModelInfo(
             model_id="dlib-resnet-v1",
             pack="bundled",

@@ -1,10 +1,6 @@
-"""Writes the table of settings in docs/operations.md from the settings classes, or checks that it is up to date.
-
-python tools/document_settings.py [--check]
-"""
+"""The table of settings, from the settings classes."""
 
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
@@ -17,9 +13,6 @@ from triptych_facedetect.main import FaceDetectSettings
 from triptych_gateway.settings import GatewaySettings
 from triptych_progress.main import ProgressSettings
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "operations.md"
-BEGIN: Final = "<!-- settings: written by `make docs` -->\n"
-END: Final = "<!-- end of settings -->\n"
 PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
     "gateway": GatewaySettings,
     "embedder": EmbedderSettings,
@@ -43,10 +36,10 @@ def default(field: FieldInfo) -> str:
         return "required"
     if isinstance(field.default, tuple):
         return f"`{','.join(field.default)}`" if field.default else "none"
-    return f"`{field.default}`"
+    return f"`{field.default}`" if field.default not in ("", None) else "none"
 
 
-def table() -> str:
+def settings_table() -> str:
     """One row per variable; where processes differ in a default or a meaning, one row each."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for process, settings in PROCESSES.items():
@@ -60,20 +53,3 @@ def table() -> str:
         of = "all" if len(processes) == len(PROCESSES) else ", ".join(processes)
         lines.append(f"| `{name}` | {of} | {value} | {meaning} |")
     return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Write, or check with --check (exit status 1 where the page is not up to date)."""
-    page = PAGE.read_text()
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    written = f"{before}{BEGIN}{table()}{END}{after}"
-    if "--check" in sys.argv[1:]:
-        if written != page:
-            sys.exit("The table of settings in docs/operations.md is not up to date: run `make docs`.")
-    else:
-        PAGE.write_text(written)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,372 @@
+"""What is shown of a session that is started, killed or that fails: gateway, aggregator, NATS and PostgreSQL are real.
+
+The workers' models are scripted, so that a phase stands still, or fails, exactly where it is to.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import grpc
+import httpx
+import pytest
+
+from tests.support.progress_events import publish
+from tests.support.real_servers import PostgresServer, nats_server, wait_for
+from tests.support.running_gateway import Gateway, read_events, running_gateway
+from tests.support.running_progress import RunningProgress, running_progress
+from tests.support.scripted_workers import MICRO_BATCH, ScriptedWorkers, Worker, scripted_workers
+from triptych.v1 import progress_event_pb2
+from triptych_common.events import PHASE_NAMES, PHASES_BY_NAME
+
+SESSIONS: Final = "/api/v1/training/sessions"
+PHOTOS: Final = 20
+HELD_AT: Final = MICRO_BATCH
+PHASE_KEYS: Final = {"training": "training", "face_detection": "faceDetection", "clustering": "clustering"}
+PHASES: Final = tuple(PHASE_KEYS)
+SERVICES: Final = {"training": "embedder", "face_detection": "facedetect", "clustering": "cluster"}
+UNDER_WAY: Final = {"training": "running", "face_detection": "processing", "clustering": "running"}
+NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """What outlives gateways and aggregators."""
+
+    postgres: PostgresServer
+    database_url: str
+    nats_url: str
+    workers: ScriptedWorkers
+    folder: Path
+
+    @contextlib.contextmanager
+    def stack(self) -> Iterator["Stack"]:
+        """A gateway and an aggregator on them, until the end of the context or until they are killed."""
+        with (
+            running_progress(nats_url=self.nats_url, folder=self.folder) as progress,
+            running_gateway(
+                database_url=self.database_url,
+                nats_url=self.nats_url,
+                folder=self.folder,
+                **self.workers.settings(),
+                TRIPTYCH_PROGRESS_ADDRESSES=progress.address,
+            ) as gateway,
+            gateway.client() as client,
+        ):
+            yield Stack(servers=self, gateway=gateway, progress=progress, client=client)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Everything, at work."""
+
+    servers: Servers
+    gateway: Gateway
+    progress: RunningProgress
+    client: httpx.Client
+
+    def worker(self, phase: str) -> Worker:
+        """The worker of a phase."""
+        worker: Worker = getattr(self.servers.workers, SERVICES[phase])
+        return worker
+
+    def create(self, folder: Path) -> int:
+        """A session over some photos that nobody knows yet."""
+        directory = self.gateway.media / folder.name
+        directory.mkdir()
+        for number in range(PHOTOS):
+            (directory / f"{number:02}.jpg").write_bytes(b"nobody looks at it")
+        return self.gateway.create(self.client, directory)
+
+    def start(self, session_id: int) -> None:
+        """Start a session, or let it go on."""
+        answer = self.client.post(f"{SESSIONS}/{session_id}/start")
+        assert (answer.status_code, answer.json()["status"]) == (200, "running")
+
+    def shown(self, session_id: int) -> dict[str, Any]:
+        """What is shown of a session."""
+        body: dict[str, Any] = self.client.get(f"{SESSIONS}/{session_id}/progress-unified").raise_for_status().json()
+        return body
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[ScriptedWorkers]:
+    with scripted_workers() as running:
+        yield running
+
+
+@pytest.fixture
+def servers(postgres: PostgresServer, database_url: str, workers: ScriptedWorkers, tmp_path: Path) -> Iterator[Servers]:
+    """With an empty database, and workers that have forgotten what others had them do."""
+    folder = tmp_path / "servers"
+    folder.mkdir()
+    for worker in (workers.embedder, workers.facedetect, workers.cluster):
+        worker.trouble, worker.photos_of_work, worker.worked = None, NEVER, 0
+        worker.is_bad, worker.faces_per_photo = lambda _: False, 1
+        worker.calls.clear()
+    with nats_server(folder) as nats_url:
+        yield Servers(postgres=postgres, database_url=database_url, nats_url=nats_url, workers=workers, folder=folder)
+
+
+@pytest.fixture
+def stack(servers: Servers) -> Iterator[Stack]:
+    with servers.stack() as running:
+        yield running
+
+
+class Watch:
+    """A reader who asks again and again."""
+
+    def __init__(self, stack: Stack, session_id: int, *, seen: list[dict[str, Any]] | None = None) -> None:
+        self._stack = stack
+        self._session_id = session_id
+        self.seen = [] if seen is None else seen
+
+    def look(self) -> dict[str, Any]:
+        """Ask once more."""
+        self.seen.append(self._stack.shown(self._session_id))
+        return self.seen[-1]
+
+    def until_phase(self, phase: str, status: str, *, current: int = 0) -> dict[str, Any]:
+        """Ask until a phase has come so far."""
+
+        def is_there() -> bool:
+            now = self.look()["phases"][PHASE_KEYS[phase]]
+            return bool(now["status"] == status and now["progress"]["current"] >= current)
+
+        wait_for(is_there, f"{phase} is {status} at {current}")
+        return self.seen[-1]
+
+    def until(self, status: str) -> dict[str, Any]:
+        """Ask until the session has that status."""
+        wait_for(lambda: bool(self.look()["overallStatus"] == status), f"the session is {status}")
+        return self.seen[-1]
+
+    def percentages(self) -> list[float]:
+        """The bar, each time."""
+        return [body["overallProgress"]["percentage"] for body in self.seen]
+
+
+def phases_of(body: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """Status, current and total of each phase, in order."""
+    phases = [body["phases"][key] for key in PHASE_KEYS.values()]
+    return [(one["status"], one["progress"]["current"], one["progress"]["total"]) for one in phases]
+
+
+def overall_of(body: dict[str, Any]) -> tuple[str, float, str]:
+    """Status, percentage and current phase."""
+    overall = body["overallProgress"]
+    return body["overallStatus"], overall["percentage"], overall["currentPhase"]
+
+
+def test_a_session_is_running_from_the_answer_to_start_until_its_end(stack: Stack, tmp_path: Path) -> None:
+    for phase in PHASES:
+        stack.worker(phase).photos_of_work = 0
+    session_id = stack.create(tmp_path)
+    watch = Watch(stack, session_id)
+    assert overall_of(stack.shown(session_id)) == ("pending", 0, "training")
+
+    stack.start(session_id)
+    first = watch.look()
+    training = watch.until_phase("training", "running")
+    stack.worker("training").photos_of_work = NEVER
+    face_detection = watch.until_phase("face_detection", "processing")
+    stack.worker("face_detection").photos_of_work = NEVER
+    clustering = watch.until_phase("clustering", "running")
+    stack.worker("clustering").photos_of_work = NEVER
+    last = watch.until("completed")
+
+    assert overall_of(first) == overall_of(training) == ("running", 0, "training")
+    assert {phase["status"] for phase in first["phases"].values()} <= {"pending", "running"}
+    assert phases_of(training) == [("running", 0, PHOTOS), ("pending", 0, PHOTOS), ("pending", 0, 0)]
+    assert training["phases"]["training"]["startedAt"] is not None
+    assert overall_of(face_detection) == ("running", 30, "face_detection")
+    assert phases_of(face_detection)[:2] == [("completed", PHOTOS, PHOTOS), ("processing", 0, PHOTOS)]
+    assert overall_of(clustering) == ("running", 95, "clustering")
+    assert phases_of(clustering)[1:] == [("completed", PHOTOS, PHOTOS), ("running", 0, PHOTOS)]
+    assert overall_of(last) == ("completed", 100, "completed")
+    assert phases_of(last) == [("completed", PHOTOS, PHOTOS)] * 3
+    assert {body["overallStatus"] for body in watch.seen[:-1]} == {"running"}
+    assert watch.percentages() == sorted(watch.percentages())
+    assert max(watch.percentages()[:-1]) < 100
+
+
+def test_photos_without_a_face_end_at_a_hundred(stack: Stack, tmp_path: Path) -> None:
+    stack.worker("face_detection").faces_per_photo = 0
+    session_id = stack.create(tmp_path)
+    stack.start(session_id)
+
+    last = Watch(stack, session_id).until("completed")
+
+    assert overall_of(last) == ("completed", 100, "completed")
+    assert phases_of(last) == [("completed", PHOTOS, PHOTOS)] * 2 + [("completed", 0, 0)]
+    assert last["phases"]["clustering"]["progress"]["percentage"] == 100
+    assert not any(call.is_work for call in stack.worker("clustering").calls), "there is nothing to group"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How a phase fails, and what is then to be shown."""
+
+    phase: str
+    how: Literal["refuses", "dies and then refuses", "fails on every item"]
+    code: str
+    percentage: float
+    current: int
+    failed: int = 0
+
+    def __str__(self) -> str:
+        return f"{SERVICES[self.phase]} {self.how}"
+
+
+FAILURES: Final = (
+    Failure(phase="training", how="refuses", code="service_refused", percentage=0, current=0),
+    Failure(phase="training", how="dies and then refuses", code="service_refused", percentage=7.5, current=HELD_AT),
+    Failure(
+        phase="training",
+        how="fails on every item",
+        code="every_photo_failed",
+        percentage=30,
+        current=PHOTOS,
+        failed=PHOTOS,
+    ),
+    Failure(
+        phase="face_detection", how="dies and then refuses", code="service_refused", percentage=46.2, current=HELD_AT
+    ),
+    Failure(
+        phase="face_detection",
+        how="fails on every item",
+        code="every_photo_failed",
+        percentage=95,
+        current=PHOTOS,
+        failed=PHOTOS,
+    ),
+    Failure(phase="clustering", how="refuses", code="clustering_failed", percentage=95, current=0),
+)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=str)
+def test_a_phase_that_fails_is_named_with_its_error_and_start_goes_on_from_what_is_done(
+    failure: Failure, stack: Stack, tmp_path: Path
+) -> None:
+    session_id = stack.create(tmp_path)
+    watch = Watch(stack, session_id)
+
+    _bring_about(failure, stack, watch, session_id)
+    failed = watch.until("failed")
+
+    assert overall_of(failed) == ("failed", failure.percentage, failure.phase)
+    assert watch.percentages() == sorted(watch.percentages())
+    assert failed["overallProgress"]["etaSeconds"] is None
+    place = PHASES.index(failure.phase)
+    for phase in PHASES[:place]:
+        assert failed["phases"][PHASE_KEYS[phase]]["status"] == "completed"
+    for phase in PHASES[place + 1 :]:
+        assert failed["phases"][PHASE_KEYS[phase]]["status"] == "pending"
+    shown = failed["phases"][PHASE_KEYS[failure.phase]]
+    assert (shown["status"], shown["progress"]["current"], shown["failed"]) == (
+        *("failed", failure.current),
+        failure.failed,
+    )
+    assert shown["error"]["code"] == failure.code
+    assert shown["error"]["message"]
+    assert [name for name, phase in failed["phases"].items() if phase["error"]] == [
+        name for name, phase in failed["phases"].items() if phase["name"] == failure.phase
+    ]
+    _assert_told_to_all(stack, session_id, failure)
+
+    stack.worker(failure.phase).trouble = None
+    stack.worker(failure.phase).is_bad = lambda _: False
+    stack.start(session_id)
+    again = Watch(stack, session_id)
+    at_once = again.look()
+    last = again.until("completed")
+
+    done = failure.current - failure.failed
+    now = at_once["phases"][PHASE_KEYS[failure.phase]]
+    assert at_once["overallStatus"] == "running"
+    assert (now["run"], now["error"]) == (2, None)
+    assert now["progress"]["current"] >= done
+    assert again.percentages() == sorted(again.percentages())
+    assert overall_of(last) == ("completed", 100, "completed")
+    assert {phase["failed"] for phase in last["phases"].values()} == {0}
+    if failure.phase != "clustering":
+        assert last["phases"][PHASE_KEYS[failure.phase]]["progress"]["skipped"] == done, "nothing is done twice"
+
+
+def _bring_about(failure: Failure, stack: Stack, watch: Watch, session_id: int) -> None:
+    worker = stack.worker(failure.phase)
+    if failure.how == "fails on every item":
+        worker.is_bad = lambda _: True
+    elif failure.how == "refuses":
+        worker.trouble = grpc.StatusCode.UNKNOWN
+    else:
+        worker.photos_of_work = HELD_AT
+    stack.start(session_id)
+    if failure.how == "dies and then refuses":
+        watch.until_phase(failure.phase, UNDER_WAY[failure.phase], current=HELD_AT)
+        worker.close()
+        worker.photos_of_work, worker.trouble = NEVER, grpc.StatusCode.INVALID_ARGUMENT
+        worker.open()
+
+
+def _assert_told_to_all(stack: Stack, session_id: int, failure: Failure) -> None:
+    """The aggregator knows it too, the stream ends with it, and each photo that failed is named."""
+
+    def is_known() -> bool:
+        said = stack.progress.get(session_id)
+        phases = [one for one in said.phases if PHASE_NAMES[one.phase] == failure.phase] if said is not None else []
+        return [(one.state, one.error.code) for one in phases] == [(progress_event_pb2.RUN_STATE_FAILED, failure.code)]
+
+    wait_for(is_known, "the aggregator knows it")
+    with stack.client.stream("GET", f"{SESSIONS}/{session_id}/progress-unified/stream") as answer:
+        assert [event["event"] for event in read_events(answer.iter_lines())] == ["error"]
+    jobs = stack.client.get(f"{SESSIONS}/{session_id}/jobs", params={"status": "failed"}).json()
+    assert jobs["total"] == failure.failed
+    assert {job["errorMessage"] for job in jobs["items"]} <= {"The picture is damaged."}
+
+
+@pytest.mark.parametrize("phase", ["training", "face_detection"])
+def test_gateway_and_aggregator_killed_at_once_go_on_and_the_bar_stands_where_workers_had_brought_it(
+    phase: str, servers: Servers, tmp_path: Path
+) -> None:
+    """Workers had reported more than was stored: those who come after them must not show less."""
+    reported = HELD_AT + 2
+    with servers.stack() as first:
+        worker = first.worker(phase)
+        worker.photos_of_work = HELD_AT
+        session_id = first.create(tmp_path)
+        first.start(session_id)
+        before = Watch(first, session_id)
+        before.until_phase(phase, UNDER_WAY[phase], current=HELD_AT)
+        asyncio.run(publish(servers.nats_url, _report(session_id, phase, done=reported)))
+        before.until_phase(phase, UNDER_WAY[phase], current=reported)
+        first.gateway.process.kill()
+
+    with servers.stack() as second:
+        after = Watch(second, session_id, seen=before.seen)
+        at_once = after.look()
+        worker.photos_of_work = NEVER
+        last = after.until("completed")
+
+    assert (at_once["overallStatus"], at_once["overallProgress"]["currentPhase"]) == ("running", phase)
+    assert at_once["phases"][PHASE_KEYS[phase]]["progress"]["current"] == reported
+    assert after.percentages() == sorted(after.percentages())
+    assert {body["overallStatus"] for body in after.seen[:-1]} == {"running"}
+    assert phases_of(last) == [("completed", PHOTOS, PHOTOS)] * 3
+    assert worker.worked == PHOTOS, "nothing that was stored is done twice"
+
+
+def _report(session_id: int, phase: str, *, done: int) -> progress_event_pb2.ProgressEvent:
+    """What a worker says of the only shard."""
+    return progress_event_pb2.ProgressEvent(
+        session_id=session_id,
+        phase=PHASES_BY_NAME[phase],
+        run=1,
+        source=SERVICES[phase],
+        unit="shard-0",
+        counts=progress_event_pb2.UnitCounts(done=done, total=PHOTOS),
+    )
