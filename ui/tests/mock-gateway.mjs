@@ -50,6 +50,7 @@ const MODELS = {
  * @property {number} failed
  * @property {'bundled' | 'production'} pack
  * @property {number} revision
+ * @property {number} stalledSeconds how long nothing goes on though it should
  */
 
 /** @type {(play: Partial<Play> & {id: number}) => Play} */
@@ -63,6 +64,7 @@ const play = (given) => ({
   failed: 0,
   pack: 'bundled',
   revision: 1,
+  stalledSeconds: 0,
   ...given,
 });
 
@@ -93,6 +95,14 @@ const plays = [
     pack: 'production',
     done: [1200, 517, 0],
     failed: 2,
+  }),
+  play({
+    id: 6,
+    name: 'Scans',
+    rootPath: '/photos/scans',
+    status: 'running',
+    done: [1200, 820, 0],
+    stalledSeconds: 40,
   }),
   play({
     id: 5,
@@ -172,12 +182,21 @@ function snapshot(at) {
       etaLowSeconds: etaSeconds && Math.round(etaSeconds * 0.7),
       etaHighSeconds: etaSeconds && Math.round(etaSeconds * 1.5),
       etaConfidence: etaSeconds && (percentage > 70 ? 'high' : 'medium'),
+      stall: at.stalledSeconds > 0 ? stall(at.stalledSeconds) : null,
       currentPhase: active < 0 ? 'completed' : names[active],
       startedAt: at.status === 'pending' ? null : '2026-01-12T10:00:00Z',
       elapsedSeconds: at.status === 'pending' ? null : 196,
     },
     phases: { training, faceDetection, clustering },
   };
+}
+
+/** @param {number} lasts */
+function stall(lasts) {
+  const seconds = Math.floor(lasts);
+  const since = new Date(Date.now() - 1_000 * seconds).toISOString();
+  const message = `no progress for ${seconds} s: facedetect is not answering`;
+  return { phase: 'face_detection', since, seconds, message };
 }
 
 /** @param {Play} at */
@@ -266,7 +285,8 @@ setInterval(() => {
   for (const at of plays.filter(({ status }) => status === 'running')) {
     const totals = [at.photos, at.photos, at.faces];
     const active = at.done.findIndex((done, index) => done < Number(totals[index]));
-    if (active < 0) at.status = 'completed';
+    if (at.stalledSeconds > 0) at.stalledSeconds += TICK_MILLISECONDS / 1_000;
+    else if (active < 0) at.status = 'completed';
     else at.done[active] = Math.min(Number(totals[active]), Number(at.done[active]) + ([41, 11, 60][active] ?? 0));
     at.revision += 1;
   }

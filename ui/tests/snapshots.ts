@@ -40,6 +40,7 @@ export function snapshot(revision: number, overallStatus: OverallStatus, changes
       etaLowSeconds: null,
       etaHighSeconds: null,
       etaConfidence: null,
+      stall: null,
       currentPhase: overallStatus === 'completed' ? 'completed' : 'training',
       startedAt: null,
       elapsedSeconds: null,

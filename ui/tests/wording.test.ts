@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Model, OverallProgress } from '../src/lib/api/types';
-import { headline, startLabel } from '../src/lib/wording';
+import { headline, stallInWords, startLabel, timeLeft } from '../src/lib/wording';
 import { phase, snapshot } from './snapshots';
 
 function model(id: string, pack: string): Model {
@@ -51,6 +51,32 @@ describe('headline', () => {
     const base = snapshot(1, 'failed');
     const phases = { ...base.phases, clustering: phase('clustering', { status: 'failed' }) };
     expect(headline({ ...base, phases }).text).toBe('Clustering failed');
+  });
+});
+
+describe('the time left', () => {
+  const overallProgress = {
+    ...snapshot(1, 'running').overallProgress,
+    etaSeconds: 200,
+    etaLowSeconds: 120,
+    etaHighSeconds: 300,
+    etaConfidence: 'low' as const,
+  };
+
+  it('is a range while it is uncertain', () => {
+    expect(timeLeft(snapshot(1, 'running', { overallProgress }))).toBe('2–5 min left');
+    const certain = { ...overallProgress, etaConfidence: 'high' as const };
+    expect(timeLeft(snapshot(1, 'running', { overallProgress: certain }))).toBe('about 3 min left');
+    expect(timeLeft(snapshot(1, 'paused', { overallProgress }))).toBe('');
+  });
+
+  it('gives way to the stall', () => {
+    const message = 'no progress for 40 s: facedetect is not answering';
+    const stall = { phase: 'face_detection' as const, since: '2026-01-12T10:00:00Z', seconds: 40, message };
+    const stalled = snapshot(1, 'running', { overallProgress: { ...overallProgress, stall } });
+    expect(timeLeft(stalled)).toBe('');
+    expect(stallInWords(stalled)).toBe('No progress for 40 s: facedetect is not answering');
+    expect(stallInWords(snapshot(1, 'running'))).toBe('');
   });
 });
 

@@ -9,6 +9,7 @@ import {
   type SessionStatus,
   type Snapshot,
 } from './api/types';
+import { remaining } from './format';
 
 export const PHASE_SIGNS: Record<PhaseName, string> = { training: '🎨', face_detection: '😊', clustering: '🔗' };
 
@@ -77,6 +78,19 @@ export function headline(snapshot: Snapshot): { sign: string; text: string } {
         ? { sign: '🔎', text: 'Looking for photos' }
         : { sign: PHASE_SIGNS[phase.name], text: `${name} – ${phaseActivity(phase)}` };
   }
+}
+
+/** How long a running session still takes, as a range while that is uncertain; empty if unknown or stalled. */
+export function timeLeft(snapshot: Snapshot): string {
+  const { etaSeconds, etaLowSeconds, etaHighSeconds, etaConfidence, stall } = snapshot.overallProgress;
+  if (snapshot.overallStatus !== 'running' || stall !== null) return '';
+  return etaConfidence === 'high' ? remaining(etaSeconds) : remaining(etaSeconds, etaLowSeconds, etaHighSeconds);
+}
+
+/** Since when nothing goes on, and why as far as that is known; empty while work goes on. */
+export function stallInWords(snapshot: Snapshot): string {
+  const message = snapshot.overallProgress.stall?.message ?? '';
+  return message.charAt(0).toUpperCase() + message.slice(1);
 }
 
 /** Photos are still being looked for: the session runs, but its first phase has neither begun nor a total. */

@@ -75,6 +75,16 @@ export interface Phases {
   clustering: Phase;
 }
 
+/** That nothing goes on where it should. */
+export interface Stall {
+  phase: PhaseName;
+  /** When work was last seen. */
+  since: string;
+  seconds: number;
+  /** One sentence, with the reason as far as it is known. */
+  message: string;
+}
+
 export interface OverallProgress {
   /** 0 to 100; 100 only when the session is completed. */
   percentage: number;
@@ -82,6 +92,8 @@ export interface OverallProgress {
   etaLowSeconds: number | null;
   etaHighSeconds: number | null;
   etaConfidence: Confidence | null;
+  /** While it lasts, the ETA stands still. */
+  stall: Stall | null;
   currentPhase: PhaseName | 'completed';
   startedAt: string | null;
   elapsedSeconds: number | null;
