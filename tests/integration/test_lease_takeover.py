@@ -25,7 +25,6 @@ async def session_id(engine: AsyncEngine) -> int:
             connection,
             name="photos",
             root_path=b"/photos",
-            subdirectories=(),
             config={},
             weights={"training": 0.30, "face_detection": 0.65, "clustering": 0.05},
             category_id=None,

@@ -54,7 +54,6 @@ async def test_photos_are_not_given_up_while_no_worker_can_be_reached(
             connection,
             name="n",
             root_path=b"/photos",
-            subdirectories=[],
             config={},
             weights={"training": 0.3, "face_detection": 0.65, "clustering": 0.05},
             category_id=None,

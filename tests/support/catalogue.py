@@ -25,7 +25,6 @@ async def new_session(connection: AsyncConnection, *, paths: Sequence[bytes] = (
         connection,
         name="n",
         root_path=b"/photos",
-        subdirectories=[],
         config={},
         weights=WEIGHTS,
         category_id=None,

@@ -36,7 +36,6 @@ class Pipeline:
                 connection,
                 name="n",
                 root_path=b"/photos",
-                subdirectories=[],
                 config={} if weighting is None else {"weighting": weighting},
                 weights=WEIGHTS,
                 category_id=None,

@@ -86,7 +86,7 @@ class Catalogue:
         self.shards: dict[Phase, list[Shard]] = {}
         self.session = _row(
             SessionRow,
-            **{"id": SESSION_ID, "name": "n", "status": "pending", "root_path": b"/photos", "subdirectories": ()},
+            **{"id": SESSION_ID, "name": "n", "status": "pending", "root_path": b"/photos", "photos_found": 0},
             **{"config": {}, "weights": WEIGHTS, "weighting": "fixed", "lifecycle_step": 0},
             **{"created_at": self.now, "updated_at": self.now},
         )
@@ -153,7 +153,14 @@ class Catalogue:
         self.runs[phase] = _row(
             Run,
             **{"id": 1, "session_id": SESSION_ID, "phase": phase, "number": number, "status": "pending"},
-            **{"generation": 1, "shard_size": SHARD_PHOTOS, "found": 0, "evidence": {}},
+            **{
+                "generation": 1,
+                "shard_size": SHARD_PHOTOS,
+                "found": 0,
+                "renewed": 0,
+                "forgets_persons": False,
+                "evidence": {},
+            },
             **{"total": total, "skipped": skipped},
         )
 

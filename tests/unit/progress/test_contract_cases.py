@@ -106,7 +106,7 @@ class Story:
     def _row(self) -> SessionRow:
         values: dict[str, Any] = {
             **dict.fromkeys(SessionRow.__dataclass_fields__),
-            **{"id": SESSION_ID, "name": "n", "status": self.status, "root_path": b"/photos", "subdirectories": ()},
+            **{"id": SESSION_ID, "name": "n", "status": self.status, "root_path": b"/photos", "photos_found": 0},
             **{"config": {}, "weights": WEIGHTS, "weighting": "fixed", "lifecycle_step": len(self.events)},
             **{"created_at": START, "updated_at": self.now, "started_at": START},
             **dict.fromkeys(("total", "skipped", "done", "failed"), 0),

@@ -54,6 +54,10 @@ class Run:
     failed: int
     found: int
     """Faces found (face detection), groups made (clustering); 0 for training."""
+    renewed: int
+    """Photos that have a result of another model only."""
+    forgets_persons: bool
+    """Of clustering: whether the session's persons are made anew rather than recognised."""
     evidence: Mapping[str, Any]
     """What is known of its duration, as `evidence_to_json` writes it."""
     error_code: str | None

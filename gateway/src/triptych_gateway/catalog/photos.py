@@ -1,12 +1,12 @@
 """Photos of the library and of sessions: what discovery found, and the contract's jobs."""
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.schema import assets, session_assets, session_problems
@@ -62,6 +62,8 @@ class Asset:
     width: int | None
     height: int | None
     taken_at: str | None
+    missing_at: datetime | None
+    """When its file was found to be gone."""
     created_at: datetime
 
 
@@ -73,23 +75,32 @@ async def forget_discovery(connection: AsyncConnection, session_id: int) -> None
 
 async def add_photos(connection: AsyncConnection, session_id: int, photos: Sequence[FoundPhoto]) -> None:
     """Record photos of a session. A file that changed since it was last seen gets a new version."""
-    statement = upsert(assets)
-    changed = (assets.c.size_bytes != statement.excluded.size_bytes) | (
-        assets.c.modified_ns != statement.excluded.modified_ns
-    )
-    statement = statement.on_conflict_do_update(
-        index_elements=[assets.c.path],
-        set_={
-            "size_bytes": statement.excluded.size_bytes,
-            "modified_ns": statement.excluded.modified_ns,
-            "version": assets.c.version + 1,
-            "content_sha256": None,
-        },
-        where=changed,
-    )
     # In the order of paths, so that two discoveries of the same directory do not lock each other out.
-    ordered = sorted(photos, key=lambda photo: photo.path)
-    await connection.execute(statement, [vars(photo) for photo in ordered])
+    ordered = sorted({photo.path: photo for photo in photos}.values(), key=lambda photo: photo.path)
+    directory_ids = await _directory_ids(connection, sorted({posixpath.dirname(photo.path) for photo in ordered}))
+    await connection.execute(
+        text("""
+            INSERT INTO assets AS known (path, directory_id, size_bytes, modified_ns)
+            SELECT path, directory_id, size_bytes, modified_ns FROM unnest(
+                CAST(:paths AS bytea[]), CAST(:directories AS bigint[]), CAST(:sizes AS bigint[]),
+                CAST(:moments AS bigint[])) AS found(path, directory_id, size_bytes, modified_ns)
+            ON CONFLICT (path) DO UPDATE SET
+                size_bytes = excluded.size_bytes, modified_ns = excluded.modified_ns, missing_at = NULL,
+                version = CASE WHEN (known.size_bytes, known.modified_ns)
+                    = (excluded.size_bytes, excluded.modified_ns) THEN known.version ELSE known.version + 1 END,
+                content_sha256 = CASE WHEN (known.size_bytes, known.modified_ns)
+                    = (excluded.size_bytes, excluded.modified_ns) THEN known.content_sha256 END,
+                trained_at = CASE WHEN (known.size_bytes, known.modified_ns)
+                    = (excluded.size_bytes, excluded.modified_ns) THEN known.trained_at END
+            WHERE (known.size_bytes, known.modified_ns) <> (excluded.size_bytes, excluded.modified_ns)
+                OR known.missing_at IS NOT NULL"""),
+        {
+            "paths": [photo.path for photo in ordered],
+            "directories": [directory_ids[posixpath.dirname(photo.path)] for photo in ordered],
+            "sizes": [photo.size_bytes for photo in ordered],
+            "moments": [photo.modified_ns for photo in ordered],
+        },
+    )
     await connection.execute(
         text("""
             INSERT INTO session_assets (session_id, asset_id)
@@ -97,6 +108,20 @@ async def add_photos(connection: AsyncConnection, session_id: int, photos: Seque
             ON CONFLICT (session_id, asset_id) DO NOTHING"""),
         {"session_id": session_id, "paths": [photo.path for photo in ordered]},
     )
+
+
+async def _directory_ids(connection: AsyncConnection, paths: Sequence[bytes]) -> dict[bytes, int]:
+    """The ids of directories, by path; those that are new are recorded."""
+    await connection.execute(
+        text("""
+            INSERT INTO directories (path) SELECT path FROM unnest(CAST(:paths AS bytea[])) AS p(path)
+            ON CONFLICT (path) DO NOTHING"""),
+        {"paths": list(paths)},
+    )
+    rows = await connection.execute(
+        text("SELECT id, path FROM directories WHERE path = ANY(CAST(:paths AS bytea[]))"), {"paths": list(paths)}
+    )
+    return {row.path: row.id for row in rows}
 
 
 async def add_problems(connection: AsyncConnection, session_id: int, problems: Sequence[Problem]) -> None:
@@ -149,13 +174,12 @@ async def get_job(connection: AsyncConnection, job_id: int) -> Job:
 
 
 async def count_jobs(connection: AsyncConnection, session_id: int) -> dict[str, int]:
-    """Photos of a session by status."""
+    """Photos of a session by status; a status that none has is left out."""
     rows = await connection.execute(
-        select(session_assets.c.status, func.count())
-        .where(session_assets.c.session_id == session_id)
-        .group_by(session_assets.c.status)
+        text("SELECT status, count AS jobs FROM session_job_counts WHERE session_id = :session_id AND count > 0"),
+        {"session_id": session_id},
     )
-    return {status: count for status, count in rows}  # noqa: C416 - a Row is no pair to mypy
+    return {row.status: row.jobs for row in rows}
 
 
 async def get_asset(connection: AsyncConnection, asset_id: int) -> Asset:
@@ -163,7 +187,7 @@ async def get_asset(connection: AsyncConnection, asset_id: int) -> Asset:
     row = (await connection.execute(select(assets).where(assets.c.id == asset_id))).first()
     if row is None:
         raise NotFoundError(f"There is no photo {asset_id}.")
-    return Asset(**row._mapping)
+    return Asset(**{name: row._mapping[name] for name in Asset.__dataclass_fields__})
 
 
 async def spread_sample(connection: AsyncConnection, session_id: int, *, count: int) -> list[ShardItem]:

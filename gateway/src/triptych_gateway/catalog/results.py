@@ -111,6 +111,16 @@ async def _write_embeddings(
             for outcome in outcomes
         ],
     )
+    await connection.execute(
+        text("""
+            UPDATE assets a SET trained_at = now()
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS integer[])) AS o(id, version)
+            WHERE a.id = o.id AND a.version = o.version"""),
+        {
+            "ids": [outcome.item.asset_id for outcome in outcomes],
+            "versions": [outcome.item.asset_version for outcome in outcomes],
+        },
+    )
 
 
 async def _write_faces(connection: AsyncConnection, run: Run, outcomes: Sequence[Outcome], *, model_id: str) -> int:

@@ -1,6 +1,6 @@
 """The catalogue's tables."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -16,6 +16,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -26,6 +27,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
+LIVE_GENERATION: Final = 1
+"""Generation of the results that are shown. A restart writes under a number of its own, out of `generations`, until its
+results are whole and take the place of these."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -35,6 +40,8 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+generations = Sequence("generations", start=LIVE_GENERATION + 1, metadata=metadata)
 
 
 class Vector(UserDefinedType[Any]):
@@ -82,7 +89,6 @@ sessions = Table(
     Column("name", Text, nullable=False),
     Column("status", Text, nullable=False, server_default="pending"),
     Column("root_path", LargeBinary, nullable=False),
-    Column("subdirectories", JSONB, nullable=False, server_default="[]"),
     Column("config", JSONB, nullable=False, server_default="{}"),
     Column("weights", JSONB, nullable=False),
     Column("weighting", Text, nullable=False, server_default="fixed"),
@@ -90,6 +96,8 @@ sessions = Table(
     Column("lifecycle_step", BigInteger, nullable=False, server_default="0"),
     Column("error_code", Text),
     Column("error_message", Text),
+    # Photos that discovery has come upon so far.
+    Column("photos_found", BigInteger, nullable=False, server_default="0"),
     _created_at(),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("started_at", DateTime(timezone=True)),
@@ -104,6 +112,29 @@ sessions = Table(
     Index("ix_sessions_running", "id", postgresql_where=text("status = 'running'")),
 )
 
+# The directories that a session walks: those that were chosen, or its root.
+session_directories = Table(
+    "session_directories",
+    metadata,
+    _id(),
+    _to("sessions.id", name="session_id"),
+    Column("path", LargeBinary, nullable=False),
+    Column("selected", Boolean, nullable=False, server_default=text("true")),
+    _created_at(),
+    UniqueConstraint("session_id", "path"),
+)
+
+# Directories that no session walks.
+ignored_directories = Table(
+    "ignored_directories",
+    metadata,
+    _id(),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("reason", Text),
+    Column("ignored_by", Text),
+    Column("ignored_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
 leases = Table(
     "leases",
     metadata,
@@ -113,10 +144,22 @@ leases = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
 
+# Directories that hold photos of the library themselves; a trigger on `assets` keeps the counters.
+directories = Table(
+    "directories",
+    metadata,
+    _id(),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("photo_count", BigInteger, nullable=False, server_default="0"),
+    Column("trained_count", BigInteger, nullable=False, server_default="0"),
+    Column("last_trained_at", DateTime(timezone=True)),
+)
+
 assets = Table(
     "assets",
     metadata,
     _id(),
+    Column("directory_id", BigInteger, ForeignKey("directories.id"), index=True),
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("modified_ns", BigInteger, nullable=False),
@@ -126,7 +169,12 @@ assets = Table(
     Column("width", Integer),
     Column("height", Integer),
     Column("taken_at", Text),
+    # When this version of it was embedded last.
+    Column("trained_at", DateTime(timezone=True)),
+    # When its file was found to be gone; its results wait for it to come back.
+    Column("missing_at", DateTime(timezone=True)),
     _created_at(),
+    Index("ix_assets_size_bytes", "size_bytes"),
 )
 
 # A session's photos: the contract's jobs, one per photo.
@@ -145,7 +193,18 @@ session_assets = Table(
     Column("completed_at", DateTime(timezone=True)),
     UniqueConstraint("session_id", "asset_id"),
     Index("ix_session_assets_status", "session_id", "status", "id"),
+    Index("ix_session_assets_order", "session_id", "id"),
     CheckConstraint("status IN ('pending','completed','failed','skipped')", name="status"),
+)
+
+# How many jobs of a session have which status; a trigger on `session_assets` keeps it.
+session_job_counts = Table(
+    "session_job_counts",
+    metadata,
+    _to("sessions.id", name="session_id"),
+    Column("status", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("session_id", "status"),
 )
 
 # What discovery could not read.
@@ -176,6 +235,10 @@ runs = Table(
     Column("done", BigInteger, nullable=False, server_default="0"),
     Column("failed", BigInteger, nullable=False, server_default="0"),
     Column("found", BigInteger, nullable=False, server_default="0"),
+    # Photos that have a result of another model only.
+    Column("renewed", BigInteger, nullable=False, server_default="0"),
+    # Of clustering: whether the session's persons are made anew rather than recognised.
+    Column("forgets_persons", Boolean, nullable=False, server_default=text("false")),
     Column("evidence", JSONB, nullable=False, server_default="{}"),
     Column("error_code", Text),
     Column("error_message", Text),

@@ -9,7 +9,7 @@ from sqlalchemy import Row, case, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog import lifecycle
-from triptych_gateway.catalog.schema import categories, runs, sessions
+from triptych_gateway.catalog.schema import categories, runs, session_directories, sessions
 
 SessionStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 Weighting = Literal["fixed", "calibrated"]
@@ -38,8 +38,6 @@ class Session:
     name: str
     status: SessionStatus
     root_path: bytes
-    subdirectories: tuple[str, ...]
-    """Chosen directories under the root, as file URIs; empty means all."""
     config: Mapping[str, Any]
     weights: Mapping[str, float]
     weighting: Weighting
@@ -49,6 +47,8 @@ class Session:
     category: "Category | None"
     error_code: str | None
     error_message: str | None
+    photos_found: int
+    """Photos that discovery has come upon so far."""
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None
@@ -80,7 +80,7 @@ async def create_session(
     *,
     name: str,
     root_path: bytes,
-    subdirectories: Sequence[str],
+    directories: Sequence[bytes] = (),
     config: Mapping[str, Any],
     weights: Mapping[str, float],
     category_id: int | None,
@@ -88,7 +88,8 @@ async def create_session(
 ) -> int:
     """Create a pending session with a first run of each phase; returns its id.
 
-    Raises NotFoundError where the category does not exist.
+    It walks ``directories``, or all of ``root_path`` where none are chosen. Raises NotFoundError where the category
+    does not exist.
     """
     if category_id is not None:
         found = await connection.execute(select(categories.c.id).where(categories.c.id == category_id))
@@ -100,7 +101,6 @@ async def create_session(
             .values(
                 name=name,
                 root_path=root_path,
-                subdirectories=list(subdirectories),
                 config=dict(config),
                 weights=dict(weights),
                 category_id=category_id,
@@ -108,6 +108,10 @@ async def create_session(
             .returning(sessions.c.id)
         )
     ).scalar_one()
+    await connection.execute(
+        insert(session_directories),
+        [{"session_id": session_id, "path": path} for path in dict.fromkeys(directories or [root_path])],
+    )
     await connection.execute(
         insert(runs),
         [{"session_id": session_id, "phase": phase, "number": 1, "shard_size": shard_size} for phase in PHASES],
@@ -143,12 +147,8 @@ def _session(row: Row[Any]) -> Session:
     category = None
     if values["category_id_"] is not None:
         category = Category(**{column.name: values[f"category_{column.name}_"] for column in categories.c})
-    names = Session.__dataclass_fields__.keys() - {"category", "subdirectories"}
-    return Session(
-        category=category,
-        subdirectories=tuple(values["subdirectories"]),
-        **{name: values[name] for name in names},
-    )
+    names = Session.__dataclass_fields__.keys() - {"category"}
+    return Session(category=category, **{name: values[name] for name in names})
 
 
 def _shown_status() -> Any:
@@ -222,6 +222,15 @@ async def start_session(connection: AsyncConnection, session_id: int) -> Session
     )
     await lifecycle.announce_all(connection, session_id)
     return "running"
+
+
+async def selected_directories(connection: AsyncConnection, session_id: int) -> list[bytes]:
+    """The directories that a session walks."""
+    table = session_directories
+    rows = await connection.execute(
+        select(table.c.path).where(table.c.session_id == session_id, table.c.selected).order_by(table.c.id)
+    )
+    return [row.path for row in rows]
 
 
 async def mark_discovered(connection: AsyncConnection, session_id: int) -> None:

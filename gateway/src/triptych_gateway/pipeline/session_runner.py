@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.channels import ReplicaPool
 from triptych_common.logging import get_logger
-from triptych_common.media.locations import MediaRoots, path_from_uri
+from triptych_common.media.locations import MediaRoots
 from triptych_gateway.catalog import lifecycle, photos, sessions
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.photos import FoundPhoto, Problem
@@ -119,9 +120,10 @@ class SessionRunner:
 
     async def _discover(self, session: Session) -> None:
         """Record every photo of the session's directories; totals are final afterwards."""
-        options = self._options(session)
         async with self._owned.write() as connection:
             await photos.forget_discovery(connection, session.id)
+            directories = await sessions.selected_directories(connection, session.id)
+        options = _options(session, directories)
         walk = discover(options, self._roots)
         count = 0
         while batch := await asyncio.to_thread(lambda: list(itertools.islice(walk, DISCOVERY_BATCH))):
@@ -139,13 +141,6 @@ class SessionRunner:
                 if run.status == "pending":
                     await lifecycle.update_run(connection, run.id, total=count)
         self._log.info("photos discovered", photos=count)
-
-    def _options(self, session: Session) -> DiscoveryOptions:
-        chosen = tuple(path_from_uri(uri) for uri in session.subdirectories) or (session.root_path,)
-        options: dict[str, Any] = {"directories": chosen, "recursive": session.config.get("recursive", True)}
-        if session.config.get("extensions"):
-            options["extensions"] = frozenset(session.config["extensions"])
-        return DiscoveryOptions(**options)
 
     @staticmethod
     async def fail(owned: OwnedSession, failure: PhaseFailedError) -> None:
@@ -172,3 +167,10 @@ class SessionRunner:
                 error_message=failure.message,
             )
         log.error("session failed", session=owned.session_id, phase=run.phase, code=failure.code, error=failure.message)
+
+
+def _options(session: Session, directories: Sequence[bytes]) -> DiscoveryOptions:
+    options: dict[str, Any] = {"directories": tuple(directories), "recursive": session.config.get("recursive", True)}
+    if session.config.get("extensions"):
+        options["extensions"] = frozenset(session.config["extensions"])
+    return DiscoveryOptions(**options)

@@ -24,7 +24,7 @@ WEIGHTS = {"training": 0.30, "face_detection": 0.65, "clustering": 0.05}
 def session(status: str = "running", **changes: Any) -> Session:
     values: dict[str, Any] = {
         **dict.fromkeys(Session.__dataclass_fields__),
-        **{"id": 7, "name": "n", "status": status, "root_path": b"/photos", "subdirectories": (), "config": {}},
+        **{"id": 7, "name": "n", "status": status, "root_path": b"/photos", "photos_found": 0, "config": {}},
         **{
             "weights": WEIGHTS,
             "weighting": "fixed",
@@ -42,7 +42,16 @@ def run(phase: str, status: str = "pending", **changes: Any) -> Run:
     values: dict[str, Any] = {
         **dict.fromkeys(Run.__dataclass_fields__),
         **{"id": 1, "session_id": 7, "phase": phase, "number": 1, "status": status, "generation": 1, "shard_size": 64},
-        **{"total": 0, "skipped": 0, "done": 0, "failed": 0, "found": 0, "evidence": {}},
+        **{
+            "total": 0,
+            "skipped": 0,
+            "done": 0,
+            "failed": 0,
+            "found": 0,
+            "renewed": 0,
+            "forgets_persons": False,
+            "evidence": {},
+        },
     }
     return Run(**(values | changes))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from triptych_common.media.locations import MediaRoots, uri_from_path
+from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError
@@ -31,7 +31,7 @@ async def create_session(body: schemas.SessionCreate, context: Context) -> schem
             connection,
             name=body.name,
             root_path=root,
-            subdirectories=[uri_from_path(directory) for directory in chosen],
+            directories=chosen,
             config=config,
             weights=context.settings.weights,
             category_id=body.category_id,
