@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
+from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.routes.images import jpeg_response
-from triptych_gateway.api.routes.sessions import Id, PageNumber
-from triptych_gateway.api.translation import group_body, group_detail_body
+from triptych_gateway.api.translation.faces import group_body, group_detail_body
 from triptych_gateway.catalog import faces, sessions
 
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
 async def list_groups(
     context: Context,
     page: PageNumber = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+    page_size: PageSize = 20,
     session_id: Annotated[
         int | None, Query(ge=1, le=schemas.MAX_ID, description="Only groups with a face in this session's photos.")
     ] = None,

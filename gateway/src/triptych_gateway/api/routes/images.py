@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from triptych_common.media.failures import ImageFailure
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError
-from triptych_gateway.api.routes.sessions import Id
+from triptych_gateway.api.parameters import Id
 from triptych_gateway.catalog import photos
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])

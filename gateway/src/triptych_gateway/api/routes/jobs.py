@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
-from triptych_gateway.api.routes.sessions import Id, PageNumber
-from triptych_gateway.api.translation import job_body
+from triptych_gateway.api.parameters import Id, PageNumber, PageSize
+from triptych_gateway.api.translation.sessions import job_body
 from triptych_gateway.catalog import photos, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["jobs"])
@@ -18,7 +18,7 @@ async def list_jobs(
     session_id: Id,
     context: Context,
     page: PageNumber = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 50,
+    page_size: PageSize = 50,
     status: Annotated[schemas.JobStatus | None, Query(description="Only jobs with this status.")] = None,
 ) -> schemas.Page[schemas.Job]:
     """A session's photos, in the order in which they were found."""

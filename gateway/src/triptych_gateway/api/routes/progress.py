@@ -10,7 +10,7 @@ from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ERROR_STATUSES
 from triptych_gateway.api.event_stream import event_stream, follow_all, follow_session
-from triptych_gateway.api.routes.sessions import Id
+from triptych_gateway.api.parameters import Id
 from triptych_gateway.catalog import photos, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["progress"])

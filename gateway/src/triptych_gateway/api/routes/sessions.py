@@ -4,20 +4,18 @@ import asyncio
 import posixpath
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError
+from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.paths import allowed_directory
-from triptych_gateway.api.translation import problem_body, session_body
+from triptych_gateway.api.translation.sessions import problem_body, session_body
 from triptych_gateway.catalog import photos, sessions
 
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
-
-PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="Number of the page, from 1.")]
-Id = Annotated[int, Path(ge=1, le=schemas.MAX_ID)]
 
 
 @router.post("", status_code=201)
@@ -57,7 +55,7 @@ def _extension(named: str) -> str:
 async def list_sessions(
     context: Context,
     page: PageNumber = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+    page_size: PageSize = 20,
     status: Annotated[schemas.SessionStatus | None, Query(description="Only sessions with this status.")] = None,
 ) -> schemas.Page[schemas.Session]:
     """Sessions, newest first."""
@@ -92,7 +90,7 @@ async def list_problems(
     session_id: Id,
     context: Context,
     page: PageNumber = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 50,
+    page_size: PageSize = 50,
 ) -> schemas.Page[schemas.Problem]:
     """Folders and files that discovery could not read."""
     async with context.engine.connect() as connection:

@@ -1,0 +1,22 @@
+"""Bodies of health."""
+
+from typing import Literal
+
+from triptych_gateway.api.schemas.base import Body
+
+
+class ServiceHealth(Body):
+    """One service as the gateway sees it."""
+
+    status: Literal["ok", "away"]
+    model: str | None = None
+    device: str | None = None
+    pack: str | None = None
+    notice: str | None = None
+
+
+class Health(Body):
+    """The gateway itself, and what is behind it."""
+
+    status: Literal["ok"]
+    services: dict[str, ServiceHealth]

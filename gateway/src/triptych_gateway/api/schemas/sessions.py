@@ -1,0 +1,87 @@
+"""Bodies of sessions."""
+
+from pydantic import Field
+
+from triptych_common.media.decoding import PHOTO_EXTENSIONS
+from triptych_gateway.api.schemas.base import MAX_ID, Body, DirectoryPath, Line, Time
+from triptych_gateway.api.schemas.words import OverallStatus, SessionStatus, Weighting
+
+
+class SessionConfig(Body):
+    """How a session looks for photos."""
+
+    recursive: bool = True
+    extensions: list[Line] | None = Field(
+        default=None,
+        max_length=64,
+        description="Extensions to take, such as .jpg; all that are read where it is null.",
+        examples=[sorted(PHOTO_EXTENSIONS)[:3]],
+    )
+    batch_size: int | None = Field(default=None, ge=1, le=1024, description="Photos per shard.")
+    weighting: Weighting | None = Field(
+        default=None,
+        description="How the phases weigh in the overall percentage: as configured, or by their share of the expected"
+        " time, fixed when the session begins. The gateway's setting where it is null.",
+    )
+
+
+class SessionCreate(Body):
+    """A session to create."""
+
+    name: Line = Field(min_length=1, max_length=200)
+    root_path: DirectoryPath = Field(description="Absolute path under a media root.")
+    category_id: int | None = Field(default=None, ge=1, le=MAX_ID)
+    subdirectories: list[DirectoryPath] = Field(
+        default_factory=list,
+        max_length=10_000,
+        description="Directories under the root to take, absolute or relative to it; all where empty.",
+    )
+    config: SessionConfig = Field(default_factory=SessionConfig)
+
+
+class CategorySummary(Body):
+    """A session's category."""
+
+    id: int
+    name: str
+    description: str | None
+    color: str | None
+    is_default: bool
+    created_at: Time
+    updated_at: Time
+
+
+class Session(Body):
+    """A session."""
+
+    id: int
+    name: str
+    status: SessionStatus
+    root_path: str
+    category_id: int | None
+    category: CategorySummary | None
+    config: SessionConfig
+    total_images: int
+    processed_images: int
+    failed_images: int
+    skipped_images: int
+    created_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    paused_at: Time | None
+
+
+class SessionAction(Body):
+    """What pressing a button came to."""
+
+    session_id: int
+    status: OverallStatus
+    message: str
+
+
+class Problem(Body):
+    """A folder or file that discovery could not read."""
+
+    path: str
+    code: str
+    message: str

@@ -1,0 +1,1 @@
+"""The catalogue's rows as the contract's bodies."""
