@@ -12,7 +12,7 @@ from tests.support.emptied_database import database_of_a_file, emptied
 from tests.support.real_servers import PostgresServer
 from triptych.v1 import progress_event_pb2, work_pb2
 from triptych_common.evidence import Evidence, Timing, evidence_from_json, evidence_to_json
-from triptych_gateway.catalog import leases, lifecycle, results, sessions
+from triptych_gateway.catalog import control, leases, lifecycle, results
 from triptych_gateway.catalog.expectations import FacesSeen, expect_faces
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.schema import runs
@@ -80,7 +80,7 @@ async def search(engine: AsyncEngine) -> Search:
         await connection.execute(
             runs.update().where(runs.c.phase == "clustering").values(evidence=evidence_to_json(FORECAST))
         )
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         lease = await leases.claim(connection, holder="the test")
         run = await begin(connection, session_id, "face_detection", model=FACES)
     assert lease is not None

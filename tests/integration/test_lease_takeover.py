@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.real_servers import eventually
-from triptych_gateway.catalog import leases, sessions
+from triptych_gateway.catalog import control, leases, sessions
 from triptych_gateway.catalog.leases import ABSENT_SECONDS, LEASE_SECONDS, Lease, LeaseLostError
 from triptych_gateway.catalog.presence import ABSENT_SQL, keep_presence
 
@@ -30,7 +30,7 @@ async def session_id(engine: AsyncEngine) -> int:
             category_id=None,
             shard_size=64,
         )
-        await sessions.start_session(connection, created)
+        await control.start_session(connection, created)
     return created
 
 

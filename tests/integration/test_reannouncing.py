@@ -28,7 +28,7 @@ from triptych_common.events import (
     REANNOUNCE_SUBJECT,
     STREAM,
 )
-from triptych_gateway.catalog import lifecycle, results, sessions, shards
+from triptych_gateway.catalog import control, lifecycle, results, sessions, shards
 from triptych_gateway.catalog.database import create_engine
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.reannouncing import Reannouncer
@@ -132,7 +132,7 @@ async def make_session_at_work(engine: AsyncEngine) -> int:
     async with engine.begin() as connection:
         paths = [f"/photos/{number}".encode() for number in range(3 * SHARD_SIZE)]
         session_id = await new_session(connection, paths=paths, shard_size=SHARD_SIZE)
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         training = await begun(connection, session_id, "training")
         bad, *good = await items_of(connection, training)
         outcomes = [broken(bad), *(embedded(item) for item in good)]
@@ -155,7 +155,7 @@ async def make_failed_session(engine: AsyncEngine) -> int:
     """Every photo failed."""
     async with engine.begin() as connection:
         session_id = await new_session(connection, paths=[b"/photos/failed"], shard_size=SHARD_SIZE)
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         run = await begun(connection, session_id, "training")
         [item] = await items_of(connection, run)
         await results.write_outcomes(connection, run, [broken(item)], model_id=MODEL)

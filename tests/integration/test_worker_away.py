@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from triptych.v1 import work_pb2
 from triptych_common.channels import Replica, ReplicaPool
 from triptych_common.models import ModelInfo
-from triptych_gateway.catalog import leases, lifecycle, photos, sessions
+from triptych_gateway.catalog import control, leases, lifecycle, photos, sessions
 from triptych_gateway.catalog.photos import FoundPhoto
 from triptych_gateway.catalog.shards import ShardItem
 from triptych_gateway.pipeline.ownership import OwnedSession
@@ -60,7 +60,7 @@ async def test_photos_are_not_given_up_while_no_worker_can_be_reached(
             shard_size=1,
         )
         await photos.add_photos(connection, session_id, [FoundPhoto(path=b"/photos/a", size_bytes=1, modified_ns=1)])
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         lease = await leases.claim(connection, holder="a")
         run = (await lifecycle.latest_runs(connection, session_id))["training"]
     assert lease is not None

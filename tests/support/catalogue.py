@@ -42,8 +42,8 @@ def found(path: bytes, *, size: int = 10, modified: int = 1) -> FoundPhoto:
 async def begin(connection: AsyncConnection, session_id: int, phase: str = "training", *, model: str = MODEL) -> Run:
     """Assign the photos of a phase's latest run, as the pipeline does."""
     run = (await lifecycle.latest_runs(connection, session_id))[phase]
-    total, skipped = await shards.assign_items(connection, run, model_id=model)
-    return await lifecycle.update_run(connection, run.id, status="running", total=total, skipped=skipped)
+    assigned = await shards.assign_items(connection, run, model_id=model)
+    return await lifecycle.update_run(connection, run.id, status="running", **assigned._asdict())
 
 
 async def items_of(connection: AsyncConnection, run: Run) -> list[ShardItem]:

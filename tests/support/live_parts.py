@@ -21,7 +21,7 @@ from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.snapshots import Snapshots
-from triptych_gateway.catalog import lifecycle, sessions
+from triptych_gateway.catalog import control, lifecycle
 from triptych_gateway.catalog.lifecycle import NEXT_MOMENT
 from triptych_gateway.catalog.schema import sessions as session_rows
 
@@ -44,7 +44,7 @@ class LiveParts:
         async with self.engine.begin() as connection:
             session_id = await new_session(connection, paths=[b"/photos/a"])
             if status != "pending":
-                await sessions.start_session(connection, session_id)
+                await control.start_session(connection, session_id)
                 run = await begin(connection, session_id)
                 await lifecycle.update_run(connection, run.id, total=PHOTOS)
             if status not in ("pending", "running"):

@@ -1,5 +1,6 @@
 """A session that the pipeline runs in the test's own process, over real gRPC channels to some workers."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from tests.support.scripted_workers import ScriptedWorkers
 from triptych_common.channels import ReplicaPool
 from triptych_common.evidence import Evidence, evidence_from_json
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog import leases, lifecycle, photos, sessions
+from triptych_gateway.catalog import control, leases, lifecycle, photos, sessions
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.sessions import Session, Weighting
 from triptych_gateway.pipeline.ownership import OwnedSession
@@ -43,7 +44,7 @@ class Pipeline:
             )
             paths = [f"/photos/{folder}/{number:05}".encode() for number in range(photo_count)]
             await photos.add_photos(connection, session_id, [found(path) for path in paths])
-            await sessions.start_session(connection, session_id)
+            await control.start_session(connection, session_id)
             await sessions.mark_discovered(connection, session_id)
             lease = await leases.claim(connection, holder=f"the test for {session_id}")
         assert lease is not None
@@ -68,6 +69,7 @@ class Pipeline:
             roots=MediaRoots(["/photos"]),
             photo_services=self.photo_services,
             clusterers=self.clusterers,
+            clustering=asyncio.Lock(),
             weighting="fixed",
         )
         await runner.run()

@@ -43,8 +43,8 @@ class GatewaySettings(MediaSettings):
     time that this installation's history or a probe expects."""
     shard_size: int = Field(default=DEFAULT_SHARD_SIZE, ge=1, le=1024)
     """Photos per shard of new sessions."""
-    max_concurrent_sessions: int = Field(default=4, ge=1)
-    """Sessions that this gateway runs at once."""
+    max_concurrent_sessions: int = Field(default=64, ge=1)
+    """Sessions that this gateway runs at once; they take turns at the services."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = (
         "http://localhost:5173",
         "http://localhost:3000",

@@ -11,7 +11,7 @@ from tests.support.catalogue import (
     new_session,
     table,
 )
-from triptych_gateway.catalog import leases, sessions
+from triptych_gateway.catalog import control, leases
 from triptych_gateway.catalog.leases import Lease, LeaseLostError
 
 
@@ -19,7 +19,7 @@ async def test_a_lease_is_held_by_one_and_taken_over_once_it_has_lapsed(engine: 
     async with engine.begin() as connection:
         session_id = await new_session(connection)
         assert await leases.claim(connection, holder="a") is None, "a session that is not running is nobody's work"
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         first = await leases.claim(connection, holder="a")
     assert first == Lease(session_id=session_id, holder="a", epoch=1)
 
@@ -54,7 +54,7 @@ async def test_of_many_claims_at_once_each_session_goes_to_one(engine: AsyncEngi
     async with engine.begin() as connection:
         started = [await new_session(connection) for _ in range(3)]
         for session_id in started:
-            await sessions.start_session(connection, session_id)
+            await control.start_session(connection, session_id)
 
     async def claim(holder: str) -> Lease | None:
         async with engine.begin() as connection:
@@ -71,7 +71,7 @@ async def test_of_many_claims_at_once_each_session_goes_to_one(engine: AsyncEngi
 async def test_nobody_takes_a_lease_over_while_a_checked_write_is_not_committed(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         session_id = await new_session(connection)
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         lease = await leases.claim(connection, holder="a")
     assert lease is not None
 

@@ -6,13 +6,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.catalogue import MODEL, begin, new_session, table
 from triptych.v1 import progress_event_pb2
 from triptych_common.evidence import Timing
-from triptych_gateway.catalog import history, leases, lifecycle, sessions
+from triptych_gateway.catalog import control, history, leases, lifecycle, sessions
 
 
 async def test_lifecycle_events_leave_in_order_with_growing_steps(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         session_id = await new_session(connection, paths=[b"/photos/a"])
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         await leases.claim(connection, holder="a")
         run = await begin(connection, session_id)
         await lifecycle.update_run(connection, run.id, status="failed", error_code="x", error_message="X.")
@@ -32,7 +32,7 @@ async def test_an_event_leaves_only_with_the_transaction_that_it_tells_of(engine
     async with engine.begin() as connection:
         session_id = await new_session(connection)
     async with engine.connect() as connection:
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         await connection.rollback()
     async with engine.connect() as connection:
         assert await table(connection, "SELECT * FROM outbox") == []

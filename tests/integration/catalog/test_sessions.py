@@ -15,8 +15,9 @@ from tests.support.catalogue import (
     new_session,
     table,
 )
-from triptych_gateway.catalog import lifecycle, results, sessions
-from triptych_gateway.catalog.sessions import NotAllowedError, NotFoundError
+from triptych_gateway.catalog import control, lifecycle, results, sessions
+from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.states import NotAllowedError
 
 
 async def test_a_new_session_has_a_pending_run_of_each_phase(engine: AsyncEngine) -> None:
@@ -34,7 +35,7 @@ async def test_an_unknown_session_is_not_found(engine: AsyncEngine) -> None:
         with pytest.raises(NotFoundError):
             await sessions.get_session(connection, 1)
         with pytest.raises(NotFoundError):
-            await sessions.start_session(connection, 1)
+            await control.start_session(connection, 1)
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "paused", "cancelled", "failed"])
@@ -45,7 +46,7 @@ async def test_start_leads_to_running(engine: AsyncEngine, status: str) -> None:
             text("UPDATE sessions SET status = :status, error_code = 'x', paused_at = now()"), {"status": status}
         )
 
-        assert await sessions.start_session(connection, session_id) == "running"
+        assert await control.start_session(connection, session_id) == "running"
         session = await sessions.get_session(connection, session_id)
 
     assert session.status == "running"
@@ -60,7 +61,7 @@ async def test_starting_an_old_session_gives_it_the_runs_that_it_lacks(engine: A
         await connection.execute(text("UPDATE sessions SET status = 'cancelled'"))
         await connection.execute(text("DELETE FROM runs WHERE phase <> 'training'"))
 
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         runs = await lifecycle.latest_runs(connection, session_id)
 
     assert {phase: (run.number, str(run.status)) for phase, run in runs.items()} == dict.fromkeys(
@@ -74,7 +75,7 @@ async def test_a_completed_session_cannot_be_started(engine: AsyncEngine) -> Non
         await sessions.end_session(connection, session_id, status="completed")
 
         with pytest.raises(NotAllowedError) as refused:
-            await sessions.start_session(connection, session_id)
+            await control.start_session(connection, session_id)
 
     assert refused.value.status == "completed"
 
@@ -85,7 +86,7 @@ async def test_two_starts_at_once_announce_once(engine: AsyncEngine) -> None:
 
     async def start() -> str:
         async with engine.begin() as connection:
-            return await sessions.start_session(connection, session_id)
+            return await control.start_session(connection, session_id)
 
     assert list(await asyncio.gather(start(), start(), start())) == ["running"] * 3
     async with engine.connect() as connection:
@@ -101,7 +102,7 @@ async def test_starting_a_failed_session_renews_the_failed_phase_and_keeps_the_b
         await lifecycle.update_run(connection, run.id, status="failed", error_code="x", error_message="X.")
         await sessions.end_session(connection, session_id, status="failed", error_code="x", error_message="X.")
 
-        await sessions.start_session(connection, session_id)
+        await control.start_session(connection, session_id)
         runs = await lifecycle.latest_runs(connection, session_id)
         again = await begin(connection, session_id)
 
@@ -131,7 +132,7 @@ async def test_sessions_are_listed_by_the_status_that_is_shown(engine: AsyncEngi
     async with engine.begin() as connection:
         looking, working, waiting = [await new_session(connection) for _ in range(3)]
         for session_id in (looking, working):
-            await sessions.start_session(connection, session_id)
+            await control.start_session(connection, session_id)
         await sessions.mark_discovered(connection, working)
 
         async def ids(status: str | None) -> list[int]:

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from triptych_common.logging import get_logger
 from triptych_gateway.api.schemas import Error, ErrorBody
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
-from triptych_gateway.catalog.sessions import NotAllowedError, NotFoundError
+from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.states import NotAllowedError
 
 log = get_logger(__name__)
 

@@ -196,6 +196,8 @@ def _phase_body(phase: _Phase, session: Session, now: datetime, *, passed_second
         eta = round(max(0.0, seen.eta_seconds - (passed_seconds if working else 0.0)))
     stats = {"imagesProcessed": phase.current} if phase.name != "clustering" else {"facesProcessed": phase.current}
     stats[_STAT_NAMES[phase.name]] = phase.done if phase.name == "training" else run.found if run is not None else 0
+    if run is not None and run.renewed:
+        stats["imagesOfAnotherModel"] = run.renewed
     started = run.started_at if run is not None else None
     ended = run.completed_at if run is not None else None
     return {

@@ -349,3 +349,17 @@ async def get_face(connection: AsyncConnection, face_id: int) -> Face:
     if row is None:
         raise NotFoundError(f"There is no face {face_id}.")
     return _face(row)
+
+
+async def count_session_persons(connection: AsyncConnection, session_id: int) -> int:
+    """Persons with a face in the session's photos."""
+    count: int = (
+        await connection.execute(
+            text("""
+                SELECT count(DISTINCT g.person_id) FROM session_assets s JOIN faces f ON f.asset_id = s.asset_id
+                JOIN group_faces gf ON gf.face_id = f.id JOIN groups g ON g.id = gf.group_id
+                WHERE s.session_id = :session_id AND g.person_id IS NOT NULL"""),
+            {"session_id": session_id},
+        )
+    ).scalar_one()
+    return count

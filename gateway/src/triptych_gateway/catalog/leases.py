@@ -22,6 +22,26 @@ ABSENT_SECONDS: Final = RENEW_SECONDS + 1
 the connection of its sign of life has renewed its leases since."""
 
 
+_TAKE_OVER: Final = f"""
+    WITH candidate AS (
+        SELECT held.session_id FROM leases held JOIN sessions s ON s.id = held.session_id
+        WHERE s.status = 'running' AND s.id <> ALL(CAST(:running AS bigint[])) AND (
+            held.expires_at <= now()
+            OR held.holder = :holder
+            OR held.expires_at <= now() + make_interval(secs => :absent) AND {ABSENT_SQL.format(holder="held.holder")})
+        ORDER BY s.id LIMIT 1 FOR UPDATE OF held SKIP LOCKED)
+    UPDATE leases SET holder = :holder, epoch = epoch + 1, expires_at = now() + make_interval(secs => :seconds)
+    WHERE session_id = (SELECT session_id FROM candidate) RETURNING session_id, epoch"""  # noqa: S608 - constants
+_TAKE_NEW: Final = """
+    WITH candidate AS (
+        SELECT s.id FROM sessions s WHERE s.status = 'running' AND s.id <> ALL(CAST(:running AS bigint[]))
+        AND NOT EXISTS (SELECT 1 FROM leases WHERE session_id = s.id)
+        ORDER BY s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
+    INSERT INTO leases (session_id, holder, epoch, expires_at)
+    SELECT id, :holder, 1, now() + make_interval(secs => :seconds) FROM candidate
+    ON CONFLICT (session_id) DO NOTHING RETURNING session_id, epoch"""
+
+
 class LeaseLostError(Exception):
     """Another gateway runs the session now, or the lease has lapsed; nothing was written."""
 
@@ -39,35 +59,19 @@ async def claim(connection: AsyncConnection, *, holder: str, running: Collection
     """Take the lease of a running session that nobody runs; None where there is none.
 
     That is a session without a lease or with a lapsed one; one whose holder shows no sign of life and has not renewed
-    for ABSENT_SECONDS; and one of this holder itself that is not among `running` (the database was away when it was to
-    be given back).
+    for ABSENT_SECONDS; and one of this holder itself (the database was away when it was to be given back). None of
+    `running`: what this holder has not let go of yet, though its lease may be gone.
     """
-    free = f"""
-        (held.expires_at <= now()
-         OR held.holder = :holder AND held.session_id <> ALL(CAST(:running AS bigint[]))
-         OR held.holder <> :holder AND held.expires_at <= now() + make_interval(secs => :absent)
-            AND {ABSENT_SQL.format(holder="held.holder")})"""
-    row = (
-        await connection.execute(
-            text(f"""
-                WITH candidate AS (
-                    SELECT s.id FROM sessions s LEFT JOIN leases held ON held.session_id = s.id
-                    WHERE s.status = 'running' AND (held.session_id IS NULL OR {free})
-                    ORDER BY s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
-                INSERT INTO leases AS held (session_id, holder, epoch, expires_at)
-                SELECT id, :holder, 1, now() + make_interval(secs => :seconds) FROM candidate
-                ON CONFLICT (session_id) DO UPDATE
-                    SET holder = excluded.holder, epoch = held.epoch + 1, expires_at = excluded.expires_at
-                    WHERE {free}
-                RETURNING session_id, epoch"""),  # noqa: S608 - only constants of this module are put in
-            {
-                "holder": holder,
-                "running": list(running),
-                "seconds": LEASE_SECONDS,
-                "absent": LEASE_SECONDS - ABSENT_SECONDS,
-            },
-        )
-    ).first()
+    parameters = {
+        "holder": holder,
+        "running": list(running),
+        "seconds": LEASE_SECONDS,
+        "absent": LEASE_SECONDS - ABSENT_SECONDS,
+    }
+    # The lease before the session, as in every other transaction, and none that a write is holding.
+    row = (await connection.execute(text(_TAKE_OVER), parameters)).first()
+    if row is None:
+        row = (await connection.execute(text(_TAKE_NEW), parameters)).first()
     return Lease(session_id=row.session_id, holder=holder, epoch=row.epoch) if row is not None else None
 
 
@@ -94,6 +98,14 @@ async def check(connection: AsyncConnection, lease: Lease) -> None:
     )
     if held.first() is None:
         raise LeaseLostError(f"the lease of session {lease.session_id} is lost")
+
+
+async def revoke(connection: AsyncConnection, session_id: int) -> None:
+    """Take the lease from whoever holds it: from the commit on, the holder can write no more."""
+    await connection.execute(
+        text("UPDATE leases SET expires_at = now() WHERE session_id = :session_id AND expires_at > now()"),
+        {"session_id": session_id},
+    )
 
 
 async def release(connection: AsyncConnection, lease: Lease) -> None:

@@ -7,7 +7,7 @@ be ordered whichever way they travel.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -18,8 +18,8 @@ from triptych_common.events import PHASES_BY_NAME, subject_of
 from triptych_common.evidence import evidence_from_json, evidence_to_wire
 from triptych_common.publisher import WORKER
 from triptych_gateway.catalog.schema import outbox, runs, sessions
+from triptych_gateway.catalog.states import RunStatus, statuses_before
 
-RunStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 _WireState: TypeAlias = "progress_event_pb2.RunState.ValueType"
 
 DEFAULT_SHARD_SIZE: Final = 64
@@ -33,6 +33,10 @@ _STATES: Final[dict[str, _WireState]] = {
     "failed": progress_event_pb2.RUN_STATE_FAILED,
     "cancelled": progress_event_pb2.RUN_STATE_CANCELLED,
 }
+
+
+class ImpossibleTransitionError(Exception):
+    """A run was to change to a status that its present one does not lead to: a defect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +106,23 @@ async def latest_runs_of(connection: AsyncConnection, session_ids: Collection[in
     return found
 
 
+async def has_begun(connection: AsyncConnection, session_id: int) -> bool:
+    """Whether any run of the session has ever begun."""
+    begun = select(runs.c.id).where(runs.c.session_id == session_id, runs.c.started_at.is_not(None)).limit(1)
+    return (await connection.execute(begun)).first() is not None
+
+
 async def update_run(connection: AsyncConnection, run_id: int, **values: Any) -> Run:
-    """Change a run's row, mark its session as changed, announce it, and return the run as it is now."""
-    row = (await connection.execute(update(runs).where(runs.c.id == run_id).values(**values).returning(runs))).one()
+    """Change a run's row, mark its session as changed, announce it, and return the run as it is now.
+
+    Raises ImpossibleTransitionError for a status to which none leads from the present one.
+    """
+    condition = runs.c.id == run_id
+    if "status" in values:
+        condition &= runs.c.status.in_(statuses_before(values["status"]))
+    row = (await connection.execute(update(runs).where(condition).values(**values).returning(runs))).first()
+    if row is None:
+        raise ImpossibleTransitionError(f"run {run_id} cannot become {values.get('status')}")
     run = _run(row)
     await announce(connection, run)
     return run

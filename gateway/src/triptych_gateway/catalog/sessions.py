@@ -1,4 +1,4 @@
-"""Sessions: creating, finding, starting and ending them."""
+"""Sessions: creating, finding and ending them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog import lifecycle
 from triptych_gateway.catalog.schema import categories, runs, session_directories, sessions
+from triptych_gateway.catalog.states import SessionStatus
 
-SessionStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 Weighting = Literal["fixed", "calibrated"]
 PHASES: Final = ("training", "face_detection", "clustering")
 """The phases of a session, in order."""
@@ -19,15 +19,6 @@ PHASES: Final = ("training", "face_detection", "clustering")
 
 class NotFoundError(LookupError):
     """There is no such row."""
-
-
-class NotAllowedError(Exception):
-    """The session's state does not allow it; ``allowed`` says what it does."""
-
-    def __init__(self, message: str, *, status: str, allowed: Sequence[str]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.allowed = tuple(allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,43 +176,12 @@ async def list_sessions(
     return [_session(row) for row in rows], total
 
 
-async def start_session(connection: AsyncConnection, session_id: int) -> SessionStatus:
-    """Set a session going, or let it go on with what is left; pressing twice does no harm.
-
-    A failed session gets a new run of the phase that failed and of those after it. Raises NotFoundError, and
-    NotAllowedError for a completed one.
-    """
-    row = (
-        await connection.execute(select(sessions.c.status).where(sessions.c.id == session_id).with_for_update())
-    ).first()
-    if row is None:
-        raise NotFoundError(f"There is no session {session_id}.")
-    if row.status == "running":
-        return "running"
-    if row.status == "completed":
-        raise NotAllowedError(
-            "The session is completed; restart one of its phases instead.",
-            status=row.status,
-            allowed=("restart-training", "restart-faces", "restart-clustering"),
-        )
-    await lifecycle.add_missing_runs(connection, session_id)
-    if row.status == "failed":
-        await lifecycle.renew_runs_from_failed(connection, session_id)
-    await connection.execute(
-        update(sessions)
-        .where(sessions.c.id == session_id)
-        .values(
-            status="running",
-            error_code=None,
-            error_message=None,
-            paused_at=None,
-            completed_at=None,
-            started_at=func.coalesce(sessions.c.started_at, func.now()),
-            updated_at=lifecycle.NEXT_MOMENT,
-        )
+async def still_running(connection: AsyncConnection, session_ids: Collection[int]) -> set[int]:
+    """Those of the sessions whose status is ``running``."""
+    rows = await connection.execute(
+        select(sessions.c.id).where(sessions.c.id.in_(list(session_ids)), sessions.c.status == "running")
     )
-    await lifecycle.announce_all(connection, session_id)
-    return "running"
+    return {row.id for row in rows}
 
 
 async def selected_directories(connection: AsyncConnection, session_id: int) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +12,7 @@ from triptych_common.events import PHASES_BY_NAME
 from triptych_common.publisher import WORKER
 from triptych_gateway.catalog import lifecycle
 from triptych_gateway.catalog.lifecycle import Run
+from triptych_gateway.catalog.schema import LIVE_GENERATION
 
 _MIXED: Final = "(s.id % 2147483648) * 2654435769 % 4294967296"
 """Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4: 2³² over the golden ratio): in the order of these
@@ -49,10 +50,21 @@ class Shard:
         return f"shard-{self.ordinal}"
 
 
-async def assign_items(connection: AsyncConnection, run: Run, *, model_id: str) -> tuple[int, int]:
+class Assigned(NamedTuple):
+    """What a run has before it."""
+
+    total: int
+    """Photos of the session."""
+    skipped: int
+    """Those that need no work."""
+    renewed: int
+    """Those that need it because their result is of another model."""
+
+
+async def assign_items(connection: AsyncConnection, run: Run, *, model_id: str) -> Assigned:
     """Give the session's photos without a result of this model dense ordinals in the run, in an order that mixes them.
 
-    Returns (photos of the session, photos that need no work). In training, those are marked as skipped.
+    In training, photos that need no work are marked as skipped.
     """
     parameters = {
         "run_id": run.id,
@@ -99,7 +111,17 @@ async def assign_items(connection: AsyncConnection, run: Run, *, model_id: str) 
                     AND s.session_id = :session_id AND s.error_phase = :phase"""),
             {"run_id": run.id, "session_id": run.session_id, "phase": run.phase},
         )
-    return total, total - assigned.rowcount
+    renewed = await connection.execute(
+        text(f"""
+            SELECT count(*) FROM run_items i JOIN assets a ON a.id = i.asset_id
+            WHERE i.run_id = :run_id
+            AND NOT EXISTS (SELECT 1 FROM {results} r WHERE r.asset_id = a.id AND r.model_id = :model_id
+                AND r.generation = {LIVE_GENERATION} AND r.asset_version = a.version)
+            AND EXISTS (SELECT 1 FROM {results} r WHERE r.asset_id = a.id AND r.model_id <> :model_id
+                AND r.generation = {LIVE_GENERATION} AND r.asset_version = a.version)"""),  # noqa: S608 - constants
+        {"run_id": run.id, "model_id": model_id},
+    )
+    return Assigned(total=total, skipped=total - assigned.rowcount, renewed=renewed.scalar_one())
 
 
 async def unfinished_shards(connection: AsyncConnection, run: Run) -> list[int]:

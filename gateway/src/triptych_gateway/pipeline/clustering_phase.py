@@ -18,7 +18,7 @@ from triptych_common.evidence import Evidence, evidence_from_json, evidence_to_j
 from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import vector_to_bytes
-from triptych_gateway.catalog import faces, history, lifecycle, sessions
+from triptych_gateway.catalog import faces, generations, history, lifecycle, sessions
 from triptych_gateway.catalog.database import CLUSTERING_LOCK
 from triptych_gateway.catalog.faces import FaceVectors, NewGroup
 from triptych_gateway.catalog.lifecycle import Run
@@ -65,20 +65,22 @@ class ClusteringPhase:
     """One run of clustering, from its beginning: it holds no half-done work."""
 
     def __init__(
-        self, session: OwnedSession, run: Run, pool: ReplicaPool, engine: AsyncEngine, *, face_model: dict[str, Any]
+        self, session: OwnedSession, run: Run, pool: ReplicaPool, engine: AsyncEngine, *, detection: Run
     ) -> None:
         self._session = session
         self._run = run
         self._pool = pool
         self._engine = engine
-        self._model = face_model
+        self._detection = detection
+        self._model = dict(detection.model or {})
         self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
         self._began = time.monotonic()
 
     async def run(self) -> None:
         """Group the faces and complete run and session in one transaction.
 
-        Raises PhaseFailedError, LeaseLostError, and what a lost database raises.
+        With them the faces of a restarted detection are shown. Raises PhaseFailedError, LeaseLostError, and what a lost
+        database raises.
         """
         async with self._engine.connect() as locked:
             # One clustering of the library at a time; the lock goes with the connection.
@@ -178,6 +180,7 @@ class ClusteringPhase:
         seconds = time.monotonic() - self._began
         parameters = dict(answer.summary.parameters) if answer.summary is not None else {}
         async with self._session.write() as connection:
+            await generations.publish(connection, self._detection)
             await faces.replace_clustering(
                 connection,
                 session_id=self._run.session_id,

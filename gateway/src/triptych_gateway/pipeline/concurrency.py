@@ -1,9 +1,15 @@
-"""How many shards may be in flight: grows while latency holds, halves when a service says that it is full."""
+"""How many shards a service is given at once, and whose turn it is.
+
+The number grows while latency holds, and halves when the service says that it is full. Sessions share it fairly: a free
+place goes to the session that has the fewest shards in flight, so that a small one is not stuck behind a huge one.
+"""
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 LIMIT: Final = 64
@@ -11,14 +17,21 @@ _SLOWER: Final = 2.0
 """Latency per photo beyond this many times the best seen means that more at once would only wait."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    session_id: int
+    place: asyncio.Future[None]
+
+
 class AdaptiveLimit:
-    """Additive increase, multiplicative decrease."""
+    """Additive increase, multiplicative decrease, and turns for the sessions that share it."""
 
     def __init__(self, *, start: int) -> None:
         self._limit = max(1, start)
-        self._in_flight = 0
+        self._in_flight: Counter[int] = Counter()
+        self._waiting: list[_Waiting] = []
+        """In the order in which they came."""
         self._best_seconds_per_item = float("inf")
-        self._changed = asyncio.Condition()
 
     @property
     def limit(self) -> int:
@@ -26,27 +39,51 @@ class AdaptiveLimit:
         return self._limit
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """A place for one shard in flight; waits until there is one."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._in_flight < self._limit)
-            self._in_flight += 1
+    async def slot(self, session_id: int) -> AsyncIterator[None]:
+        """A place for one shard of a session; waits until it is its turn."""
+        waiting = _Waiting(session_id, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._give_places()
+        try:
+            await waiting.place
+        except asyncio.CancelledError:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            else:
+                self._leave(session_id)
+            raise
         try:
             yield
         finally:
-            async with self._changed:
-                self._in_flight -= 1
-                self._changed.notify_all()
+            self._leave(session_id)
 
-    async def succeeded(self, *, items: int, began: float) -> None:
+    def grow_to(self, limit: int) -> None:
+        """Allow at least so many: there are more replicas now."""
+        self._limit = max(self._limit, min(limit, LIMIT))
+        self._give_places()
+
+    def succeeded(self, *, items: int, began: float) -> None:
         """A call over ``items`` photos that began at ``time.monotonic()`` ``began`` ended well."""
         per_item = (time.monotonic() - began) / max(items, 1)
         self._best_seconds_per_item = min(self._best_seconds_per_item, per_item)
         if per_item <= _SLOWER * self._best_seconds_per_item and self._limit < LIMIT:
-            async with self._changed:
-                self._limit += 1
-                self._changed.notify_all()
+            self._limit += 1
+            self._give_places()
 
     def was_refused(self) -> None:
         """A service answered that it is full."""
         self._limit = max(1, self._limit // 2)
+
+    def _leave(self, session_id: int) -> None:
+        self._in_flight[session_id] -= 1
+        if not self._in_flight[session_id]:
+            del self._in_flight[session_id]
+        self._give_places()
+
+    def _give_places(self) -> None:
+        while self._waiting and self._in_flight.total() < self._limit:
+            # Of those that have equally few in flight, the first that came.
+            turn = min(self._waiting, key=lambda one: self._in_flight[one.session_id])
+            self._waiting.remove(turn)
+            self._in_flight[turn.session_id] += 1
+            turn.place.set_result(None)

@@ -12,7 +12,7 @@ from triptych_common.evidence import Evidence, evidence_from_json, evidence_to_j
 from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import ModelInfo
-from triptych_gateway.catalog import history, lifecycle, shards
+from triptych_gateway.catalog import generations, history, lifecycle, shards
 from triptych_gateway.catalog.faces import count_session_faces
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
@@ -45,17 +45,23 @@ class PhotoPhase:
         async with self._session.read() as connection:
             waiting = await shards.unfinished_shards(connection, self._run)
         self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
-        limit = AdaptiveLimit(start=2 * max(1, self._service.pool.replica_count))
+        limit = self._service.limit
+        limit.grow_to(2 * max(1, self._service.pool.replica_count))
         forecast = FaceForecast(self._session, self._run, model_id=model.model_id)
         work = ShardWork(self._session, self._run, self._service, model=model, limit=limit)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for ordinal in waiting:
-                    await _wait_for_room(limit)
+                    await self._wait_for_room(limit)
                     tasks.create_task(self._finish(work, ordinal, forecast), name=f"shard {ordinal}")
         except ExceptionGroup as group:
             raise _first_leaf(group) from group
         return await self._end(model, items=work.settled, seconds=work.working_time.seconds)
+
+    async def _wait_for_room(self, limit: AdaptiveLimit) -> None:
+        """Wait until a shard could begin, so that a huge session does not make a task of every shard at once."""
+        async with limit.slot(self._run.session_id):
+            pass
 
     async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast) -> None:
         await work.finish(ordinal)
@@ -89,10 +95,9 @@ class PhotoPhase:
         async with self._session.write() as connection:
             changes: dict[str, Any] = {"status": "running"}
             if run.model is None:
-                total, skipped = await shards.assign_items(connection, run, model_id=model.model_id)
+                assigned = await shards.assign_items(connection, run, model_id=model.model_id)
                 changes |= {
-                    "total": total,
-                    "skipped": skipped,
+                    **assigned._asdict(),
                     "model": _describe(model),
                     "started_at": func.now(),
                     "evidence": await self._evidence(connection, model),
@@ -122,6 +127,9 @@ class PhotoPhase:
                 items=items,
                 seconds=seconds,
             )
+            if run.phase == "training":
+                # Faces are shown with the groups that are made of them.
+                await generations.publish(connection, run)
             run = await lifecycle.update_run(
                 connection,
                 run.id,
@@ -147,12 +155,6 @@ def _describe(model: ModelInfo) -> dict[str, Any]:
         "notice": model.notice or None,
         "licence": model.licence,
     }
-
-
-async def _wait_for_room(limit: AdaptiveLimit) -> None:
-    """Wait until a shard could begin, so that a huge session does not make a task of every shard at once."""
-    async with limit.slot():
-        pass
 
 
 def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:

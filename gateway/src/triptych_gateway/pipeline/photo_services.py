@@ -12,6 +12,7 @@ from triptych_common.models import ModelInfo, model_from_wire, vectors_from_byte
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.results import FoundFace, Outcome, PhotoError, PhotoFacts
 from triptych_gateway.catalog.shards import Shard, ShardItem
+from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 
 MODEL_INFO_SECONDS = 10.0
 """Deadline of a question about the model."""
@@ -21,6 +22,8 @@ class PhotoService(Protocol):
     """A service that works through photos."""
 
     pool: ReplicaPool
+    limit: AdaptiveLimit
+    """Shards in flight, of all sessions."""
 
     async def model(self) -> ModelInfo:
         """The model that runs. Raises grpc.aio.AioRpcError and AwayError."""
@@ -39,6 +42,7 @@ class EmbedderService:
 
     def __init__(self, pool: ReplicaPool) -> None:
         self.pool = pool
+        self.limit = AdaptiveLimit(start=2)
 
     async def model(self) -> ModelInfo:
         """The embedding model."""
@@ -69,6 +73,7 @@ class FaceDetectorService:
 
     def __init__(self, pool: ReplicaPool) -> None:
         self.pool = pool
+        self.limit = AdaptiveLimit(start=2)
 
     async def model(self) -> ModelInfo:
         """The face model."""

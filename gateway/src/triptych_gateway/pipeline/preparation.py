@@ -56,7 +56,8 @@ class Preparation:
     async def run(self, session: Session) -> None:
         """Announce evidence of every phase and final weights. Raises LeaseLostError, and what a lost database raises.
 
-        Done once: a session that is taken up again has both.
+        Done once, and again where a phase was restarted: what is ahead is known anew, but weights that the session has
+        begun with stay.
         """
         models = await self._models()
         prepared: dict[str, Prepared] = {}
@@ -67,7 +68,11 @@ class Preparation:
         faces_model = models.get("face_detection")
         if faces_model is not None:
             prepared["clustering"] = await self._clustering(faces_model, prepared["face_detection"].work, seen)
-        weights, weighting = self._weights(session, prepared)
+        async with self._owned.read() as connection:
+            has_begun = await lifecycle.has_begun(connection, session.id)
+        weights, weighting = dict(session.weights), session.weighting
+        if not has_begun:
+            weights, weighting = self._weights(session, prepared)
         async with self._owned.write() as connection:
             await sessions.mark_prepared(connection, session.id, weights=weights, weighting=weighting)
             latest = await lifecycle.latest_runs(connection, session.id)

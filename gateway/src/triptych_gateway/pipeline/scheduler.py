@@ -22,6 +22,8 @@ from triptych_gateway.pipeline.session_runner import SessionRunner
 log = get_logger(__name__)
 
 POLL_SECONDS: Final = 1.0
+HEED_EVERY_SECONDS: Final = 1.0
+"""How often a gateway looks whether another one was told to pause or cancel a session that runs here."""
 
 
 class Scheduler:
@@ -44,22 +46,41 @@ class Scheduler:
         self._weighting: Weighting = weighting
         self._room = asyncio.Semaphore(max_sessions)
         self._wake = asyncio.Event()
-        self._running: set[int] = set()
+        self._running: dict[int, asyncio.Task[None]] = {}
+        """What works on each session; also one that is to stop, until it has."""
+        # One clustering of the library at a time: those that wait here hold no connection to the database.
+        self._clustering = asyncio.Lock()
 
     def wake(self) -> None:
         """A session was started: look at once."""
         self._wake.set()
 
+    def halt(self, session_id: int) -> None:
+        """A session was paused, cancelled or deleted: stop working on it at once."""
+        if session_id in self._running:
+            self._running[session_id].cancel()
+
     async def run(self) -> None:
         """Take and run sessions until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep_presence(self._engine, holder=WORKER), name="sign of life")
+            tasks.create_task(self._heed_buttons(), name="heed buttons")
             while True:
                 await self._room.acquire()
                 lease = await self._claim()
                 if lease is not None:
-                    self._running.add(lease.session_id)
-                    tasks.create_task(self._run_session(lease), name=f"session {lease.session_id}")
+                    runner = SessionRunner(
+                        OwnedSession(self._engine, lease),
+                        engine=self._engine,
+                        roots=self._roots,
+                        photo_services=self._photo_services,
+                        clusterers=self._clusterers,
+                        clustering=self._clustering,
+                        weighting=self._weighting,
+                    )
+                    working = asyncio.create_task(runner.run(), name=f"run session {lease.session_id}")
+                    self._running[lease.session_id] = working
+                    tasks.create_task(self._run_session(lease, working), name=f"session {lease.session_id}")
                     continue
                 self._room.release()
                 try:
@@ -78,19 +99,10 @@ class Scheduler:
             log.warning("the database is away", error=_line(error))
             return None
 
-    async def _run_session(self, lease: Lease) -> None:
+    async def _run_session(self, lease: Lease, working: asyncio.Task[None]) -> None:
         """Run a session while its lease is renewed; whichever ends first ends the other."""
         log.info("session taken", session=lease.session_id, epoch=lease.epoch)
         owned = OwnedSession(self._engine, lease)
-        runner = SessionRunner(
-            owned,
-            engine=self._engine,
-            roots=self._roots,
-            photo_services=self._photo_services,
-            clusterers=self._clusterers,
-            weighting=self._weighting,
-        )
-        working = asyncio.create_task(runner.run(), name=f"run session {lease.session_id}")
         renewing = asyncio.create_task(self._renew(lease), name=f"renew lease {lease.session_id}")
         try:
             await asyncio.wait([working, renewing], return_when=asyncio.FIRST_COMPLETED)
@@ -99,22 +111,37 @@ class Scheduler:
                 task.cancel()
             await asyncio.wait([working, renewing])
             await self._settle(owned, working)
-            self._running.discard(lease.session_id)
+            del self._running[lease.session_id]
             self._room.release()
+            # It may have been resumed while it was stopping.
+            self.wake()
+
+    async def _heed_buttons(self) -> None:
+        """Stop sessions that another gateway was told to pause, cancel or delete."""
+        while True:
+            await asyncio.sleep(HEED_EVERY_SECONDS)
+            if not self._running:
+                continue
+            try:
+                async with self._engine.connect() as connection:
+                    going = await sessions.still_running(connection, self._running)
+            except DATABASE_AWAY as error:
+                if not is_away(error):
+                    raise
+                log.warning("whether sessions are to stop is not known: the database is away", error=_line(error))
+                continue
+            for session_id in self._running.keys() - going:
+                self.halt(session_id)
 
     async def _renew(self, lease: Lease) -> None:
-        """Keep the lease; returns when it is lost, or when the session is no longer to be run."""
+        """Keep the lease; returns when it is lost."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             try:
                 async with self._engine.begin() as connection:
                     await leases.renew(connection, lease)
-                    if (await sessions.get_session(connection, lease.session_id)).status != "running":
-                        return
             except LeaseLostError:
-                log.warning("lease lost: another gateway runs the session", session=lease.session_id)
-                return
-            except sessions.NotFoundError:
+                log.info("lease lost: the session was halted, or is run by another gateway", session=lease.session_id)
                 return
             except DATABASE_AWAY as error:
                 log.warning("the lease could not be renewed", session=lease.session_id, error=_line(error))

@@ -40,6 +40,7 @@ class SessionRunner:
         roots: MediaRoots,
         photo_services: dict[str, PhotoService],
         clusterers: ReplicaPool,
+        clustering: asyncio.Lock,
         weighting: Weighting,
     ) -> None:
         self._owned = owned
@@ -47,6 +48,7 @@ class SessionRunner:
         self._roots = roots
         self._photo_services = photo_services
         self._clusterers = clusterers
+        self._clustering = clustering
         self._weighting = weighting
         self._log = log.bind(session=owned.session_id)
 
@@ -71,17 +73,21 @@ class SessionRunner:
                 run = await self._run_of(phase)
                 if run.status != "completed":
                     await PhotoPhase(self._owned, run, service).run()
-            detection = await self._run_of("face_detection")
-            await ClusteringPhase(
-                self._owned,
-                await self._run_of("clustering"),
-                self._clusterers,
-                self._engine,
-                face_model=dict(detection.model or {}),
-            ).run()
+            await self._cluster()
             self._log.info("session completed")
         except PhaseFailedError as failure:
             await self.fail(self._owned, failure)
+
+    async def _cluster(self) -> None:
+        phase = ClusteringPhase(
+            self._owned,
+            await self._run_of("clustering"),
+            self._clusterers,
+            self._engine,
+            detection=await self._run_of("face_detection"),
+        )
+        async with self._clustering:
+            await phase.run()
 
     async def _complete_if_empty(self) -> bool:
         """Complete a session without photos, whether the services answer or not: there is nothing to ask them for."""

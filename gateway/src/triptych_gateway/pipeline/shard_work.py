@@ -121,7 +121,7 @@ class ShardWork:
                 await self._announce(shard)
                 return
             items = shard.items[: suspicion.at_once]
-            async with self._limit.slot():
+            async with self._limit.slot(self._run.session_id):
                 attempt = await self._attempt(shard, items)
             if attempt.settled:
                 suspicion.ease()
@@ -159,7 +159,7 @@ class ShardWork:
             if error.code not in RETRIABLE and error.code is not grpc.StatusCode.INTERNAL:
                 raise PhaseFailedError("service_refused", f"The service refused: {error.message}") from failure
         else:
-            await self._limit.succeeded(items=len(items), began=began)
+            self._limit.succeeded(items=len(items), began=began)
         return Attempt(settled=call.settled, accepted=call.accepted, error=error)
 
     async def _call(self, so_far: _Call, shard: Shard, items: Sequence[ShardItem]) -> None:

@@ -13,7 +13,7 @@ async def test_no_more_than_the_limit_are_in_flight() -> None:
 
     async def work() -> None:
         nonlocal inside, most
-        async with limit.slot():
+        async with limit.slot(1):
             inside += 1
             most = max(most, inside)
             if inside == limit.limit:
@@ -34,7 +34,7 @@ async def test_it_grows_by_one_with_each_success_up_to_its_bound() -> None:
     limit = AdaptiveLimit(start=1)
 
     for _ in range(2 * LIMIT):
-        await limit.succeeded(items=1000, began=time.monotonic() - 1)
+        limit.succeeded(items=1000, began=time.monotonic() - 1)
 
     assert limit.limit == LIMIT
 
@@ -42,9 +42,9 @@ async def test_it_grows_by_one_with_each_success_up_to_its_bound() -> None:
 async def test_it_stays_when_photos_take_much_longer_than_at_best() -> None:
     limit = AdaptiveLimit(start=4)
     now = time.monotonic()
-    await limit.succeeded(items=10, began=now - 10)
+    limit.succeeded(items=10, began=now - 10)
 
-    await limit.succeeded(items=10, began=now - 100)
+    limit.succeeded(items=10, began=now - 100)
 
     assert limit.limit == 5
 
@@ -66,14 +66,14 @@ async def test_growth_lets_a_waiting_shard_in() -> None:
     entered = asyncio.Event()
 
     async def wait_and_enter() -> None:
-        async with limit.slot():
+        async with limit.slot(1):
             entered.set()
 
-    async with limit.slot():
+    async with limit.slot(1):
         waiting = asyncio.create_task(wait_and_enter())
         await asyncio.sleep(0)
         assert not entered.is_set()
-        await limit.succeeded(items=1, began=time.monotonic())
+        limit.succeeded(items=1, began=time.monotonic())
         async with asyncio.timeout(30):
             await entered.wait()
     await waiting
@@ -84,7 +84,7 @@ async def test_a_cancelled_shard_gives_its_place_back() -> None:
     inside = asyncio.Event()
 
     async def hold() -> None:
-        async with limit.slot():
+        async with limit.slot(1):
             inside.set()
             await asyncio.Event().wait()
 
@@ -93,5 +93,54 @@ async def test_a_cancelled_shard_gives_its_place_back() -> None:
     holding.cancel()
     await asyncio.wait([holding])
 
-    async with asyncio.timeout(30), limit.slot():
+    async with asyncio.timeout(30), limit.slot(1):
+        pass
+
+
+async def test_a_free_place_goes_to_the_session_with_the_fewest_in_flight() -> None:
+    limit, huge, small = AdaptiveLimit(start=2), 1, 2
+    order: list[int] = []
+    entered = asyncio.Queue[int]()
+    go_on = asyncio.Semaphore(0)
+
+    async def work(session_id: int) -> None:
+        async with limit.slot(session_id):
+            entered.put_nowait(session_id)
+            await go_on.acquire()
+
+    async with asyncio.TaskGroup() as tasks:
+        for session_id in (huge,) * 20 + (small,) * 3:
+            tasks.create_task(work(session_id))
+        for _ in range(23):
+            order.append(await entered.get())
+            if len(order) >= limit.limit:
+                go_on.release()
+        go_on.release()
+
+    assert order[:7] == [huge, huge, small, huge, small, huge, small]
+
+
+async def test_a_session_that_gives_up_waiting_takes_no_place() -> None:
+    limit = AdaptiveLimit(start=1)
+    async with limit.slot(1):
+        waiting = asyncio.create_task(limit.slot(2).__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    async with asyncio.timeout(30), limit.slot(3):
+        pass
+
+
+async def test_a_place_given_at_the_moment_of_giving_up_goes_on_to_the_next() -> None:
+    limit = AdaptiveLimit(start=1)
+    holding = limit.slot(1)
+    await holding.__aenter__()
+    waiting = asyncio.create_task(limit.slot(2).__aenter__())
+    await asyncio.sleep(0)
+    await holding.__aexit__(None, None, None)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    async with asyncio.timeout(30), limit.slot(3):
         pass

@@ -1,4 +1,4 @@
-"""Training sessions: create, list, get, start."""
+"""Training sessions: create, list, get, and what could not be read."""
 
 import asyncio
 import posixpath
@@ -73,16 +73,6 @@ async def get_session(session_id: Id, context: Context) -> schemas.Session:
     """One session."""
     async with context.engine.connect() as connection:
         return session_body(await sessions.get_session(connection, session_id))
-
-
-@router.post("/{session_id}/start")
-async def start_session(session_id: Id, context: Context) -> schemas.SessionAction:
-    """Set a session going, or let it go on with what is left; pressing twice does no harm."""
-    async with context.engine.begin() as connection:
-        status = await sessions.start_session(connection, session_id)
-    context.scheduler.wake()
-    await context.snapshots.refresh(session_id)
-    return schemas.SessionAction(session_id=session_id, status=status, message="The session is running.")
 
 
 @router.get("/{session_id}/problems")

@@ -38,7 +38,9 @@ from triptych_gateway.api.schemas.progress import (
 )
 from triptych_gateway.api.schemas.sessions import (
     CategorySummary,
+    CleanupStats,
     Problem,
+    Restart,
     Session,
     SessionAction,
     SessionConfig,
@@ -58,6 +60,7 @@ __all__ = [
     "Body",
     "Box",
     "CategorySummary",
+    "CleanupStats",
     "DirectoryPath",
     "Error",
     "ErrorBody",
@@ -79,6 +82,7 @@ __all__ = [
     "PhaseStatus",
     "Phases",
     "Problem",
+    "Restart",
     "RunError",
     "ServiceHealth",
     "Session",

@@ -1,6 +1,8 @@
 """Bodies of sessions."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import BaseModel, Field
 
 from triptych_common.media.decoding import PHOTO_EXTENSIONS
 from triptych_gateway.api.schemas.base import MAX_ID, Body, DirectoryPath, Line, Time
@@ -85,3 +87,21 @@ class Problem(Body):
     path: str
     code: str
     message: str
+
+
+class CleanupStats(BaseModel):
+    """What a restart did to results; its keys are in snake_case, as the shipped frontend reads them."""
+
+    operation: Literal["restart_training", "restart_faces", "restart_clustering"]
+    session_id: int
+    items_deleted: int = Field(description="Persons whose names and corrections go once the new ones are there.")
+    items_reset: int = Field(description="Photos, or faces, to be worked on again.")
+    items_preserved: int = Field(description="Photos whose result stays and is not made again.")
+    duration_ms: int
+
+
+class Restart(SessionAction):
+    """What the restart of a phase came to."""
+
+    cleanup_stats: CleanupStats
+    cleanup_stats_alias: CleanupStats = Field(alias="cleanup_stats", description="The same as `cleanupStats`.")
