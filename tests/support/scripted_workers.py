@@ -67,6 +67,8 @@ class Worker:
     """Photos that it works off before it holds still; may be raised. Probes are not held."""
     holds_probes: bool = False
     calls: list[Call] = field(default_factory=list)
+    under_way: int = 0
+    """Calls that are not over."""
     worked: int = 0
     """Photos of work that were answered."""
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -90,8 +92,13 @@ class Worker:
     def begin(self, context: Any, *, items: int, is_work: bool) -> None:
         """Note a call, and end it where it is to end."""
         self.calls.append(Call(items=items, is_work=is_work))
+        self.under_way += 1
+        context.add_callback(self._on_end)
         if self.trouble is not None:
             context.abort(self.trouble, "It is scripted so.")
+
+    def _on_end(self) -> None:
+        self.under_way -= 1
 
     def wait(self, context: Any, *, is_work: bool) -> bool:
         """Hold still as long as it is to; False once nobody waits for an answer any more."""

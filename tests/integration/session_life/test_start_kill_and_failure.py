@@ -1,165 +1,33 @@
-"""What is shown of a session that is started, killed or that fails: gateway, aggregator, NATS and PostgreSQL are real.
-
-The workers' models are scripted, so that a phase stands still, or fails, exactly where it is to.
-"""
+"""What is shown of a session that is started, killed or that fails."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import grpc
-import httpx
 import pytest
 
 from tests.support.progress_events import publish
-from tests.support.real_servers import PostgresServer, nats_server, wait_for
-from tests.support.running_gateway import Gateway, read_events, running_gateway
-from tests.support.running_progress import RunningProgress, running_progress
-from tests.support.scripted_workers import MICRO_BATCH, ScriptedWorkers, Worker, scripted_workers
+from tests.support.real_servers import wait_for
+from tests.support.running_gateway import read_events
+from tests.support.scripted_stack import (
+    HELD_AT,
+    NEVER,
+    PHASE_KEYS,
+    PHASES,
+    PHOTOS,
+    SERVICES,
+    SESSIONS,
+    UNDER_WAY,
+    Servers,
+    Stack,
+    Watch,
+    overall_of,
+    phases_of,
+)
 from triptych.v1 import progress_event_pb2
 from triptych_common.events import PHASE_NAMES, PHASES_BY_NAME
-
-SESSIONS: Final = "/api/v1/training/sessions"
-PHOTOS: Final = 20
-HELD_AT: Final = MICRO_BATCH
-PHASE_KEYS: Final = {"training": "training", "face_detection": "faceDetection", "clustering": "clustering"}
-PHASES: Final = tuple(PHASE_KEYS)
-SERVICES: Final = {"training": "embedder", "face_detection": "facedetect", "clustering": "cluster"}
-UNDER_WAY: Final = {"training": "running", "face_detection": "processing", "clustering": "running"}
-NEVER: Final = float("inf")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Servers:
-    """What outlives gateways and aggregators."""
-
-    postgres: PostgresServer
-    database_url: str
-    nats_url: str
-    workers: ScriptedWorkers
-    folder: Path
-
-    @contextlib.contextmanager
-    def stack(self) -> Iterator["Stack"]:
-        """A gateway and an aggregator on them, until the end of the context or until they are killed."""
-        with (
-            running_progress(nats_url=self.nats_url, folder=self.folder) as progress,
-            running_gateway(
-                database_url=self.database_url,
-                nats_url=self.nats_url,
-                folder=self.folder,
-                **self.workers.settings(),
-                TRIPTYCH_PROGRESS_ADDRESSES=progress.address,
-            ) as gateway,
-            gateway.client() as client,
-        ):
-            yield Stack(servers=self, gateway=gateway, progress=progress, client=client)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stack:
-    """Everything, at work."""
-
-    servers: Servers
-    gateway: Gateway
-    progress: RunningProgress
-    client: httpx.Client
-
-    def worker(self, phase: str) -> Worker:
-        """The worker of a phase."""
-        worker: Worker = getattr(self.servers.workers, SERVICES[phase])
-        return worker
-
-    def create(self, folder: Path) -> int:
-        """A session over some photos that nobody knows yet."""
-        directory = self.gateway.media / folder.name
-        directory.mkdir()
-        for number in range(PHOTOS):
-            (directory / f"{number:02}.jpg").write_bytes(b"nobody looks at it")
-        return self.gateway.create(self.client, directory)
-
-    def start(self, session_id: int) -> None:
-        """Start a session, or let it go on."""
-        answer = self.client.post(f"{SESSIONS}/{session_id}/start")
-        assert (answer.status_code, answer.json()["status"]) == (200, "running")
-
-    def shown(self, session_id: int) -> dict[str, Any]:
-        """What is shown of a session."""
-        body: dict[str, Any] = self.client.get(f"{SESSIONS}/{session_id}/progress-unified").raise_for_status().json()
-        return body
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[ScriptedWorkers]:
-    with scripted_workers() as running:
-        yield running
-
-
-@pytest.fixture
-def servers(postgres: PostgresServer, database_url: str, workers: ScriptedWorkers, tmp_path: Path) -> Iterator[Servers]:
-    """With an empty database, and workers that have forgotten what others had them do."""
-    folder = tmp_path / "servers"
-    folder.mkdir()
-    for worker in (workers.embedder, workers.facedetect, workers.cluster):
-        worker.trouble, worker.photos_of_work, worker.worked = None, NEVER, 0
-        worker.is_bad, worker.faces_per_photo = lambda _: False, 1
-        worker.calls.clear()
-    with nats_server(folder) as nats_url:
-        yield Servers(postgres=postgres, database_url=database_url, nats_url=nats_url, workers=workers, folder=folder)
-
-
-@pytest.fixture
-def stack(servers: Servers) -> Iterator[Stack]:
-    with servers.stack() as running:
-        yield running
-
-
-class Watch:
-    """A reader who asks again and again."""
-
-    def __init__(self, stack: Stack, session_id: int, *, seen: list[dict[str, Any]] | None = None) -> None:
-        self._stack = stack
-        self._session_id = session_id
-        self.seen = [] if seen is None else seen
-
-    def look(self) -> dict[str, Any]:
-        """Ask once more."""
-        self.seen.append(self._stack.shown(self._session_id))
-        return self.seen[-1]
-
-    def until_phase(self, phase: str, status: str, *, current: int = 0) -> dict[str, Any]:
-        """Ask until a phase has come so far."""
-
-        def is_there() -> bool:
-            now = self.look()["phases"][PHASE_KEYS[phase]]
-            return bool(now["status"] == status and now["progress"]["current"] >= current)
-
-        wait_for(is_there, f"{phase} is {status} at {current}")
-        return self.seen[-1]
-
-    def until(self, status: str) -> dict[str, Any]:
-        """Ask until the session has that status."""
-        wait_for(lambda: bool(self.look()["overallStatus"] == status), f"the session is {status}")
-        return self.seen[-1]
-
-    def percentages(self) -> list[float]:
-        """The bar, each time."""
-        return [body["overallProgress"]["percentage"] for body in self.seen]
-
-
-def phases_of(body: dict[str, Any]) -> list[tuple[str, int, int]]:
-    """Status, current and total of each phase, in order."""
-    phases = [body["phases"][key] for key in PHASE_KEYS.values()]
-    return [(one["status"], one["progress"]["current"], one["progress"]["total"]) for one in phases]
-
-
-def overall_of(body: dict[str, Any]) -> tuple[str, float, str]:
-    """Status, percentage and current phase."""
-    overall = body["overallProgress"]
-    return body["overallStatus"], overall["percentage"], overall["currentPhase"]
 
 
 def test_a_session_is_running_from_the_answer_to_start_until_its_end(stack: Stack, tmp_path: Path) -> None:
