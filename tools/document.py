@@ -1,4 +1,4 @@
-"""Writes what is generated in docs/operations.md, or checks that it is up to date.
+"""Writes what is generated in the pages under docs/, or checks that it is up to date.
 
 python -m tools.document [--check]
 """
@@ -10,33 +10,39 @@ from typing import Final
 
 from tools.metrics_table import metrics_table
 from tools.settings_table import settings_table
+from tools.state_diagrams import run_states, session_states
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "operations.md"
+DOCS: Final = Path(__file__).parent.parent / "docs"
 BEGIN: Final = "<!-- {name}: written by `make docs` -->\n"
 END: Final = "<!-- end of {name} -->\n"
-TABLES: Final[dict[str, Callable[[], str]]] = {"settings": settings_table, "metrics": metrics_table}
+PARTS: Final[dict[str, dict[str, Callable[[], str]]]] = {
+    "operations.md": {"settings": settings_table, "metrics": metrics_table},
+    "states.md": {"session states": session_states, "run states": run_states},
+}
+"""Page → name of a part → what writes it."""
 
 
-def with_tables(page: str) -> str:
-    """The page with each table as it is to be. Raises ValueError where the page has no place for one."""
-    for name, table in TABLES.items():
+def with_parts(page: str, name_of_page: str) -> str:
+    """The page with each part as it is to be. Raises ValueError where the page has no place for one."""
+    for name, part in PARTS[name_of_page].items():
         begin, end = BEGIN.format(name=name), END.format(name=name)
         before, _, rest = page.partition(begin)
         _, found, after = rest.partition(end)
         if not found:
-            raise ValueError(f"{PAGE.name} has no lines {begin!r} and {end!r}")
-        page = f"{before}{begin}{table()}{end}{after}"
+            raise ValueError(f"{name_of_page} has no lines {begin!r} and {end!r}")
+        page = f"{before}{begin}{part()}{end}{after}"
     return page
 
 
 def main() -> None:
-    """Write, or check with --check (exit status 1 where the page is not up to date)."""
-    page = PAGE.read_text()
-    written = with_tables(page)
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(written)
-    elif written != page:
-        sys.exit("The tables in docs/operations.md are not up to date: run `make docs`.")
+    """Write, or check with --check (exit status 1 where a page is not up to date)."""
+    for name in PARTS:
+        page = (DOCS / name).read_text()
+        written = with_parts(page, name)
+        if "--check" not in sys.argv[1:]:
+            (DOCS / name).write_text(written)
+        elif written != page:
+            sys.exit(f"What is generated in docs/{name} is not up to date: run `make docs`.")
 
 
 if __name__ == "__main__":

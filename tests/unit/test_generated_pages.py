@@ -1,14 +1,17 @@
-"""docs/operations.md says what the code says: every metric by its name, and tables as they would be written now."""
+"""Pages under docs/ say what the code says: every metric by its name, and generated parts as they would be now."""
 
 import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.document import PAGE, with_tables
+import pytest
+
+from tools.document import DOCS, PARTS, with_parts
 from tools.metrics_table import metrics_table
 
-ROOT = PAGE.parent.parent
+ROOT = DOCS.parent
+PAGE = DOCS / "operations.md"
 NAME = re.compile(r"triptych_[a-z_]+")
 KINDS = {
     "Counter": "counter",
@@ -64,6 +67,7 @@ def test_the_collectors_serve_exactly_the_metrics_of_the_code() -> None:
     assert metrics_of_the_table(metrics_table()) == metrics_of_the_code()
 
 
-def test_the_tables_are_up_to_date() -> None:
-    page = PAGE.read_text()
-    assert with_tables(page) == page, "run `make docs`"
+@pytest.mark.parametrize("name", PARTS)
+def test_what_is_generated_is_up_to_date(name: str) -> None:
+    page = (DOCS / name).read_text()
+    assert with_parts(page, name) == page, "run `make docs`"
