@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from triptych_gateway.catalog.states import RUN, SESSION
 
@@ -18,7 +19,7 @@ def run_states() -> str:
     return _diagram(RUN)
 
 
-def _diagram(table: Mapping[str, Mapping[str, str | None]]) -> str:
+def _diagram(table: Mapping[Any, Mapping[Any, str | None]]) -> str:
     lines = ["```mermaid", "stateDiagram-v2", f"    {GONE} --> pending"]
     for before, events in table.items():
         by_status: dict[str, list[str]] = defaultdict(list)
