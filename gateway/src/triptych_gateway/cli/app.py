@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from triptych_gateway.cli.buttons import cancel, pause, restart, resume
 from triptych_gateway.cli.doctor import doctor
 from triptych_gateway.cli.people import people
 from triptych_gateway.cli.samples.command import samples
@@ -18,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, train, status, people, samples, doctor):
+for command in (up, train, status, pause, resume, cancel, restart, people, samples, doctor):
     app.command()(command)
 
 

@@ -75,6 +75,11 @@ class GatewayClient:
         """Starts a session; on one that runs already it changes nothing, so it may be repeated."""
         return self._read(SessionState, await self._send("POST", f"{_TRAINING}/sessions/{session_id}/start"))
 
+    async def press(self, session_id: int, button: str, *, query: Mapping[str, bool]) -> SessionState:
+        """Presses a button of a session: pause, resume, cancel, or one of the restarts."""
+        path = f"{_TRAINING}/sessions/{session_id}/{button}"
+        return self._read(SessionState, await self._send("POST", path, query=dict(query)))
+
     async def session(self, session_id: int) -> Session:
         """One session."""
         return self._read(Session, await self._send("GET", f"{_TRAINING}/sessions/{session_id}"))
