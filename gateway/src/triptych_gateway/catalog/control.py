@@ -102,7 +102,7 @@ async def restart_phase(
                 WHERE session_id = :id AND phase = 'clustering' AND status = 'pending'"""),
             {"id": session_id},
         )
-    await _set_going(connection, session_id, prepare=True)
+    await _set_going(connection, session_id, is_restart=True)
     return Restarted(items_reset=old.total - kept, items_preserved=kept)
 
 
@@ -142,12 +142,17 @@ async def _go_on(connection: AsyncConnection, session_id: int, button: Literal["
     for run in (await lifecycle.latest_runs(connection, session_id)).values():
         if run.status in ("paused", "cancelled"):
             await lifecycle.update_run(connection, run.id, status="running", completed_at=None)
-    await _set_going(connection, session_id, prepare=False)
+    await _set_going(connection, session_id, is_restart=False)
     return "running"
 
 
-async def _set_going(connection: AsyncConnection, session_id: int, *, prepare: bool) -> None:
-    values: dict[str, Any] = {"prepared_at": None} if prepare else {}
+async def _set_going(connection: AsyncConnection, session_id: int, *, is_restart: bool) -> None:
+    # A restart is timed from its own beginning, and what is known of durations is gathered anew.
+    beginning: dict[str, Any] = (
+        {"prepared_at": None, "started_at": func.now()}
+        if is_restart
+        else {"started_at": func.coalesce(sessions.c.started_at, func.now())}
+    )
     await connection.execute(
         update(sessions)
         .where(sessions.c.id == session_id)
@@ -157,9 +162,8 @@ async def _set_going(connection: AsyncConnection, session_id: int, *, prepare: b
             error_message=None,
             paused_at=None,
             completed_at=None,
-            started_at=func.coalesce(sessions.c.started_at, func.now()),
             updated_at=lifecycle.NEXT_MOMENT,
-            **values,
+            **beginning,
         )
     )
     await lifecycle.announce_all(connection, session_id)
