@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from triptych.v1 import work_pb2
 from triptych_common.channels import Replica, ReplicaPool
 from triptych_common.models import ModelInfo
-from triptych_gateway.catalog import control, leases, lifecycle, photos, sessions
+from triptych_gateway.catalog import control, jobs, leases, lifecycle, photos, sessions
 from triptych_gateway.catalog.photos import FoundPhoto
 from triptych_gateway.catalog.shards import ShardItem
 from triptych_gateway.pipeline.ownership import OwnedSession
@@ -76,7 +76,7 @@ async def test_photos_are_not_given_up_while_no_worker_can_be_reached(
     async with engine.connect() as connection:
         rows = await connection.execute(text("SELECT done, failed FROM runs WHERE phase = 'training'"))
         assert [tuple(row) for row in rows] == [(0, 0)]
-        assert await photos.count_jobs(connection, session_id) == {"pending": 1}
+        assert await jobs.count_jobs(connection, session_id) == {"pending": 1}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.support.catalogue import (
     new_session,
     table,
 )
-from triptych_gateway.catalog import lifecycle, photos, results, shards
+from triptych_gateway.catalog import jobs, lifecycle, photos, results, shards
 
 
 async def test_photos_get_dense_ordinals_and_shards_are_ranges_of_them(engine: AsyncEngine) -> None:
@@ -49,7 +49,7 @@ async def test_writing_outcomes_again_changes_nothing(engine: AsyncEngine) -> No
         run = await begin(connection, session_id)
         one, two, three = await items_of(connection, run)
         await results.write_outcomes(connection, run, [embedded(one), broken(two)], model_id=MODEL)
-        jobs = await table(connection, "SELECT * FROM session_assets ORDER BY id")
+        rows = await table(connection, "SELECT * FROM session_assets ORDER BY id")
         before = str(await table(connection, everything))
         assert await table(connection, counters) == [(1, 1, 0)]
 
@@ -57,7 +57,7 @@ async def test_writing_outcomes_again_changes_nothing(engine: AsyncEngine) -> No
         await results.write_outcomes(connection, run, [embedded(one), broken(two)], model_id=MODEL)
         await results.write_outcomes(connection, run, [broken(one), embedded(two, 9.0)], model_id=MODEL)
         assert str(await table(connection, everything)) == before
-        assert await table(connection, "SELECT * FROM session_assets ORDER BY id") == jobs
+        assert await table(connection, "SELECT * FROM session_assets ORDER BY id") == rows
         assert await table(connection, counters) == [(1, 1, 0)]
 
         await results.write_outcomes(connection, run, [embedded(three), embedded(three)], model_id=MODEL)
@@ -79,7 +79,7 @@ async def test_two_writers_of_the_same_outcomes_at_once_count_them_once(engine: 
     await asyncio.gather(write(), write())
     async with engine.connect() as connection:
         assert await table(connection, "SELECT done, failed FROM runs WHERE phase = 'training'") == [(2, 0)]
-        assert await photos.count_jobs(connection, session_id) == {"completed": 2}
+        assert await jobs.count_jobs(connection, session_id) == {"completed": 2}
 
 
 async def test_facts_errors_and_times_of_photos_are_kept(engine: AsyncEngine) -> None:
@@ -90,12 +90,12 @@ async def test_facts_errors_and_times_of_photos_are_kept(engine: AsyncEngine) ->
         await results.write_outcomes(connection, run, [embedded(one), broken(two, "It says \0.")], model_id=MODEL)
 
         asset = await photos.get_asset(connection, one.asset_id)
-        jobs, total = await photos.list_jobs(connection, session_id, offset=0, limit=10, status=None)
-        failed, failed_total = await photos.list_jobs(connection, session_id, offset=0, limit=10, status="failed")
+        found_jobs, total = await jobs.list_jobs(connection, session_id, offset=0, limit=10, status=None)
+        failed, failed_total = await jobs.list_jobs(connection, session_id, offset=0, limit=10, status="failed")
 
     assert (asset.width, asset.height, asset.taken_at) == (640, 480, "2026-01-12T10:00:00")
-    assert (total, failed_total, [job.status for job in jobs]) == (2, 1, ["completed", "failed"])
-    assert jobs[0].processing_microseconds == 1500
+    assert (total, failed_total, [job.status for job in found_jobs]) == (2, 1, ["completed", "failed"])
+    assert found_jobs[0].processing_microseconds == 1500
     assert (failed[0].error_phase, failed[0].error_code, failed[0].error_message) == (
         *("training", "corrupt"),
         "It says \ufffd.",
@@ -112,7 +112,7 @@ async def test_a_second_session_skips_what_is_embedded_and_a_changed_file_is_wor
         second = await new_session(connection, paths=paths)
         run = await begin(connection, second)
         assert (run.total, run.skipped, await items_of(connection, run)) == (2, 2, [])
-        assert await photos.count_jobs(connection, second) == {"skipped": 2}
+        assert await jobs.count_jobs(connection, second) == {"skipped": 2}
 
         third = await new_session(connection)
         await photos.add_photos(connection, third, [found(paths[0], modified=2), found(paths[1])])
@@ -138,11 +138,11 @@ async def test_photos_that_failed_are_tried_again_in_a_new_run(engine: AsyncEngi
         again = await begin(connection, session_id)
 
         assert [item.path for item in await items_of(connection, again)] == [b"/photos/b"]
-        assert await photos.count_jobs(connection, session_id) == {"completed": 1, "pending": 1}
+        assert await jobs.count_jobs(connection, session_id) == {"completed": 1, "pending": 1}
         await results.write_outcomes(
             connection, again, [embedded(item) for item in await items_of(connection, again)], model_id=MODEL
         )
-        assert await photos.count_jobs(connection, session_id) == {"completed": 2}
+        assert await jobs.count_jobs(connection, session_id) == {"completed": 2}
         assert await table(connection, "SELECT error_code FROM session_assets WHERE error_code IS NOT NULL") == []
 
 
@@ -154,9 +154,9 @@ async def test_discovery_that_begins_again_leaves_one_row_per_photo(engine: Asyn
         await photos.forget_discovery(connection, session_id)
         await photos.add_photos(connection, session_id, [found(b"/photos/\xff\n"), found(b"/photos/b")])
 
-        jobs, total = await photos.list_jobs(connection, session_id, offset=0, limit=10, status=None)
+        found_jobs, total = await jobs.list_jobs(connection, session_id, offset=0, limit=10, status=None)
         _, problems = await photos.list_problems(connection, session_id, offset=0, limit=10)
         versions = await table(connection, "SELECT DISTINCT version FROM assets")
 
     assert (total, problems, versions) == (2, 0, [(1,)])
-    assert {job.path for job in jobs} == {b"/photos/\xff\n", b"/photos/b"}
+    assert {job.path for job in found_jobs} == {b"/photos/\xff\n", b"/photos/b"}

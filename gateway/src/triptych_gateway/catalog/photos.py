@@ -1,10 +1,9 @@
-"""Photos of the library and of sessions: what discovery found, and the contract's jobs."""
+"""Photos of the library and of sessions: what discovery found."""
 
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,23 +29,6 @@ class Problem:
     path: bytes
     code: str
     message: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A photo of a session, and what became of it."""
-
-    id: int
-    session_id: int
-    asset_id: int
-    status: str
-    path: bytes
-    error_phase: str | None
-    error_code: str | None
-    error_message: str | None
-    processing_microseconds: int | None
-    created_at: datetime
-    completed_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,39 +129,6 @@ async def list_problems(
         .limit(limit)
     )
     return [Problem(path=row.path, code=row.code, message=row.message) for row in rows], total
-
-
-def _jobs() -> Any:
-    return select(session_assets, assets.c.path).join(assets, assets.c.id == session_assets.c.asset_id)
-
-
-async def list_jobs(
-    connection: AsyncConnection, session_id: int, *, offset: int, limit: int, status: str | None
-) -> tuple[list[Job], int]:
-    """A session's photos in the order in which they were found, and how many there are in all."""
-    condition = session_assets.c.session_id == session_id
-    if status is not None:
-        condition &= session_assets.c.status == status
-    total = (await connection.execute(select(func.count()).select_from(session_assets).where(condition))).scalar_one()
-    rows = await connection.execute(_jobs().where(condition).order_by(session_assets.c.id).offset(offset).limit(limit))
-    return [Job(**row._mapping) for row in rows], total
-
-
-async def get_job(connection: AsyncConnection, job_id: int) -> Job:
-    """One job. Raises NotFoundError."""
-    row = (await connection.execute(_jobs().where(session_assets.c.id == job_id))).first()
-    if row is None:
-        raise NotFoundError(f"There is no job {job_id}.")
-    return Job(**row._mapping)
-
-
-async def count_jobs(connection: AsyncConnection, session_id: int) -> dict[str, int]:
-    """Photos of a session by status; a status that none has is left out."""
-    rows = await connection.execute(
-        text("SELECT status, count AS jobs FROM session_job_counts WHERE session_id = :session_id AND count > 0"),
-        {"session_id": session_id},
-    )
-    return {row.status: row.jobs for row in rows}
 
 
 async def get_asset(connection: AsyncConnection, asset_id: int) -> Asset:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from triptych_common.channels import ReplicaPool
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog import lifecycle, photos, sessions
+from triptych_gateway.catalog import jobs, lifecycle, photos, sessions
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.photos import FoundPhoto, Problem
 from triptych_gateway.catalog.schema import runs
@@ -92,7 +92,7 @@ class SessionRunner:
     async def _complete_if_empty(self) -> bool:
         """Complete a session without photos, whether the services answer or not: there is nothing to ask them for."""
         async with self._owned.write() as connection:
-            if await photos.count_jobs(connection, self._owned.session_id):
+            if await jobs.count_jobs(connection, self._owned.session_id):
                 return False
             latest = await lifecycle.latest_runs(connection, self._owned.session_id)
             for phase in sessions.PHASES:

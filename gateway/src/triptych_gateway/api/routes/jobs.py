@@ -8,7 +8,7 @@ from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.translation.sessions import job_body
-from triptych_gateway.catalog import photos, sessions
+from triptych_gateway.catalog import jobs, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["jobs"])
 
@@ -24,7 +24,7 @@ async def list_jobs(
     """A session's photos, in the order in which they were found."""
     async with context.engine.connect() as connection:
         await sessions.get_session(connection, session_id)
-        found, total = await photos.list_jobs(
+        found, total = await jobs.list_jobs(
             connection, session_id, offset=(page - 1) * page_size, limit=page_size, status=status
         )
     return schemas.Page[schemas.Job].of([job_body(job) for job in found], total=total, page=page, page_size=page_size)
@@ -34,4 +34,4 @@ async def list_jobs(
 async def get_job(job_id: Id, context: Context) -> schemas.Job:
     """One job."""
     async with context.engine.connect() as connection:
-        return job_body(await photos.get_job(connection, job_id))
+        return job_body(await jobs.get_job(connection, job_id))

@@ -11,7 +11,7 @@ from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ERROR_STATUSES
 from triptych_gateway.api.event_stream import event_stream, follow_all, follow_session
 from triptych_gateway.api.parameters import Id
-from triptych_gateway.catalog import photos, sessions
+from triptych_gateway.catalog import jobs, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["progress"])
 
@@ -67,10 +67,10 @@ async def get_progress(session_id: Id, context: Context) -> schemas.LegacyProgre
     snapshot = await context.snapshots.body(session_id)
     async with context.engine.connect() as connection:
         session = await sessions.get_session(connection, session_id)
-        jobs = await photos.count_jobs(connection, session_id)
+        counts = await jobs.count_jobs(connection, session_id)
     return schemas.LegacyProgress(
         session_id=session_id,
         status=session.status,
         progress=snapshot.phases.training.progress,
-        jobs_summary=schemas.JobsSummary(**jobs),
+        jobs_summary=schemas.JobsSummary(**counts),
     )

@@ -2,7 +2,7 @@
 
 from triptych_common.media.locations import display_path
 from triptych_gateway.api import schemas
-from triptych_gateway.catalog import photos, sessions
+from triptych_gateway.catalog import jobs, photos, sessions
 
 
 def session_body(session: sessions.Session) -> schemas.Session:
@@ -27,7 +27,7 @@ def session_body(session: sessions.Session) -> schemas.Session:
     )
 
 
-def job_body(job: photos.Job) -> schemas.Job:
+def job_body(job: jobs.Job) -> schemas.Job:
     """A job."""
     return schemas.Job(
         id=job.id,
