@@ -11,7 +11,7 @@ from triptych_gateway.api import schemas
 from triptych_gateway.api.aliases import with_restart_aliases
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.parameters import Id
-from triptych_gateway.catalog import control, faces, photos
+from triptych_gateway.catalog import control, faces, jobs
 from triptych_gateway.catalog.control import Phase
 from triptych_gateway.catalog.states import SessionStatus
 
@@ -41,9 +41,9 @@ async def cancel_session(session_id: Id, context: Context) -> schemas.SessionAct
     """End a session. What is done stays, and `start` goes on with the rest."""
     answer = await _press(context, session_id, control.cancel_session, "")
     async with context.engine.connect() as connection:
-        jobs = await photos.count_jobs(connection, session_id)
-    done = jobs.get("completed", 0) + jobs.get("skipped", 0)
-    answer.message = f"The session is cancelled. {done} of {sum(jobs.values())} photos are embedded and stay so."
+        counts = await jobs.count_jobs(connection, session_id)
+    done = counts.get("completed", 0) + counts.get("skipped", 0)
+    answer.message = f"The session is cancelled. {done} of {sum(counts.values())} photos are embedded and stay so."
     return answer
 
 
