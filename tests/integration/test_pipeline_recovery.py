@@ -275,7 +275,7 @@ async def _found(running: Triptych, session_id: int, directory: Path) -> Found:
         )
         groups = await database.fetch(
             """
-            SELECT count(*) FROM group_faces g JOIN groups u ON u.id = g.group_id
+            SELECT count(*) FROM face_places g JOIN groups u ON u.id = g.group_id
             JOIN clusterings c ON c.id = u.clustering_id JOIN faces f ON f.id = g.face_id
             JOIN session_assets s ON s.asset_id = f.asset_id
             WHERE c.active AND s.session_id = $1 GROUP BY g.group_id""",

@@ -8,8 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import FACES, begin, detected, found, items_of, new_session, table
-from triptych_gateway.catalog import faces, lifecycle, photos, results
-from triptych_gateway.catalog.faces import NewGroup
+from triptych_gateway.catalog import face_space, faces, groups, lifecycle, photos, results
+from triptych_gateway.catalog.former_persons import remember_persons
+from triptych_gateway.catalog.regrouping import NewGroup, replace_clustering
 from triptych_gateway.catalog.sessions import NotFoundError
 
 
@@ -26,13 +27,21 @@ def group(*face_ids: int) -> NewGroup:
     return NewGroup(face_ids=face_ids, probabilities=[1.0 / (n + 1) for n in range(len(face_ids))], cohesion=0.8)
 
 
-async def regroup(connection: AsyncConnection, session_id: int, *groups: NewGroup) -> list[tuple[int | None, int]]:
+async def regroup(
+    connection: AsyncConnection, session_id: int, *found_groups: NewGroup
+) -> list[tuple[int | None, int]]:
     """(person, faces) of the groups that are shown then, largest first."""
-    await faces.replace_clustering(
-        connection, session_id=session_id, model_id=FACES, parameters={"ceiling": 0.5}, face_count=9, groups=groups
+    await replace_clustering(
+        connection,
+        former=await remember_persons(connection, model_id=FACES),
+        session_id=session_id,
+        model_id=FACES,
+        parameters={"ceiling": 0.5},
+        face_count=9,
+        groups=found_groups,
     )
-    listed, total = await faces.list_groups(connection, session_id=None, offset=0, limit=100)
-    assert total == len(groups)
+    listed, total = await groups.list_groups(connection, session_id=None, offset=0, limit=100)
+    assert total == len(found_groups)
     return [(one.person_id, one.face_count) for one in listed]
 
 
@@ -41,15 +50,17 @@ async def test_the_space_holds_the_faces_of_present_versions_with_their_vectors(
         session_id, ids = await with_faces(connection, [[1.0, 2.0], [], [3.0]])
         run = (await lifecycle.latest_runs(connection, session_id))["face_detection"]
         assert (run.done, run.failed, run.found) == (3, 0, 3)
-        batches = [batch async for batch in faces.read_space(connection, model_id=FACES, batch=2)]
+        batches = [batch async for batch in face_space.read_space(connection, model_id=FACES, batch=2)]
         assert [batch.face_ids.tolist() for batch in batches] == [ids[:2], ids[2:]]
         assert np.concatenate([batch.vectors for batch in batches])[:, 0].tolist() == [1.0, 2.0, 3.0]
         assert batches[0].vectors.dtype == np.float32
-        assert await faces.count_space(connection, model_id=FACES) == 3
-        assert await faces.count_session_faces(connection, session_id, model_id=FACES) == 3
+        assert await face_space.count_space(connection, model_id=FACES) == 3
+        assert await face_space.count_session_faces(connection, session_id, model_id=FACES) == 3
 
         await photos.add_photos(connection, session_id, [found(b"/photos/000", size=11)])
-        assert await faces.count_space(connection, model_id=FACES) == 1, "what was found in the former file is void"
+        assert await face_space.count_space(connection, model_id=FACES) == 1, (
+            "what was found in the former file is void"
+        )
 
 
 async def test_detecting_again_replaces_the_faces_of_a_photo(engine: AsyncEngine) -> None:
@@ -65,7 +76,7 @@ async def test_detecting_again_replaces_the_faces_of_a_photo(engine: AsyncEngine
             connection, run, [detected(item, 5.0) for item in await items_of(connection, run)], model_id=FACES
         )
 
-        assert await faces.count_space(connection, model_id=FACES) == 1
+        assert await face_space.count_space(connection, model_id=FACES) == 1
 
 
 async def test_regrouping_keeps_persons_and_their_names(engine: AsyncEngine) -> None:
@@ -88,16 +99,16 @@ async def test_a_group_shows_its_strongest_faces_first_and_a_session_its_own(eng
         session_id, ids = await with_faces(connection, [[float(n)] for n in range(3)])
         other = await new_session(connection)
         await regroup(connection, session_id, group(ids[2], ids[0], ids[1]))
-        (listed,), _ = await faces.list_groups(connection, session_id=session_id, offset=0, limit=1)
-        whole = await faces.get_group(connection, listed.id)
+        (listed,), _ = await groups.list_groups(connection, session_id=session_id, offset=0, limit=1)
+        whole = await groups.get_group(connection, listed.id)
 
         assert [face.id for face in whole.faces] == [ids[2], ids[0], ids[1]]
-        assert await faces.list_groups(connection, session_id=other, offset=0, limit=1) == ([], 0)
-        assert await faces.count_session_groups(connection, session_id, model_id=FACES) == 1
+        assert await groups.list_groups(connection, session_id=other, offset=0, limit=1) == ([], 0)
+        assert await groups.count_session_groups(connection, session_id, model_id=FACES) == 1
         assert (await faces.get_face(connection, ids[2])).person_id == listed.person_id
         cover = await table(connection, "SELECT cover_face_id FROM persons")
         assert cover == [(ids[2],)]
-        for get in (faces.get_group, faces.get_face):
+        for get in (groups.get_group, faces.get_face):
             with pytest.raises(NotFoundError):
                 await get(connection, 2**40)
 
@@ -106,15 +117,16 @@ async def test_faces_that_were_replaced_while_they_were_grouped_are_left_out(eng
     async with engine.begin() as connection:
         session_id, ids = await with_faces(connection, [[1.0], [2.0], [3.0]])
         await connection.execute(text("DELETE FROM faces WHERE id = ANY(:ids)"), {"ids": ids[1:]})
-        await faces.replace_clustering(
+        await replace_clustering(
             connection,
+            former=await remember_persons(connection, model_id=FACES),
             session_id=session_id,
             model_id=FACES,
             parameters={},
             face_count=3,
             groups=[group(ids[0], ids[1]), group(ids[2])],
         )
-        listed, _ = await faces.list_groups(connection, session_id=None, offset=0, limit=10)
+        listed, _ = await groups.list_groups(connection, session_id=None, offset=0, limit=10)
 
     assert [[face.id for face in one.faces] for one in listed] == [[ids[0]]]
     assert listed[0].face_count == 1

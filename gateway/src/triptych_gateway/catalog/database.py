@@ -23,6 +23,8 @@ MIGRATION_LOCK = 7_201_001
 """Key of the advisory lock under which the schema is changed: one process at a time."""
 CLUSTERING_LOCK = 7_201_002
 """Key of the advisory lock under which the library's faces are grouped."""
+PLACES_LOCK = 7_201_003
+"""Key of the advisory lock of a transaction that changes where faces stand or who they are; `places.lock` takes it."""
 
 DATABASE_AWAY = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
 """What a lost or refused connection raises; `is_away` tells it from a statement that the database refused."""

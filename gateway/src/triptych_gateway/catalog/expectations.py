@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog.faces import count_space
+from triptych_gateway.catalog.face_space import count_space
 from triptych_gateway.catalog.shards import RESULTS
 
 USUAL_FACES: Final = 1.0

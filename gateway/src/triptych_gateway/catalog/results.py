@@ -9,8 +9,9 @@ from sqlalchemy import delete, insert, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from triptych_gateway.catalog import places
 from triptych_gateway.catalog.lifecycle import NEXT_MOMENT, Run
-from triptych_gateway.catalog.schema import embeddings, face_scans, faces, sessions
+from triptych_gateway.catalog.schema import LIVE_GENERATION, embeddings, face_scans, faces, sessions
 from triptych_gateway.catalog.shards import ShardItem
 
 
@@ -125,6 +126,8 @@ async def _write_embeddings(
 
 async def _write_faces(connection: AsyncConnection, run: Run, outcomes: Sequence[Outcome], *, model_id: str) -> int:
     """Replace the photos' faces of this model and generation; returns how many faces there are."""
+    if run.generation == LIVE_GENERATION:
+        await places.vacate(connection, [outcome.item.asset_id for outcome in outcomes], model_id=model_id)
     await connection.execute(
         delete(faces).where(
             faces.c.asset_id.in_([outcome.item.asset_id for outcome in outcomes]),

@@ -311,11 +311,27 @@ persons = Table(
     metadata,
     _id(),
     Column("name", Text),
+    # The name as it is searched: case folded.
+    Column("name_folded", Text),
     Column("status", Text, nullable=False, server_default="active"),
     _to("faces.id", name="cover_face_id", nullable=True, index=True, gone="SET NULL"),
+    # Faces that are shown as this person, and the photos that they are in; a trigger on `face_places` keeps both.
+    Column("face_count", BigInteger, nullable=False, server_default="0"),
+    Column("asset_count", BigInteger, nullable=False, server_default="0"),
     _created_at(),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("status IN ('active','hidden')", name="status"),
+    Index("ix_persons_order", text("face_count DESC"), "id"),
+    Index("ix_persons_status", "status", text("face_count DESC"), "id"),
+    Index("ix_persons_name", "name_folded", "id", postgresql_where=text("name_folded IS NOT NULL")),
+)
+
+# How many persons have which status; a trigger on `persons` keeps it.
+person_counts = Table(
+    "person_counts",
+    metadata,
+    Column("status", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )
 
 # One result of clustering a face space; the active one is what is shown.
@@ -327,28 +343,81 @@ clusterings = Table(
     Column("model_id", Text, nullable=False),
     Column("parameters", JSONB, nullable=False),
     Column("face_count", BigInteger, nullable=False),
+    Column("group_count", BigInteger, nullable=False, server_default="0"),
+    # Faces that are shown in no group and as no person; a trigger on `face_places` keeps it.
+    Column("unassigned_count", BigInteger, nullable=False, server_default="0"),
     Column("active", Boolean, nullable=False),
     _created_at(),
     Index("uq_clusterings_active", "model_id", unique=True, postgresql_where=text("active")),
 )
 
+# Groups of active clusterings; those of former ones are gone.
 groups = Table(
     "groups",
     metadata,
     _id(),
     _to("clusterings.id", name="clustering_id", index=True),
     _to("persons.id", name="person_id", nullable=True, index=True, gone="SET NULL"),
+    # Faces that are shown in it; a trigger on `face_places` keeps it.
     Column("face_count", Integer, nullable=False),
     Column("cohesion", Float, nullable=False),
+    Index("ix_groups_order", text("face_count DESC"), "id"),
 )
 
-group_faces = Table(
-    "group_faces",
+# Where each face of an active clustering stands: in which group, if in any, and as which person it is shown.
+face_places = Table(
+    "face_places",
     metadata,
-    _to("groups.id", name="group_id"),
-    _to("faces.id", name="face_id", index=True),
-    Column("probability", Float, nullable=False),
-    PrimaryKeyConstraint("group_id", "face_id"),
+    Column("face_id", BigInteger, ForeignKey("faces.id", ondelete="CASCADE"), primary_key=True),
+    _to("clusterings.id", name="clustering_id"),
+    # That of the face. It goes with the face, so there is no reference of its own to check for each row.
+    Column("asset_id", BigInteger, nullable=False),
+    _to("groups.id", name="group_id", nullable=True, gone="SET NULL"),
+    _to("persons.id", name="person_id", nullable=True, gone="SET NULL"),
+    Column("probability", Float),
+    # Whether corrections decide as whom it is shown.
+    Column("is_manual", Boolean, nullable=False, server_default=text("false")),
+    # Not while its photo is missing; a trigger on `assets` keeps it.
+    Column("shown", Boolean, nullable=False, server_default=text("true")),
+    Index("ix_face_places_asset_id", "asset_id", postgresql_include=["person_id", "group_id", "shown"]),
+    Index(
+        "ix_face_places_group_id",
+        "group_id",
+        text("probability DESC"),
+        "face_id",
+        postgresql_include=["shown"],
+        postgresql_where=text("group_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_face_places_person_id",
+        "person_id",
+        "asset_id",
+        "face_id",
+        postgresql_include=["shown"],
+        postgresql_where=text("person_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_face_places_unassigned",
+        "face_id",
+        postgresql_where=text("group_id IS NULL AND person_id IS NULL AND shown"),
+    ),
+)
+
+# What people said of faces. It names a box in a photo, not a row of `faces`: those are replaced when photos are
+# searched for faces again.
+corrections = Table(
+    "corrections",
+    metadata,
+    _id(),
+    _to("persons.id", name="person_id", index=True),
+    _to("assets.id", name="asset_id", index=True),
+    Column("x", Float, nullable=False),
+    Column("y", Float, nullable=False),
+    Column("width", Float, nullable=False),
+    Column("height", Float, nullable=False),
+    Column("kind", Text, nullable=False),
+    _created_at(),
+    CheckConstraint("kind IN ('is','is_not')", name="kind"),
 )
 
 # Events that must reach NATS, written in the transaction that they tell of.

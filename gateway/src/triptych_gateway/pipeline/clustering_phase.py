@@ -18,10 +18,20 @@ from triptych_common.evidence import Evidence, evidence_from_json, evidence_to_j
 from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import vector_to_bytes
-from triptych_gateway.catalog import faces, generations, history, lifecycle, sessions
+from triptych_gateway.catalog import (
+    face_space,
+    former_persons,
+    generations,
+    groups,
+    history,
+    lifecycle,
+    regrouping,
+    sessions,
+)
 from triptych_gateway.catalog.database import CLUSTERING_LOCK
-from triptych_gateway.catalog.faces import FaceVectors, NewGroup
+from triptych_gateway.catalog.face_space import FaceVectors
 from triptych_gateway.catalog.lifecycle import Run
+from triptych_gateway.catalog.regrouping import NewGroup
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.preparation import CLUSTERING_DEVICE
@@ -40,6 +50,8 @@ class _Answer:
     """What a clusterer said: members of each group, and the groups' cohesions."""
 
     members: dict[int, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
+    outliers: list[int] = field(default_factory=list)
+    """Faces in no group."""
     summary: clusterer_pb2.ClusterSummary | None = None
 
     def groups(self) -> list[NewGroup]:
@@ -94,7 +106,9 @@ class ClusteringPhase:
 
     async def _begin(self) -> int:
         async with self._session.write() as connection:
-            total = await faces.count_space(connection, model_id=self._model["id"])
+            total = await face_space.count_space(
+                connection, model_id=self._model["id"], generation=self._detection.generation
+            )
             # As it is now: its forecast was renewed since the run was read.
             run = (await lifecycle.latest_runs(connection, self._run.session_id))["clustering"]
             prepared = evidence_from_json(run.evidence)
@@ -154,7 +168,9 @@ class ClusteringPhase:
         """The header, then all faces."""
         async with self._session.read() as connection:
             header_sent = False
-            async for batch in faces.read_space(connection, model_id=self._model["id"]):
+            async for batch in face_space.read_space(
+                connection, model_id=self._model["id"], generation=self._detection.generation
+            ):
                 if not header_sent:
                     header_sent = True
                     yield self._header(total, dimension=batch.vectors.shape[1])
@@ -175,19 +191,23 @@ class ClusteringPhase:
         )
 
     async def _end(self, answer: _Answer, total: int) -> None:
-        groups = answer.groups()
+        found = answer.groups()
         # Of the attempt that came through: those before it and the time between them were no work of this kind.
         seconds = time.monotonic() - self._began
         parameters = dict(answer.summary.parameters) if answer.summary is not None else {}
         async with self._session.write() as connection:
+            former = await former_persons.remember_persons(connection, model_id=self._model["id"])
             await generations.publish(connection, self._detection)
-            await faces.replace_clustering(
+            await regrouping.replace_clustering(
                 connection,
+                former=former,
                 session_id=self._run.session_id,
                 model_id=self._model["id"],
                 parameters=parameters,
                 face_count=total,
-                groups=groups,
+                groups=found,
+                outliers=answer.outliers,
+                forget_persons_of_session=self._run.forgets_persons,
             )
             await history.record(
                 connection,
@@ -197,12 +217,12 @@ class ClusteringPhase:
                 items=total,
                 seconds=seconds,
             )
-            found = await faces.count_session_groups(connection, self._run.session_id, model_id=self._model["id"])
+            shown = await groups.count_session_groups(connection, self._run.session_id, model_id=self._model["id"])
             await lifecycle.update_run(
-                connection, self._run.id, status="completed", done=total, found=found, completed_at=func.now()
+                connection, self._run.id, status="completed", done=total, found=shown, completed_at=func.now()
             )
             await sessions.end_session(connection, self._run.session_id, status="completed")
-        self._log.info("phase completed", faces=total, groups=len(groups), seconds=round(seconds, 2))
+        self._log.info("phase completed", faces=total, groups=len(found), seconds=round(seconds, 2))
 
 
 def _take(answer: _Answer, message: clusterer_pb2.ClusterFacesResponse) -> None:
@@ -211,6 +231,8 @@ def _take(answer: _Answer, message: clusterer_pb2.ClusterFacesResponse) -> None:
         for face_id, group, probability in zip(part.face_ids, part.groups, part.probabilities, strict=True):
             if group >= 0:
                 answer.members[group].append((face_id, probability))
+            else:
+                answer.outliers.append(face_id)
     elif message.HasField("summary"):
         answer.summary = message.summary
 

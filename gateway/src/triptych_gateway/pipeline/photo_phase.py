@@ -13,7 +13,7 @@ from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_common.models import ModelInfo
 from triptych_gateway.catalog import generations, history, lifecycle, shards
-from triptych_gateway.catalog.faces import count_session_faces
+from triptych_gateway.catalog.face_space import count_session_faces
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 from triptych_gateway.pipeline.errors import PhaseFailedError
@@ -143,7 +143,9 @@ class PhotoPhase:
     async def _count_found(self, connection: AsyncConnection, model: ModelInfo) -> int:
         if self._run.phase != "face_detection":
             return 0
-        return await count_session_faces(connection, self._run.session_id, model_id=model.model_id)
+        return await count_session_faces(
+            connection, self._run.session_id, model_id=model.model_id, generation=self._run.generation
+        )
 
 
 def _describe(model: ModelInfo) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from triptych_gateway.api import schemas
 from triptych_gateway.api.aliases import with_restart_aliases
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.parameters import Id
-from triptych_gateway.catalog import control, faces, jobs
+from triptych_gateway.catalog import control, jobs, persons
 from triptych_gateway.catalog.control import Phase
 from triptych_gateway.catalog.states import SessionStatus
 
@@ -95,7 +95,7 @@ async def _restart(
         restarted = await control.restart_phase(
             connection, session_id, phase, failed_only=failed_only, forget_persons=forget_persons
         )
-        deleted = await faces.count_session_persons(connection, session_id) if forget_persons else 0
+        deleted = await persons.count_session_persons(connection, session_id) if forget_persons else 0
     await _tell(context, session_id, "running")
     stats = schemas.CleanupStats(
         operation=control.RESTART_OPERATIONS[phase],

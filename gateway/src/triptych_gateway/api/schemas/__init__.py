@@ -14,6 +14,7 @@ from triptych_gateway.api.schemas.base import (
 from triptych_gateway.api.schemas.faces import (
     Box,
     Face,
+    FacePerson,
     Group,
     GroupDetail,
 )
@@ -23,6 +24,11 @@ from triptych_gateway.api.schemas.health import (
 )
 from triptych_gateway.api.schemas.jobs import (
     Job,
+)
+from triptych_gateway.api.schemas.persons import (
+    Person,
+    PersonChange,
+    PersonMerge,
 )
 from triptych_gateway.api.schemas.progress import (
     JobsSummary,
@@ -49,6 +55,8 @@ from triptych_gateway.api.schemas.sessions import (
 from triptych_gateway.api.schemas.words import (
     JobStatus,
     OverallStatus,
+    PersonFilter,
+    PersonStatus,
     PhaseName,
     PhaseStatus,
     SessionStatus,
@@ -65,6 +73,7 @@ __all__ = [
     "Error",
     "ErrorBody",
     "Face",
+    "FacePerson",
     "Group",
     "GroupDetail",
     "Health",
@@ -77,6 +86,11 @@ __all__ = [
     "OverallProgress",
     "OverallStatus",
     "Page",
+    "Person",
+    "PersonChange",
+    "PersonFilter",
+    "PersonMerge",
+    "PersonStatus",
     "PhaseName",
     "PhaseProgress",
     "PhaseStatus",

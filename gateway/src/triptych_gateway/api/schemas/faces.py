@@ -1,6 +1,8 @@
 """Bodies of faces and groups."""
 
-from triptych_gateway.api.schemas.base import Body
+from pydantic import Field
+
+from triptych_gateway.api.schemas.base import MAX_ID, Body
 
 
 class Box(Body):
@@ -40,6 +42,15 @@ class Group(Body):
 
 
 class GroupDetail(Group):
-    """A group with all its faces."""
+    """A group with a page of its faces, strongest members first."""
 
     faces: list[Face]
+    page: int = Field(ge=1, description="Number of this page of faces, from 1.")
+    page_size: int = Field(ge=1)
+    has_more: bool
+
+
+class FacePerson(Body):
+    """Who a face is."""
+
+    person_id: int | None = Field(ge=1, le=MAX_ID, description="The person; null makes a new one for this face.")

@@ -8,3 +8,5 @@ OverallStatus = Literal["pending", "running", "paused", "completed", "failed", "
 SessionStatus = Literal["pending", "discovering", "running", "paused", "completed", "cancelled", "failed"]
 Weighting = Literal["fixed", "calibrated"]
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled", "skipped"]
+PersonStatus = Literal["active", "hidden"]
+PersonFilter = Literal["active", "hidden", "all"]

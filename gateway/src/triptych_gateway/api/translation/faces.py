@@ -1,8 +1,11 @@
-"""Faces and groups as bodies."""
+"""Faces, groups and persons as bodies."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from triptych_common.media.locations import display_path
 from triptych_gateway.api import schemas
-from triptych_gateway.catalog import faces
+from triptych_gateway.catalog import faces, groups, persons
 
 
 def face_body(face: faces.Face) -> schemas.Face:
@@ -22,20 +25,35 @@ def face_body(face: faces.Face) -> schemas.Face:
     )
 
 
-def group_body(group: faces.Group) -> schemas.Group:
+def group_body(group: groups.Group) -> schemas.Group:
     """A group, with a few of its faces."""
-    return schemas.Group(
-        id=group.id,
-        face_count=group.face_count,
-        cohesion=group.cohesion,
-        person_id=group.person_id,
-        model=group.model_id,
-        sample_faces=[face_body(face) for face in group.faces[: faces.SAMPLE_FACES]],
-    )
+    return schemas.Group(**_group(group), sample_faces=[face_body(face) for face in group.faces])
 
 
-def group_detail_body(group: faces.Group) -> schemas.GroupDetail:
-    """A group, with all its faces."""
+def group_detail_body(
+    group: groups.Group, found: Sequence[faces.Face], *, page: int, page_size: int
+) -> schemas.GroupDetail:
+    """A group, with a page of its faces."""
     return schemas.GroupDetail(
-        **group_body(group).model_dump(by_alias=False), faces=[face_body(face) for face in group.faces]
+        **_group(group),
+        sample_faces=[face_body(face) for face in group.faces],
+        faces=[face_body(face) for face in found],
+        page=page,
+        page_size=page_size,
+        has_more=page * page_size < group.face_count,
     )
+
+
+def _group(group: groups.Group) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "face_count": group.face_count,
+        "cohesion": group.cohesion,
+        "person_id": group.person_id,
+        "model": group.model_id,
+    }
+
+
+def person_body(person: persons.Person) -> schemas.Person:
+    """A person."""
+    return schemas.Person(**vars(person))
