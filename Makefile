@@ -127,6 +127,10 @@ bench-progress: environment ## Speed of the aggregator: events per second, lag, 
 bench-gateway: environment ## Speed of the gateway's answers and streams; needs wrk
 	@PYTHONPATH=. $(BIN)/python benchmarks/gateway.py
 
+.PHONY: bench-catalog
+bench-catalog: environment ## Speed of every list over 1,000,000 photos, and of what sessions write; N=
+	@PYTHONPATH=. $(BIN)/python benchmarks/catalog.py $(or $(N),1000000)
+
 .PHONY: bench-eta
 bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png
