@@ -254,6 +254,46 @@ async def test_pictures_are_jpegs(job: MainJob) -> None:
         assert max(picture.size) == 200
 
 
+async def test_a_photo_is_shown_with_its_faces_and_at_full_size(job: MainJob) -> None:
+    async with contextlib.aclosing(Client(job.triptych.url)) as client:
+        group = (await client.get_all("/faces/clusters", session_id=1))[0]
+        asset_id = group["sampleFaces"][0]["assetId"]
+        asset = await client.get(f"/images/{asset_id}")
+        full = await client.get_picture(f"/images/{asset_id}/full")
+    with Image.open(asset["path"]) as original, Image.open(io.BytesIO(full)) as shown:
+        assert (asset["width"], asset["height"]) == original.size == shown.size
+    assert full == _content(asset["path"])
+    assert asset["sizeBytes"] == len(full)
+    assert group["sampleFaces"][0]["id"] in {face["id"] for face in asset["faces"]}
+
+
+async def test_search_finds_a_photo_by_itself_and_by_those_like_it(job: MainJob) -> None:
+    async with contextlib.aclosing(Client(job.triptych.url)) as client:
+        asset_id = (await client.get_all("/training/sessions/1/jobs"))[0]["assetId"]
+        picture = _content((await client.get(f"/images/{asset_id}"))["path"])
+        uploaded = (await client.post("/search", files={"image": picture}, data={"limit": "5"})).json()
+        known = (await client.post("/search", json={"assetId": asset_id, "limit": 5})).json()
+        person = (await client.get_all("/faces/persons"))[0]["id"]
+        of_person = (await client.post("/search", json={"assetId": asset_id, "personId": person})).json()
+        text = await client.post("/search", json={"text": "a dog"})
+        garbled = await client.post("/search", files={"image": b"no picture"})
+        pictured = {face["assetId"] for face in await client.get_all(f"/faces/persons/{person}/faces")}
+
+    assert uploaded["items"][0]["asset"]["id"] == asset_id
+    assert uploaded["items"][0]["score"] == pytest.approx(1, abs=1e-3)
+    assert uploaded["model"] == known["model"]
+    assert [one["asset"]["id"] for one in known["items"][:4]] == [one["asset"]["id"] for one in uploaded["items"][1:]]
+    scores = [one["score"] for one in known["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert {one["asset"]["id"] for one in of_person["items"]} == pictured - {asset_id}
+    assert (text.status_code, text.json()["error"]["code"]) == (409, "no_text_tower")
+    assert (garbled.status_code, garbled.json()["error"]["code"]) == (400, "picture_unreadable")
+
+
+def _content(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
 def test_second_run_has_nothing_to_do_and_completes(job: MainJob) -> None:
     again = run_to_end("train", job.photos, "--json", "--port", job.triptych.url.rpartition(":")[2])
     assert again.status == 0, again.errors

@@ -103,6 +103,10 @@ class Client:
         answer.raise_for_status()
         return answer.json()
 
+    async def post(self, path: str, **request: Any) -> httpx.Response:
+        """The answer to a request, whatever its status."""
+        return await self._http.post(path, **request)
+
     async def get_picture(self, path: str) -> bytes:
         """A picture's bytes, which must be declared to be a JPEG."""
         answer = await self._http.get(path)

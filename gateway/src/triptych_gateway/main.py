@@ -19,12 +19,14 @@ from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.context import ApiContext
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
+from triptych_gateway.api.picture_cache import PictureCache
 from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
 from triptych_gateway.http_server import serve
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.photo_services import EmbedderService, FaceDetectorService, PhotoService
+from triptych_gateway.pipeline.query_embedding import QueryEmbedder
 from triptych_gateway.pipeline.reannouncing import Reannouncer
 from triptych_gateway.pipeline.scheduler import Scheduler
 from triptych_gateway.settings import GatewaySettings
@@ -128,7 +130,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     snapshots = Snapshots(catalog=catalog, live=live, health=health)
     pictures = Pictures(
         roots=roots,
-        cache=settings.data_dir / "cache",
+        cache=PictureCache(settings.data_dir / "cache", most_bytes=settings.picture_cache_bytes),
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
     )
@@ -141,6 +143,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         snapshots=snapshots,
         health=health,
         pictures=pictures,
+        queries=QueryEmbedder(pools["embedder"]),
     )
     reannouncer = Reannouncer(engine)
     relay = OutboxRelay(engine, nats_url=settings.nats_url, reannouncer=reannouncer)

@@ -45,6 +45,8 @@ class GatewaySettings(MediaSettings):
     """Photos per shard of new sessions."""
     max_concurrent_sessions: int = Field(default=64, ge=1)
     """Sessions that this gateway runs at once; they take turns at the services."""
+    picture_cache_bytes: int = Field(default=2 * 2**30, ge=0)
+    """Bytes of thumbnails and face crops that are kept on disk; those not used for longest go first."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = (
         "http://localhost:5173",
         "http://localhost:3000",

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.errors import ERROR_STATUSES, install_error_handlers
-from triptych_gateway.api.routes import control, faces, images, jobs, persons, progress, sessions
+from triptych_gateway.api.routes import control, faces, images, jobs, persons, progress, search, sessions
 from triptych_gateway.api.snapshot_shortcut import SnapshotShortcut
 
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
@@ -37,7 +37,7 @@ def create_app(context: ApiContext) -> FastAPI:
         allow_headers=["content-type", "authorization", "last-event-id"],
     )
     install_error_handlers(app)
-    for part in (sessions, control, progress, jobs, persons, faces, images):
+    for part in (sessions, control, progress, jobs, persons, faces, images, search):
         app.include_router(part.router)
 
     @app.get("/health", tags=["health"])

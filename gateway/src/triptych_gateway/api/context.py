@@ -10,6 +10,7 @@ from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.api.snapshots import Snapshots
+from triptych_gateway.pipeline.query_embedding import QueryEmbedder
 from triptych_gateway.pipeline.scheduler import Scheduler
 from triptych_gateway.settings import GatewaySettings
 
@@ -25,6 +26,7 @@ class ApiContext:
     snapshots: Snapshots
     health: HealthWatch
     pictures: Pictures
+    queries: QueryEmbedder
 
 
 async def _context(request: Request) -> ApiContext:

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_gateway.api.schemas import Error, ErrorBody
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
@@ -21,14 +22,19 @@ STATUSES: Final[Mapping[str, int]] = {
     "directory_not_found": 400,
     "directory_not_readable": 400,
     "not_a_directory": 400,
+    "picture_unreadable": 400,
     "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,
     "not_allowed_now": 409,
+    "no_text_tower": 409,
+    "not_embedded": 409,
     "image_unreadable": 409,
+    "body_too_large": 413,
     "invalid_request": 422,
     "internal_error": 500,
     "database_away": 503,
+    "service_away": 503,
 }
 """Every code that is answered, with its HTTP status."""
 
@@ -81,6 +87,11 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(NotAllowedError)
     async def _not_allowed(_: Request, error: NotAllowedError) -> JSONResponse:
         return answer("not_allowed_now", str(error), details={"status": error.status, "allowed": list(error.allowed)})
+
+    @app.exception_handler(AwayError)
+    async def _service_away(_: Request, error: AwayError) -> JSONResponse:
+        log.warning("request failed: a service is away", error=error.message)
+        return answer("service_away", error.message)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -4,22 +4,20 @@ import asyncio
 import hashlib
 import io
 import os
-import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
-from triptych_common.logging import get_logger
 from triptych_common.media.decoding import Resolution, decode_image
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
+from triptych_gateway.api.picture_cache import PictureCache
 from triptych_gateway.catalog.faces import Face
 from triptych_gateway.catalog.photos import Asset
-
-log = get_logger(__name__)
 
 CROP_PIXELS: Final = 160
 """Side of a face crop."""
@@ -27,11 +25,29 @@ CROP_MARGIN: Final = 0.35
 """Share of the box that a crop shows around it."""
 _QUALITY: Final = 85
 
+_SHOWN_BY_BROWSERS: Final = {
+    "image/jpeg": (0, b"\xff\xd8\xff"),
+    "image/png": (0, b"\x89PNG\r\n\x1a\n"),
+    "image/gif": (0, b"GIF8"),
+    "image/webp": (8, b"WEBP"),
+    "image/avif": (4, b"ftypavif"),
+}
+"""Media type → where its files have which bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Original:
+    """A photo's own file."""
+
+    path: Path
+    media_type: str
+    etag: str
+
 
 class Pictures:
     """Makes and caches JPEG pictures. Close it when done."""
 
-    def __init__(self, *, roots: MediaRoots, cache: Path, max_bytes: int, max_pixels: int) -> None:
+    def __init__(self, *, roots: MediaRoots, cache: PictureCache, max_bytes: int, max_pixels: int) -> None:
         self._roots = roots
         self._cache = cache
         self._max_bytes = max_bytes
@@ -52,6 +68,19 @@ class Pictures:
         key = self._key("crop", face.path, face.x, face.y, face.width, face.height, CROP_PIXELS)
         return await self._cached(key, lambda: self._make_crop(face))
 
+    async def full(self, asset: Asset) -> Original | tuple[bytes, str]:
+        """The photo at full size: its own file where every browser shows it, else an upright JPEG, with entity tag.
+
+        Raises ImageFailure.
+        """
+        key = self._key("full", asset.path, asset.size_bytes, asset.modified_ns)
+        loop = asyncio.get_running_loop()
+        original = await loop.run_in_executor(self._pool, self._find_original, asset.path)
+        if original is not None:
+            path, media_type = original
+            return Original(path=path, media_type=media_type, etag=f'"{key}"')
+        return await self._cached(key, lambda: self._make_full(asset.path))
+
     @staticmethod
     def _key(*parts: object) -> str:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
@@ -61,21 +90,27 @@ class Pictures:
         return await loop.run_in_executor(self._pool, self._read_or_make, key, make), f'"{key}"'
 
     def _read_or_make(self, key: str, make: Callable[[], bytes]) -> bytes:
-        path = self._cache / key[:2] / f"{key}.jpg"
-        try:
-            return path.read_bytes()
-        except OSError:
-            # Not there, or not readable: it is made again.
-            pass
-        content = make()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_suffix(f".{secrets.token_hex(4)}")
-            aside.write_bytes(content)
-            aside.replace(path)
-        except OSError as error:
-            log.warning("a picture could not be kept in the cache", path=str(path), error=str(error))
+        content = self._cache.get(key)
+        if content is None:
+            content = make()
+            self._cache.put(key, content)
         return content
+
+    def _find_original(self, path: bytes) -> tuple[Path, str] | None:
+        """The file and its type, by its first bytes, where browsers show it; else None."""
+        resolved = self._resolve(path)
+        try:
+            with resolved.open("rb") as file:
+                head = file.read(16)
+        except OSError as error:
+            raise failure_from_os_error(error) from error
+        for media_type, (offset, magic) in _SHOWN_BY_BROWSERS.items():
+            if head[offset : offset + len(magic)] == magic:
+                return resolved, media_type
+        return None
+
+    def _make_full(self, path: bytes) -> bytes:
+        return _jpeg(self._decode(path, Resolution()))
 
     def _make_thumbnail(self, path: bytes, size_pixels: int) -> bytes:
         return _jpeg(self._decode(path, Resolution(longest_side_pixels=size_pixels)))
@@ -92,12 +127,15 @@ class Pictures:
         square = picture.transform((CROP_PIXELS, CROP_PIXELS), Image.Transform.EXTENT, box, Image.Resampling.BICUBIC)
         return _jpeg(square)
 
-    def _decode(self, path: bytes, resolution: Resolution) -> Image.Image:
+    def _resolve(self, path: bytes) -> Path:
         resolved = self._roots.resolve(path)
         if resolved is None:
             raise ImageFailure("path_not_allowed", "The photo lies outside the media roots.")
+        return Path(os.fsdecode(resolved))
+
+    def _decode(self, path: bytes, resolution: Resolution) -> Image.Image:
         try:
-            with Path(os.fsdecode(resolved)).open("rb") as file:
+            with self._resolve(path).open("rb") as file:
                 content = file.read(self._max_bytes + 1)
         except OSError as error:
             raise failure_from_os_error(error) from error

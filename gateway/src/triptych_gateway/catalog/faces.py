@@ -137,8 +137,8 @@ async def _page(
     return [_face(row) for row in rows]
 
 
-async def list_asset_faces(connection: AsyncConnection, asset_id: int) -> list[Face]:
-    """The faces that are shown in a photo, from left to right.
+async def list_asset_faces(connection: AsyncConnection, asset_ids: Sequence[int]) -> dict[int, list[Face]]:
+    """The faces that are shown in each of some photos, from left to right.
 
     Those that clustering has placed; where it has placed none yet, those that were found.
     """
@@ -150,13 +150,19 @@ async def list_asset_faces(connection: AsyncConnection, asset_id: int) -> list[F
                 JOIN face_scans c ON c.asset_id = f.asset_id AND c.model_id = f.model_id
                     AND c.generation = f.generation AND c.asset_version = a.version
                 LEFT JOIN face_places p ON p.face_id = f.id
-                WHERE f.asset_id = :asset_id AND f.generation = {LIVE_GENERATION} AND a.missing_at IS NULL
+                WHERE f.asset_id = ANY(CAST(:asset_ids AS bigint[])) AND f.generation = {LIVE_GENERATION}
+                    AND a.missing_at IS NULL
                 ORDER BY f.x, f.id"""),  # noqa: S608 - constants
-            {"asset_id": asset_id},
+            {"asset_ids": list(asset_ids)},
         )
     ).all()
-    placed = [row for row in rows if row.placed]
-    return [_face(row) for row in placed or rows]
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row.asset_id, []).append(row)
+    return {
+        asset_id: [_face(row) for row in [one for one in those if one.placed] or those]
+        for asset_id, those in found.items()
+    }
 
 
 async def sample_group_faces(

@@ -4,8 +4,9 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import Row, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.schema import assets, session_assets, session_problems
@@ -136,6 +137,11 @@ async def get_asset(connection: AsyncConnection, asset_id: int) -> Asset:
     row = (await connection.execute(select(assets).where(assets.c.id == asset_id))).first()
     if row is None:
         raise NotFoundError(f"There is no photo {asset_id}.")
+    return asset_from_row(row)
+
+
+def asset_from_row(row: Row[Any]) -> Asset:
+    """The photo in a row that has all columns of `assets`."""
     return Asset(**{name: row._mapping[name] for name in Asset.__dataclass_fields__})
 
 

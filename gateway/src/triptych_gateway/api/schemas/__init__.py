@@ -22,6 +22,7 @@ from triptych_gateway.api.schemas.health import (
     Health,
     ServiceHealth,
 )
+from triptych_gateway.api.schemas.images import Asset
 from triptych_gateway.api.schemas.jobs import (
     Job,
 )
@@ -42,6 +43,7 @@ from triptych_gateway.api.schemas.progress import (
     Stats,
     UnifiedProgress,
 )
+from triptych_gateway.api.schemas.search import SearchOptions, SearchRequest, SearchResult, SearchResults
 from triptych_gateway.api.schemas.sessions import (
     CategorySummary,
     CleanupStats,
@@ -65,6 +67,7 @@ from triptych_gateway.api.schemas.words import (
 
 __all__ = [
     "MAX_ID",
+    "Asset",
     "Body",
     "Box",
     "CategorySummary",
@@ -98,6 +101,10 @@ __all__ = [
     "Problem",
     "Restart",
     "RunError",
+    "SearchOptions",
+    "SearchRequest",
+    "SearchResult",
+    "SearchResults",
     "ServiceHealth",
     "Session",
     "SessionAction",
