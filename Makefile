@@ -105,11 +105,15 @@ docs: environment ## Write what is generated in docs/
 docs-check: environment ## Check that what is generated in docs/ is up to date
 	$(BIN)/python -m tools.document --check
 
+.PHONY: contract-snapshot
+contract-snapshot: environment ## Take the REST contract as it is now for what is promised
+	$(BIN)/python -m tools.contract_snapshot
+
 .PHONY: lock
 lock: environment ## Renew constraints.txt to the newest versions that fit together
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
 		--no-header $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
-		--group pyproject.toml:dev --group pyproject.toml:bench --output-file constraints.txt requirements.in
+		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:contract --output-file constraints.txt requirements.in
 
 .PHONY: bench-clustering
 bench-clustering: environment ## Speed and quality of clustering; N=, SEED=

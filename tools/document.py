@@ -1,4 +1,4 @@
-"""Writes what is generated in the pages under docs/, or checks that it is up to date.
+"""Writes what is generated under docs/, whole files and parts of pages, or checks that it is up to date.
 
 python -m tools.document [--check]
 """
@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tools.contract_page import contract_page
 from tools.metrics_table import metrics_table
+from tools.openapi import openapi_document, openapi_json
 from tools.settings_table import settings_table
 from tools.state_diagrams import run_states, session_states
 
@@ -20,6 +22,11 @@ PARTS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "states.md": {"session states": session_states, "run states": run_states},
 }
 """Page → name of a part → what writes it."""
+FILES: Final[dict[str, Callable[[], str]]] = {
+    "openapi.json": openapi_json,
+    "api-contract.md": lambda: contract_page(openapi_document()),
+}
+"""File → what writes all of it."""
 
 
 def with_parts(page: str, name_of_page: str) -> str:
@@ -34,14 +41,19 @@ def with_parts(page: str, name_of_page: str) -> str:
     return page
 
 
+def generated() -> dict[str, str]:
+    """Every file of docs/ in which something is generated, as it is to be."""
+    pages = {name: with_parts((DOCS / name).read_text(), name) for name in PARTS}
+    return pages | {name: write() for name, write in FILES.items()}
+
+
 def main() -> None:
-    """Write, or check with --check (exit status 1 where a page is not up to date)."""
-    for name in PARTS:
-        page = (DOCS / name).read_text()
-        written = with_parts(page, name)
+    """Write, or check with --check (exit status 1 where something is not up to date)."""
+    for name, content in generated().items():
+        path = DOCS / name
         if "--check" not in sys.argv[1:]:
-            (DOCS / name).write_text(written)
-        elif written != page:
+            path.write_text(content)
+        elif not path.is_file() or path.read_text() != content:
             sys.exit(f"What is generated in docs/{name} is not up to date: run `make docs`.")
 
 

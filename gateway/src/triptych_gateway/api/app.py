@@ -10,7 +10,8 @@ from fastapi.staticfiles import StaticFiles
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import ApiContext, Context
-from triptych_gateway.api.errors import ERROR_STATUSES, install_error_handlers
+from triptych_gateway.api.document import DescribedApi
+from triptych_gateway.api.errors import install_error_handlers
 from triptych_gateway.api.routes import control, faces, images, jobs, persons, progress, search, sessions
 from triptych_gateway.api.snapshot_shortcut import SnapshotShortcut
 
@@ -20,13 +21,7 @@ _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Tripty
 
 def create_app(context: ApiContext) -> FastAPI:
     """The application over the gateway's parts."""
-    app = FastAPI(
-        title="Triptych",
-        version="1.0.0",
-        summary="Trains on a photo library and shows one honest progress for all of it.",
-        responses={code: {"model": schemas.Error} for code in ERROR_STATUSES},
-        separate_input_output_schemas=False,
-    )
+    app = described_app()
     app.state.context = context
     # What is added later lies further out.
     app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
@@ -36,6 +31,13 @@ def create_app(context: ApiContext) -> FastAPI:
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["content-type", "authorization", "last-event-id"],
     )
+    _serve_page(app)
+    return app
+
+
+def described_app() -> FastAPI:
+    """The endpoints and their description, with nothing behind them."""
+    app = DescribedApi()
     install_error_handlers(app)
     for part in (sessions, control, progress, jobs, persons, faces, images, search):
         app.include_router(part.router)
@@ -45,7 +47,6 @@ def create_app(context: ApiContext) -> FastAPI:
         """That the gateway answers, and what is behind it."""
         return schemas.Health(status="ok", services=context.health.services)
 
-    _serve_page(app)
     return app
 
 

@@ -1,6 +1,7 @@
 """One catalogue of errors, and the one object in which each is answered."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -17,30 +18,52 @@ from triptych_gateway.catalog.states import NotAllowedError
 
 log = get_logger(__name__)
 
-STATUSES: Final[Mapping[str, int]] = {
-    "path_not_allowed": 400,
-    "directory_not_found": 400,
-    "directory_not_readable": 400,
-    "not_a_directory": 400,
-    "picture_unreadable": 400,
-    "unauthorized": 401,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "not_allowed_now": 409,
-    "no_text_tower": 409,
-    "not_embedded": 409,
-    "image_unreadable": 409,
-    "body_too_large": 413,
-    "invalid_request": 422,
-    "internal_error": 500,
-    "database_away": 503,
-    "service_away": 503,
-}
-"""Every code that is answered, with its HTTP status."""
 
-ERROR_STATUSES: Final = (400, 404, 409, 422, 503)
-"""What any operation may answer, as its description says."""
+@dataclass(frozen=True)
+class Kind:
+    """What a code means, and the HTTP status under which it is answered."""
+
+    status: int
+    meaning: str
+
+
+CATALOGUE: Final[Mapping[str, Kind]] = {
+    "path_not_allowed": Kind(400, "The path is not under a media root; nothing is told about what is there."),
+    "directory_not_found": Kind(400, "The directory does not exist."),
+    "directory_not_readable": Kind(400, "The directory cannot be read."),
+    "not_a_directory": Kind(400, "The path names a file where a directory is needed."),
+    "picture_unreadable": Kind(400, "The uploaded picture cannot be decoded; `details` has the `reason`."),
+    "unauthorized": Kind(401, "The request lacks credentials that are asked for."),
+    "not_found": Kind(404, "There is nothing under this id or path."),
+    "method_not_allowed": Kind(405, "The path does not take this method; `Allow` names those that it takes."),
+    "not_allowed_now": Kind(409, "The present state does not allow it; `details` has `status` and what is `allowed`."),
+    "no_text_tower": Kind(409, "The model cannot read text; search by a photo instead."),
+    "not_embedded": Kind(409, "The photo has no embedding yet to search by."),
+    "image_unreadable": Kind(409, "The photo is gone or cannot be decoded; `details` has the `reason`."),
+    "body_too_large": Kind(413, "The body is larger than is read."),
+    "invalid_request": Kind(422, "A parameter or the body is not as described; `detail` lists what is wrong."),
+    "internal_error": Kind(500, "A defect of Triptych; its log has the details."),
+    "database_away": Kind(503, "The database is away; try again after `Retry-After` seconds."),
+    "service_away": Kind(503, "A service behind the gateway is away; try again after `Retry-After` seconds."),
+}
+"""Every code that is answered."""
+
+STATUSES: Final[Mapping[str, int]] = {code: kind.status for code, kind in CATALOGUE.items()}
+"""Code → HTTP status."""
+CODES_KEY: Final = "x-error-codes"
+"""Under which an answer in the OpenAPI document lists its codes."""
 RETRY_AFTER_SECONDS: Final = 2
+
+
+def errors(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an endpoint that may answer these codes, beside those that the document derives by itself.
+
+    Raises KeyError for a code that is not in the catalogue.
+    """
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        by_status.setdefault(STATUSES[code], {CODES_KEY: []})[CODES_KEY].append(code)
+    return by_status
 
 
 class ApiError(Exception):

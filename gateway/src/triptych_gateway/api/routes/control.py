@@ -10,12 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from triptych_gateway.api import schemas
 from triptych_gateway.api.aliases import with_restart_aliases
 from triptych_gateway.api.context import ApiContext, Context
+from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import Id
 from triptych_gateway.catalog import control, jobs, persons
 from triptych_gateway.catalog.control import Phase
 from triptych_gateway.catalog.states import SessionStatus
 
-router = APIRouter(prefix="/api/v1/training/sessions/{session_id}", tags=["training"])
+router = APIRouter(
+    prefix="/api/v1/training/sessions/{session_id}", tags=["training"], responses=errors("not_allowed_now")
+)
 
 
 @router.post("/start")

@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.answers import PICTURE
 from triptych_gateway.api.context import Context
+from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import MOST_ITEMS, Id, PageNumber, PageSize
 from triptych_gateway.api.routes.images import jpeg_response
 from triptych_gateway.api.translation.faces import face_body, group_body, group_detail_body
@@ -14,7 +16,7 @@ from triptych_gateway.catalog import corrections, faces, groups, sessions
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
 
 
-@router.get("/clusters")
+@router.get("/clusters", responses=errors("not_found"))
 async def list_groups(
     context: Context,
     page: PageNumber = 1,
@@ -60,21 +62,21 @@ async def list_unassigned(
     )
 
 
-@router.post("/{face_id}/person")
+@router.post("/{face_id}/person", responses=errors("not_allowed_now"))
 async def set_person(face_id: Id, body: schemas.FacePerson, context: Context) -> schemas.Face:
     """Say that this face is that person, or a new one where none is named; every later clustering keeps to it."""
     async with context.engine.begin() as connection:
         return face_body(await corrections.say_who(connection, face_id, body.person_id))
 
 
-@router.delete("/{face_id}/person")
+@router.delete("/{face_id}/person", responses=errors("not_allowed_now"))
 async def unset_person(face_id: Id, context: Context) -> schemas.Face:
     """Say that this face is not the person that it is shown as; every later clustering keeps to it."""
     async with context.engine.begin() as connection:
         return face_body(await corrections.say_who_not(connection, face_id))
 
 
-@router.get("/{face_id}/crop", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get("/{face_id}/crop", response_class=Response, responses=PICTURE | errors("image_unreadable"))
 async def get_crop(face_id: Id, request: Request, context: Context) -> Response:
     """A square picture around a face."""
     async with context.engine.connect() as connection:

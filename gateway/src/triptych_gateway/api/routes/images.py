@@ -8,8 +8,9 @@ from starlette.responses import FileResponse
 
 from triptych_common.media.failures import ImageFailure
 from triptych_gateway.api import schemas
+from triptych_gateway.api.answers import FULL_PICTURE, PICTURE
 from triptych_gateway.api.context import Context
-from triptych_gateway.api.errors import ApiError
+from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id
 from triptych_gateway.api.pictures import Original
 from triptych_gateway.api.translation.images import asset_body
@@ -30,7 +31,7 @@ async def get_image(asset_id: Id, context: Context) -> schemas.Asset:
     return asset_body(asset, found.get(asset_id, []))
 
 
-@router.get("/{asset_id}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get("/{asset_id}/thumbnail", response_class=Response, responses=PICTURE | errors("image_unreadable"))
 async def get_thumbnail(
     asset_id: Id,
     request: Request,
@@ -43,7 +44,7 @@ async def get_thumbnail(
     return await jpeg_response(request, context.pictures.thumbnail(asset, size_pixels=size))
 
 
-@router.get("/{asset_id}/full", response_class=Response, responses={200: {"content": {"image/*": {}}}})
+@router.get("/{asset_id}/full", response_class=Response, responses=FULL_PICTURE | errors("image_unreadable"))
 async def get_full_picture(asset_id: Id, request: Request, context: Context) -> Response:
     """A photo at full size: its own file where browsers show it, else as an upright JPEG."""
     async with context.engine.connect() as connection:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
-from triptych_gateway.api.errors import ApiError
+from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.translation.faces import face_body, person_body
 from triptych_gateway.catalog import corrections, faces, persons, sessions
@@ -14,7 +14,7 @@ from triptych_gateway.catalog import corrections, faces, persons, sessions
 router = APIRouter(prefix="/api/v1/faces/persons", tags=["persons"])
 
 
-@router.get("")
+@router.get("", responses=errors("not_found"))
 async def list_persons(
     context: Context,
     *,
@@ -52,7 +52,7 @@ async def get_person(person_id: Id, context: Context) -> schemas.Person:
         return person_body(await persons.get_person(connection, person_id))
 
 
-@router.patch("/{person_id}")
+@router.patch("/{person_id}", responses=errors("not_allowed_now"))
 async def change_person(person_id: Id, body: schemas.PersonChange, context: Context) -> schemas.Person:
     """Name, hide or show a person, or choose the face that stands for them."""
     async with context.engine.begin() as connection:

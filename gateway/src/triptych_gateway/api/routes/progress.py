@@ -2,30 +2,19 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.answers import EVENTS, EVENTS_WITH_END
 from triptych_gateway.api.context import Context
-from triptych_gateway.api.errors import ERROR_STATUSES
 from triptych_gateway.api.event_stream import event_stream, follow_all, follow_session
 from triptych_gateway.api.parameters import Id
 from triptych_gateway.catalog import jobs, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["progress"])
 
-_EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Server-Sent Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-    204: {"description": "The reader has the terminal snapshot already."},
-    **{
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schemas.Error.__name__}"}}},
-        }
-        for status in ERROR_STATUSES
-    },
-}
 _EVENT_ID = re.compile("[0-9]{1,19}")
 LastEventId = Annotated[str | None, Header(description="Id of the last event that the reader has.")]
 
@@ -42,7 +31,7 @@ def read_event_id(last_event_id: str | None) -> int:
     return int(last_event_id) if last_event_id and _EVENT_ID.fullmatch(last_event_id) else 0
 
 
-@router.get("/sessions/{session_id}/progress-unified/stream", response_class=Response, responses=_EVENTS)
+@router.get("/sessions/{session_id}/progress-unified/stream", response_class=Response, responses=EVENTS_WITH_END)
 async def stream_unified_progress(session_id: Id, context: Context, last_event_id: LastEventId = None) -> Response:
     """Server-Sent Events: the full snapshot, then one on each change; closes after a terminal one.
 
@@ -55,7 +44,7 @@ async def stream_unified_progress(session_id: Id, context: Context, last_event_i
     return event_stream(follow_session(context.snapshots, session_id, after_revision=read))
 
 
-@router.get("/progress/stream", response_class=Response, responses=_EVENTS)
+@router.get("/progress/stream", response_class=Response, responses=EVENTS)
 async def stream_all_progress(context: Context, last_event_id: LastEventId = None) -> Response:
     """Server-Sent Events: a snapshot of every session under way, then one on each change of any session."""
     return event_stream(follow_all(context.snapshots, after_microseconds=read_event_id(last_event_id)))

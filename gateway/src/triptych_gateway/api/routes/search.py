@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import ApiContext, Context
-from triptych_gateway.api.errors import ApiError
+from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.translation.images import asset_body
 from triptych_gateway.api.uploads import read_form, read_picture
 from triptych_gateway.catalog import faces, persons, search
@@ -21,7 +21,10 @@ MOST_PICTURE_BYTES: Final = 32 * 2**20
 _BODIES: Final[dict[str, Any]] = {
     "required": True,
     "content": {
-        "application/json": {"schema": schemas.SearchRequest.model_json_schema()},
+        "application/json": {
+            "schema": schemas.SearchRequest.model_json_schema(),
+            "example": {"text": "a red boat on the beach", "limit": 20},
+        },
         "multipart/form-data": {
             "schema": {
                 "type": "object",
@@ -37,7 +40,13 @@ _BODIES: Final[dict[str, Any]] = {
 }
 
 
-@router.post("/search", openapi_extra={"requestBody": _BODIES})
+@router.post(
+    "/search",
+    openapi_extra={"requestBody": _BODIES},
+    responses=errors(
+        "picture_unreadable", "not_found", "no_text_tower", "not_embedded", "body_too_large", "service_away"
+    ),
+)
 async def search_photos(request: Request, context: Context) -> schemas.SearchResults:
     """The photos that are most like a text, a photo of the library, or a picture that is sent along.
 

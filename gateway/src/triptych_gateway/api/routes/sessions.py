@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
-from triptych_gateway.api.errors import ApiError
+from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.paths import allowed_directory
 from triptych_gateway.api.translation.sessions import problem_body, session_body
@@ -18,7 +18,13 @@ from triptych_gateway.catalog import photos, sessions
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    responses=errors(
+        "path_not_allowed", "directory_not_found", "directory_not_readable", "not_a_directory", "not_found"
+    ),
+)
 async def create_session(body: schemas.SessionCreate, context: Context) -> schemas.Session:
     """Create a session over a directory of photos; it waits until it is started."""
     root, chosen = await asyncio.to_thread(_allowed_directories, body, context.roots)

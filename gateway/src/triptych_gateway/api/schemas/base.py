@@ -12,7 +12,11 @@ def utc(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Time = Annotated[datetime, PlainSerializer(utc, return_type=str, when_used="json")]
+Time = Annotated[
+    datetime,
+    PlainSerializer(utc, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-12T10:00:00.000Z"]}),
+]
 """ISO 8601 in UTC with a trailing Z."""
 
 MAX_ID = 2**63 - 1
@@ -49,7 +53,13 @@ DirectoryPath = Annotated[
 class Body(BaseModel):
     """A JSON object of the contract."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        # Every key of an answer is always present.
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 ItemT = TypeVar("ItemT")
@@ -57,6 +67,9 @@ ItemT = TypeVar("ItemT")
 
 class Page(Body, Generic[ItemT]):
     """A page of a list."""
+
+    # A page of something does not inherit the docstring.
+    model_config = ConfigDict(json_schema_extra={"description": "A page of a list."})
 
     items: list[ItemT]
     total: int = Field(ge=0)
@@ -74,13 +87,13 @@ class ErrorBody(Body):
     """What went wrong, for programs."""
 
     code: str
-    message: str
-    details: dict[str, Any]
+    message: str = Field(description="One sentence for a person.")
+    details: dict[str, Any] = Field(description="What the code's meaning promises; else empty.")
 
 
 class Error(Body):
     """The one error object: ``detail`` is FastAPI's, ``message`` one sentence for a person."""
 
-    detail: Any
-    message: str
+    detail: str | list[Any] = Field(description="The sentence, or what is wrong with an invalid request, one by one.")
+    message: str = Field(description="One sentence for a person.")
     error: ErrorBody

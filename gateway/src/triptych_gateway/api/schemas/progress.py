@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from triptych_gateway.api.schemas.base import Body, Time
 from triptych_gateway.api.schemas.words import OverallStatus, PhaseName, PhaseStatus, SessionStatus, Weighting
@@ -61,6 +61,12 @@ class Phases(Body):
     training: PhaseProgress
     face_detection: PhaseProgress
     clustering: PhaseProgress
+
+    @computed_field(alias="face_detection", description="The same as `faceDetection`.")  # type: ignore[prop-decorator]
+    @property
+    def face_detection_alias(self) -> PhaseProgress:
+        """The name that the shipped frontend reads; `aliases.with_aliases` sends it."""
+        return self.face_detection
 
 
 class Stall(Body):

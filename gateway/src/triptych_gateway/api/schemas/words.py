@@ -2,11 +2,19 @@
 
 from typing import Literal
 
-PhaseName = Literal["training", "face_detection", "clustering"]
-PhaseStatus = Literal["pending", "running", "processing", "paused", "completed", "failed", "cancelled"]
-OverallStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
-SessionStatus = Literal["pending", "discovering", "running", "paused", "completed", "cancelled", "failed"]
-Weighting = Literal["fixed", "calibrated"]
-JobStatus = Literal["pending", "running", "completed", "failed", "cancelled", "skipped"]
-PersonStatus = Literal["active", "hidden"]
-PersonFilter = Literal["active", "hidden", "all"]
+from typing_extensions import TypeAliasType
+
+PhaseName = TypeAliasType("PhaseName", Literal["training", "face_detection", "clustering"])
+PhaseStatus = TypeAliasType(
+    "PhaseStatus", Literal["pending", "running", "processing", "paused", "completed", "failed", "cancelled"]
+)
+OverallStatus = TypeAliasType(
+    "OverallStatus", Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
+)
+SessionStatus = TypeAliasType(
+    "SessionStatus", Literal["pending", "discovering", "running", "paused", "completed", "cancelled", "failed"]
+)
+Weighting = TypeAliasType("Weighting", Literal["fixed", "calibrated"])
+JobStatus = TypeAliasType("JobStatus", Literal["pending", "running", "completed", "failed", "cancelled", "skipped"])
+PersonStatus = TypeAliasType("PersonStatus", Literal["active", "hidden"])
+PersonFilter = TypeAliasType("PersonFilter", Literal["active", "hidden", "all"])

@@ -1,0 +1,150 @@
+"""The OpenAPI document: what FastAPI knows of the endpoints, with their errors, tags and examples made true."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic.alias_generators import to_camel
+
+from triptych_gateway.api import schemas
+from triptych_gateway.api.errors import CATALOGUE, CODES_KEY, RETRY_AFTER_SECONDS
+from triptych_gateway.api.examples import EXAMPLES
+
+Json = dict[str, Any]
+
+METHODS: Final = ("get", "post", "put", "patch", "delete")
+INTERFACE: Final = "/api/v1/"
+"""Paths elsewhere are answered from memory: they need neither parameters nor the database."""
+TAGS: Final[Mapping[str, str]] = {
+    "training": "Sessions, which train on the photos of some directories, and their buttons.",
+    "progress": "The one honest progress of a session: asked for, or as a stream of Server-Sent Events.",
+    "jobs": "A session's photos, one job each.",
+    "directories": "Directories under the media roots: listed, scanned, previewed, ignored.",
+    "categories": "Categories of sessions.",
+    "faces": "Faces, and the groups that clustering found.",
+    "persons": "Persons: groups that somebody may have named, and corrections by hand.",
+    "search": "Photos that are like a text or another photo.",
+    "images": "Photos, and pictures of them.",
+    "health": "Whether the gateway and what is behind it are there.",
+}
+_ABOUT: Final = """JSON keys are camelCase; request bodies accept snake_case too. Query parameters are snake_case.
+Times are ISO 8601 in UTC with a trailing `Z`. A page is `{items, total, page, pageSize, hasMore}` and begins at 1.
+Every key of an answer is always present, and null where it is unknown; keys may be added, never removed.
+
+Every error is the object `Error`, whose `error.code` is one of `ErrorCode`. A wrong method is `405` on every path,
+and `500` is a defect."""
+_NOT_DESCRIBED: Final = "Successful Response"
+"""What FastAPI says of an answer of which nothing else is said."""
+_ERROR: Final = {"$ref": "#/components/schemas/Error"}
+
+
+def operation_name(route: APIRoute) -> str:
+    """The id of an operation: its function's name, as JavaScript spells names."""
+    return to_camel(route.name)
+
+
+class DescribedApi(FastAPI):
+    """An application that describes itself as this module has it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            title="Triptych",
+            version="1.0.0",
+            summary="Trains on a photo library and shows one honest progress for all of it.",
+            description=_ABOUT,
+            # So that the models of errors are part of the document; the rest of them is made below.
+            responses={503: {"model": schemas.Error}},
+            generate_unique_id_function=operation_name,
+        )
+
+    def openapi(self) -> Json:
+        """The document. Made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _completed(super().openapi())
+        return self.openapi_schema
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """Path, method and operation, one after another."""
+    for path, methods in document["paths"].items():
+        for method in METHODS:
+            if method in methods:
+                yield path, method, methods[method]
+
+
+def _completed(document: Json) -> Json:
+    components: Json = document["components"]["schemas"]
+    for path, _, operation in operations(document):
+        operation["responses"] = _responses(path, operation)
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"].pop("title", None)
+        for answer in operation["responses"].values():
+            if answer["description"] == _NOT_DESCRIBED:
+                answer["description"] = _about_body(answer, components)
+    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+    document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items() if name in used]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components.pop(unused, None)
+    components["ErrorCode"] = {
+        "type": "string",
+        "enum": sorted(CATALOGUE),
+        "description": "What went wrong.\n\n"
+        + "\n".join(f"- `{code}` ({kind.status}): {kind.meaning}" for code, kind in sorted(CATALOGUE.items())),
+    }
+    components["ErrorBody"]["properties"]["code"] = {"$ref": "#/components/schemas/ErrorCode"}
+    for component in components.values():
+        # Titles that are the names of the keys, in other letters, tell nobody anything.
+        for field in component.get("properties", {}).values():
+            field.pop("title", None)
+    for name, example in EXAMPLES.items():
+        if name in components:
+            components[name]["examples"] = [example]
+    return document
+
+
+def _about_body(answer: Json, components: Json) -> str:
+    """What is answered, in the words of its schema."""
+    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return str(components[name]["description"]).partition("\n")[0] if name else "Done."
+
+
+def _responses(path: str, operation: Json) -> Json:
+    """What an operation answers: its own answers as they are, its errors each with their codes."""
+    good = {status: answer for status, answer in operation["responses"].items() if status < "400"}
+    codes = [code for answer in operation["responses"].values() for code in answer.get(CODES_KEY, ())]
+    parameters = operation.get("parameters", [])
+    if any(one["in"] == "path" for one in parameters):
+        codes.append("not_found")
+    if parameters or "requestBody" in operation:
+        codes.append("invalid_request")
+    if path.startswith(INTERFACE):
+        codes.append("database_away")
+    by_status: dict[str, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(str(CATALOGUE[code].status), []).append(code)
+    return good | {status: _error(status, of_status) for status, of_status in sorted(by_status.items())}
+
+
+def _error(status: str, codes: list[str]) -> Json:
+    answer: Json = {
+        "description": " ".join(f"`{code}`: {CATALOGUE[code].meaning}" for code in codes),
+        CODES_KEY: codes,
+        "content": {"application/json": {"schema": _ERROR, "examples": {code: _example(code) for code in codes}}},
+    }
+    if status == "503":
+        answer["headers"] = {
+            "Retry-After": {
+                "description": "Seconds to wait before the next try.",
+                "schema": {"type": "integer", "example": RETRY_AFTER_SECONDS},
+            }
+        }
+    return answer
+
+
+def _example(code: str) -> Json:
+    message = CATALOGUE[code].meaning.partition(";")[0].removesuffix(".") + "."
+    return {
+        "value": {"detail": message, "message": message, "error": {"code": code, "message": message, "details": {}}}
+    }
