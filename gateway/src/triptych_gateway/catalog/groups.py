@@ -9,14 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.faces import Face, sample_group_faces
 from triptych_gateway.catalog.paging import window
+from triptych_gateway.catalog.places import PLACES_OF_SESSION
 from triptych_gateway.catalog.sessions import NotFoundError
 
 SAMPLE_FACES: Final = 8
 """Faces that stand for a group in a list."""
 
-_IN_SESSION: Final = """
-    SELECT DISTINCT p.group_id AS id FROM session_assets s JOIN face_places p ON p.asset_id = s.asset_id
-    WHERE s.session_id = :session_id AND p.group_id IS NOT NULL AND p.shown"""
+_IN_SESSION: Final = f"SELECT DISTINCT group_id AS id FROM ({PLACES_OF_SESSION}) there WHERE group_id IS NOT NULL"  # noqa: S608
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from triptych_gateway.catalog import places
 from triptych_gateway.catalog.faces import get_face
 from triptych_gateway.catalog.paging import window
+from triptych_gateway.catalog.places import PLACES_OF_SESSION
 from triptych_gateway.catalog.sessions import NotFoundError
 from triptych_gateway.catalog.states import NotAllowedError
 
@@ -18,9 +19,7 @@ PersonStatus = Literal["active", "hidden"]
 LONGEST_NAME: Final = 200
 """Characters of the longest name."""
 
-_IN_SESSION: Final = """
-    SELECT DISTINCT f.person_id AS id FROM session_assets s JOIN face_places f ON f.asset_id = s.asset_id
-    WHERE s.session_id = :session_id AND f.person_id IS NOT NULL AND f.shown"""
+_IN_SESSION: Final = f"SELECT DISTINCT person_id AS id FROM ({PLACES_OF_SESSION}) there WHERE person_id IS NOT NULL"  # noqa: S608
 _ORDERS: Final = ("p.face_count DESC, p.id ASC", "p.face_count ASC, p.id DESC")
 
 

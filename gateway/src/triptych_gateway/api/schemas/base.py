@@ -23,13 +23,14 @@ MAX_ID = 2**63 - 1
 """Largest id that PostgreSQL's bigint holds."""
 
 
-def _without_nul(value: str) -> str:
+def without_nul(value: str) -> str:
+    """The text as it is. Raises ValueError where PostgreSQL could not store it."""
     if "\0" in value:
         raise ValueError("a text holds no NUL character")
     return value
 
 
-Line = Annotated[str, AfterValidator(_without_nul)]
+Line = Annotated[str, AfterValidator(without_nul)]
 """Text that can be stored."""
 
 

@@ -4,11 +4,17 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from triptych_gateway.api.schemas.base import MAX_ID, Body, Line, Time
+from triptych_gateway.api.schemas.base import MAX_ID, Body, Time, without_nul
 from triptych_gateway.api.schemas.words import PersonStatus
 
 MOST_MERGED: Final = 100
 """Persons that one request may merge into another."""
+
+
+# Without the space around it, and only then measured; `Line` would measure it before.
+PersonName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(without_nul)
+]
 
 
 class Person(Body):
@@ -27,9 +33,7 @@ class Person(Body):
 class PersonChange(Body):
     """What to change of a person; what is left out stays."""
 
-    name: Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
-        default=None, description="Null takes the name away."
-    )
+    name: PersonName | None = Field(default=None, description="Null takes the name away.")
     status: PersonStatus = "active"
     cover_face_id: Annotated[int, Field(ge=1, le=MAX_ID)] | None = Field(
         default=None, description="A face of this person; null chooses the strongest."
