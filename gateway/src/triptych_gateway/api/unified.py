@@ -198,6 +198,10 @@ def _phase_body(phase: _Phase, session: Session, now: datetime, *, passed_second
     stats[_STAT_NAMES[phase.name]] = phase.done if phase.name == "training" else run.found if run is not None else 0
     if run is not None and run.renewed:
         stats["imagesOfAnotherModel"] = run.renewed
+    stage = seen.stage or None if seen is not None and working else None
+    if phase.name == "training" and session.status == "running" and session.discovered_at is None:
+        stage = "discovering"
+        stats["imagesFound"] = session.photos_found
     started = run.started_at if run is not None else None
     ended = run.completed_at if run is not None else None
     return {
@@ -216,7 +220,7 @@ def _phase_body(phase: _Phase, session: Session, now: datetime, *, passed_second
         "failed": phase.failed,
         "error": _error(run),
         "stats": stats,
-        "stage": seen.stage or None if seen is not None and working else None,
+        "stage": stage,
         "model": _model(run.model) if run is not None and run.model else None,
         "run": run.number if run is not None else 0,
         "elapsedSeconds": _elapsed(started, ended or now),

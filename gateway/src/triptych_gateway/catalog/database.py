@@ -25,6 +25,9 @@ CLUSTERING_LOCK = 7_201_002
 """Key of the advisory lock under which the library's faces are grouped."""
 PLACES_LOCK = 7_201_003
 """Key of the advisory lock of a transaction that changes where faces stand or who they are; `places.lock` takes it."""
+DISCOVERY_LOCK = 7_201_004
+"""Key of the advisory lock of a transaction of discovery: shared by those that record what was found, and had alone by
+one that gives known photos other paths."""
 
 DATABASE_AWAY = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
 """What a lost or refused connection raises; `is_away` tells it from a statement that the database refused."""

@@ -4,11 +4,13 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from triptych_gateway.catalog import places
+from triptych_gateway.catalog.database import DISCOVERY_LOCK
 from triptych_gateway.catalog.schema import assets, session_assets, session_problems
 from triptych_gateway.catalog.sessions import NotFoundError
 from triptych_gateway.catalog.shards import ShardItem
@@ -21,6 +23,10 @@ class FoundPhoto:
     path: bytes
     size_bytes: int
     modified_ns: int
+    is_readable: bool = True
+    """False where it could not be looked at: then size and time say nothing."""
+    content_sha256: bytes | None = None
+    """Of its content, where discovery had to read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,44 +62,67 @@ async def forget_discovery(connection: AsyncConnection, session_id: int) -> None
     await connection.execute(delete(session_problems).where(session_problems.c.session_id == session_id))
 
 
+_SAME: Final = """(known.size_bytes = excluded.size_bytes AND (
+    known.modified_ns = excluded.modified_ns OR known.content_sha256 = excluded.content_sha256))"""
+"""Whether a known photo is as it was found: by size and time of change, or, where only the time differs, by content."""
+
+
 async def add_photos(connection: AsyncConnection, session_id: int, photos: Sequence[FoundPhoto]) -> None:
     """Record photos of a session. A file that changed since it was last seen gets a new version."""
     # In the order of paths, so that two discoveries of the same directory do not lock each other out.
     ordered = sorted({photo.path: photo for photo in photos}.values(), key=lambda photo: photo.path)
-    directory_ids = await _directory_ids(connection, sorted({posixpath.dirname(photo.path) for photo in ordered}))
-    await connection.execute(
-        text("""
-            INSERT INTO assets AS known (path, directory_id, size_bytes, modified_ns)
-            SELECT path, directory_id, size_bytes, modified_ns FROM unnest(
-                CAST(:paths AS bytea[]), CAST(:directories AS bigint[]), CAST(:sizes AS bigint[]),
-                CAST(:moments AS bigint[])) AS found(path, directory_id, size_bytes, modified_ns)
-            ON CONFLICT (path) DO UPDATE SET
-                size_bytes = excluded.size_bytes, modified_ns = excluded.modified_ns, missing_at = NULL,
-                version = CASE WHEN (known.size_bytes, known.modified_ns)
-                    = (excluded.size_bytes, excluded.modified_ns) THEN known.version ELSE known.version + 1 END,
-                content_sha256 = CASE WHEN (known.size_bytes, known.modified_ns)
-                    = (excluded.size_bytes, excluded.modified_ns) THEN known.content_sha256 END,
-                trained_at = CASE WHEN (known.size_bytes, known.modified_ns)
-                    = (excluded.size_bytes, excluded.modified_ns) THEN known.trained_at END
-            WHERE (known.size_bytes, known.modified_ns) <> (excluded.size_bytes, excluded.modified_ns)
-                OR known.missing_at IS NOT NULL"""),
-        {
-            "paths": [photo.path for photo in ordered],
-            "directories": [directory_ids[posixpath.dirname(photo.path)] for photo in ordered],
-            "sizes": [photo.size_bytes for photo in ordered],
-            "moments": [photo.modified_ns for photo in ordered],
-        },
+    paths = [photo.path for photo in ordered]
+    await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": DISCOVERY_LOCK})
+    missing = await connection.execute(
+        text("SELECT 1 FROM assets WHERE path = ANY(CAST(:paths AS bytea[])) AND missing_at IS NOT NULL LIMIT 1"),
+        {"paths": paths},
     )
+    if missing.first() is not None:
+        # Their faces will be shown again.
+        await places.lock(connection)
+    ids = await directory_ids(connection, sorted({posixpath.dirname(path) for path in paths}))
+    for is_readable, change in (
+        (
+            True,
+            f"""
+            UPDATE SET size_bytes = excluded.size_bytes, modified_ns = excluded.modified_ns, missing_at = NULL,
+                version = CASE WHEN {_SAME} THEN known.version ELSE known.version + 1 END,
+                content_sha256 = CASE WHEN {_SAME} THEN known.content_sha256 ELSE excluded.content_sha256 END,
+                trained_at = CASE WHEN {_SAME} THEN known.trained_at END
+            WHERE (known.size_bytes, known.modified_ns) <> (excluded.size_bytes, excluded.modified_ns)
+                OR known.missing_at IS NOT NULL""",
+        ),
+        # Whether it changed will be seen when it can be looked at again.
+        (False, "NOTHING"),
+    ):
+        some = [photo for photo in ordered if photo.is_readable == is_readable]
+        if some:
+            await connection.execute(
+                text(f"""
+                    INSERT INTO assets AS known (path, directory_id, size_bytes, modified_ns, content_sha256)
+                    SELECT path, directory_id, size_bytes, modified_ns, content_sha256 FROM unnest(
+                        CAST(:paths AS bytea[]), CAST(:directories AS bigint[]), CAST(:sizes AS bigint[]),
+                        CAST(:moments AS bigint[]), CAST(:hashes AS bytea[]))
+                        AS found(path, directory_id, size_bytes, modified_ns, content_sha256)
+                    ON CONFLICT (path) DO {change}"""),  # noqa: S608 - constants
+                {
+                    "paths": [photo.path for photo in some],
+                    "directories": [ids[posixpath.dirname(photo.path)] for photo in some],
+                    "sizes": [photo.size_bytes for photo in some],
+                    "moments": [photo.modified_ns for photo in some],
+                    "hashes": [photo.content_sha256 for photo in some],
+                },
+            )
     await connection.execute(
         text("""
             INSERT INTO session_assets (session_id, asset_id)
-            SELECT :session_id, id FROM assets WHERE path = ANY(CAST(:paths AS bytea[]))
+            SELECT :session_id, id FROM assets WHERE path = ANY(CAST(:paths AS bytea[])) ORDER BY path
             ON CONFLICT (session_id, asset_id) DO NOTHING"""),
-        {"session_id": session_id, "paths": [photo.path for photo in ordered]},
+        {"session_id": session_id, "paths": paths},
     )
 
 
-async def _directory_ids(connection: AsyncConnection, paths: Sequence[bytes]) -> dict[bytes, int]:
+async def directory_ids(connection: AsyncConnection, paths: Sequence[bytes]) -> dict[bytes, int]:
     """The ids of directories, by path; those that are new are recorded."""
     await connection.execute(
         text("""

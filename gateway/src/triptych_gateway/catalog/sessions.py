@@ -193,12 +193,22 @@ async def selected_directories(connection: AsyncConnection, session_id: int) -> 
     return [row.path for row in rows]
 
 
-async def mark_discovered(connection: AsyncConnection, session_id: int) -> None:
-    """All photos of the session are known: totals are final."""
+async def count_found(connection: AsyncConnection, session_id: int, photos_found: int) -> None:
+    """Show how many photos discovery has come upon; one that begins again does not count back."""
     await connection.execute(
         update(sessions)
         .where(sessions.c.id == session_id)
-        .values(discovered_at=func.now(), updated_at=lifecycle.NEXT_MOMENT)
+        .values(photos_found=func.greatest(sessions.c.photos_found, photos_found), updated_at=lifecycle.NEXT_MOMENT)
+    )
+
+
+async def mark_discovered(connection: AsyncConnection, session_id: int, *, photos_found: int | None = None) -> None:
+    """All photos of the session are known: totals are final."""
+    counted = {} if photos_found is None else {"photos_found": photos_found}
+    await connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(discovered_at=func.now(), updated_at=lifecycle.NEXT_MOMENT, **counted)
     )
 
 

@@ -1,9 +1,6 @@
 """Runs one session from where it stands to its end: discovery, then the three phases in order."""
 
 import asyncio
-import itertools
-from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,22 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from triptych_common.channels import ReplicaPool
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog import jobs, lifecycle, photos, sessions
+from triptych_gateway.catalog import jobs, lifecycle, sessions
 from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.photos import FoundPhoto, Problem
 from triptych_gateway.catalog.schema import runs
 from triptych_gateway.catalog.sessions import Session, Weighting
 from triptych_gateway.pipeline.clustering_phase import ClusteringPhase
-from triptych_gateway.pipeline.discovery import DiscoveryOptions, discover
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.photo_discovery import PhotoDiscovery
 from triptych_gateway.pipeline.photo_phase import PhotoPhase
 from triptych_gateway.pipeline.photo_services import PhotoService
 from triptych_gateway.pipeline.preparation import Preparation
 
 log = get_logger(__name__)
-
-DISCOVERY_BATCH = 1000
 
 
 class SessionRunner:
@@ -126,21 +120,9 @@ class SessionRunner:
 
     async def _discover(self, session: Session) -> None:
         """Record every photo of the session's directories; totals are final afterwards."""
+        count = await PhotoDiscovery(self._owned, self._roots).run(session)
         async with self._owned.write() as connection:
-            await photos.forget_discovery(connection, session.id)
-            directories = await sessions.selected_directories(connection, session.id)
-        options = _options(session, directories)
-        walk = discover(options, self._roots)
-        count = 0
-        while batch := await asyncio.to_thread(lambda: list(itertools.islice(walk, DISCOVERY_BATCH))):
-            found = [entry for entry in batch if isinstance(entry, FoundPhoto)]
-            async with self._owned.write() as connection:
-                if found:
-                    await photos.add_photos(connection, session.id, found)
-                await photos.add_problems(connection, session.id, [e for e in batch if isinstance(e, Problem)])
-            count += len(found)
-        async with self._owned.write() as connection:
-            await sessions.mark_discovered(connection, session.id)
+            await sessions.mark_discovered(connection, session.id, photos_found=count)
             # What is ahead is known now: the phases of photos have as many items as there are photos.
             for phase in self._photo_services:
                 run = (await lifecycle.latest_runs(connection, session.id))[phase]
@@ -173,10 +155,3 @@ class SessionRunner:
                 error_message=failure.message,
             )
         log.error("session failed", session=owned.session_id, phase=run.phase, code=failure.code, error=failure.message)
-
-
-def _options(session: Session, directories: Sequence[bytes]) -> DiscoveryOptions:
-    options: dict[str, Any] = {"directories": tuple(directories), "recursive": session.config.get("recursive", True)}
-    if session.config.get("extensions"):
-        options["extensions"] = frozenset(session.config["extensions"])
-    return DiscoveryOptions(**options)

@@ -33,6 +33,7 @@ def session(status: str = "running", **changes: Any) -> Session:
             "created_at": START,
             "updated_at": START,
             "started_at": START,
+            "discovered_at": START,
         },
         **{"total": 0, "skipped": 0, "done": 0, "failed": 0},
     }
@@ -462,6 +463,21 @@ def test_weights_are_those_that_the_session_began_with() -> None:
 
     assert progress.overall_progress.percentage == 50
     assert progress.phases.clustering.weight == 0.25
+
+
+def test_while_photos_are_looked_for_their_number_is_shown_and_afterwards_it_is_the_total() -> None:
+    looking = look(session(discovered_at=None, photos_found=1234), runs())
+    paused = look(session("paused", discovered_at=None, photos_found=1234), runs())
+    discovered = look(session(photos_found=1234), runs(run("training", total=1234)))
+
+    assert (looking.overall_status, looking.overall_progress.current_phase) == ("running", "training")
+    training = looking.phases.training
+    assert (training.status, training.stage, training.stats["imagesFound"]) == ("pending", "discovering", 1234)
+    assert looking.phases.face_detection.stage is None
+    assert "imagesFound" not in looking.phases.face_detection.stats
+    for shown in (paused, discovered):
+        assert shown.phases.training.stage is None
+        assert "imagesFound" not in shown.phases.training.stats
 
 
 def test_face_detection_under_way_is_processing_and_its_stage_and_model_are_told() -> None:

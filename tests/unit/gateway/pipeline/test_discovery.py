@@ -13,7 +13,14 @@ import pytest
 
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.catalog.photos import FoundPhoto, Problem
-from triptych_gateway.pipeline.discovery import IGNORED_DIRECTORIES, DiscoveryOptions, discover
+from triptych_gateway.pipeline.directory_tree import (
+    SYSTEM_DIRECTORIES,
+    TreeOptions,
+    count_photos,
+    ignored_paths,
+    normalised_extension,
+)
+from triptych_gateway.pipeline.discovery import WalkedDirectory, discover
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def photo(directory: Path, name: str | bytes) -> bytes:
 def walk(root: Path, *chosen: Path, **options: Any) -> tuple[list[bytes], dict[bytes, str]]:
     """Paths of the photos found, in order, and the problems' codes by path."""
     directories = tuple(os.fsencode(one) for one in chosen or (root,))
-    found = list(discover(DiscoveryOptions(directories=directories, **options), MediaRoots([str(root)])))
+    found = list(discover(TreeOptions(directories=directories, **options), MediaRoots([str(root)])))
     photos = [one.path for one in found if isinstance(one, FoundPhoto)]
     return photos, {one.path: one.code for one in found if isinstance(one, Problem)}
 
@@ -49,7 +56,7 @@ def test_photos_are_found_in_the_order_of_their_paths_with_size_and_time(library
     photos, problems = walk(library)
 
     assert (photos, problems) == (paths, {})
-    first = next(discover(DiscoveryOptions(directories=(os.fsencode(library),)), MediaRoots([str(library)])))
+    first = next(discover(TreeOptions(directories=(os.fsencode(library),)), MediaRoots([str(library)])))
     assert first == FoundPhoto(path=paths[0], size_bytes=5, modified_ns=1_700_000_000_123_456_789)
 
 
@@ -62,6 +69,14 @@ def test_extensions_count_in_any_case_and_nothing_else_is_a_photo(library: Path)
     assert walk(library, extensions=frozenset({".png"}))[0] == wanted[2:]
 
 
+def test_extensions_that_a_client_names_count_in_any_case_with_or_without_their_dot(library: Path) -> None:
+    wanted = [photo(library, name) for name in ("a.JPG", "b.CR9", "c.pÑg")]
+    photo(library, "d.png")
+    named = frozenset(map(normalised_extension, ("jpg", ".Cr9", " .PÑG")))
+
+    assert walk(library, extensions=named)[0] == wanted
+
+
 def test_names_that_are_no_text_are_found(library: Path) -> None:
     names = [b"caf\xe9.jpg", b"\xff\xfe.png", "größe 😀.jpg".encode(), b"new\nline.jpg", b"-rf.jpg", b"%2F..%00.jpg"]
     paths = sorted(photo(library, name) for name in names)
@@ -72,7 +87,7 @@ def test_names_that_are_no_text_are_found(library: Path) -> None:
 
 
 def test_hidden_names_and_what_devices_and_systems_keep_are_left_out(library: Path) -> None:
-    for directory in (".Trash", ".hidden", *(os.fsdecode(name) for name in IGNORED_DIRECTORIES)):
+    for directory in (".Trash", ".hidden", *(os.fsdecode(name) for name in SYSTEM_DIRECTORIES)):
         (library / directory).mkdir()
         photo(library / directory, "a.jpg")
     photo(library, ".hidden.jpg")
@@ -80,6 +95,62 @@ def test_hidden_names_and_what_devices_and_systems_keep_are_left_out(library: Pa
     wanted = photo(library, "a.jpg")
 
     assert walk(library) == ([wanted], {})
+
+
+def test_what_systems_keep_is_left_out_however_it_is_written(library: Path) -> None:
+    for directory in ("@EADIR", "#Recycle", "$Recycle.Bin", ".Trash-1000", ".Trashes"):
+        (library / directory).mkdir()
+        photo(library / directory, "a.jpg")
+
+    assert walk(library) == ([], {})
+
+
+def test_ignored_directories_are_left_out_by_any_way_that_leads_there(library: Path) -> None:
+    (library / "a" / "deep").mkdir(parents=True)
+    (library / "b").mkdir()
+    photo(library / "a", "1.jpg")
+    photo(library / "a" / "deep", "2.jpg")
+    wanted = photo(library / "b", "3.jpg")
+    (library / "b" / "again").symlink_to(library / "a" / "deep")
+    ignored = ignored_paths([os.fsencode(library / "a")])
+
+    assert walk(library, ignored=ignored) == ([wanted], {})
+    assert walk(library, library / "a" / "deep", ignored=ignored) == (
+        [],
+        {os.fsencode(library / "a" / "deep"): "directory_ignored"},
+    )
+
+
+def test_photos_are_counted_as_they_are_found(library: Path) -> None:
+    (library / "a" / "b").mkdir(parents=True)
+    for directory, name in ((library, "1.jpg"), (library / "a", "2.png"), (library / "a" / "b", "3.heic")):
+        photo(directory, name)
+    options = TreeOptions(directories=(os.fsencode(library),))
+
+    counted = count_photos(options, MediaRoots([str(library)]), seconds=60)
+    cut_short = count_photos(options, MediaRoots([str(library)]), seconds=-1)
+
+    assert (counted.photos, counted.is_complete) == (3, True)
+    assert (cut_short.photos, cut_short.is_complete) == (1, False)
+
+
+def test_a_directory_counts_as_walked_once_all_of_it_was_told(library: Path) -> None:
+    (library / "a").mkdir()
+    paths = [photo(library, "1.jpg"), photo(library / "a", "2.jpg")]
+    options = TreeOptions(directories=(os.fsencode(library),))
+
+    entries = [one.path for one in discover(options, MediaRoots([str(library)]))]
+
+    assert entries == [paths[0], os.fsencode(library), paths[1], os.fsencode(library / "a")]
+
+
+def test_a_photo_that_goes_away_while_its_directory_is_read_is_not_found(library: Path) -> None:
+    names = [photo(library, "1.jpg"), photo(library, "2.jpg")]
+    walking = discover(TreeOptions(directories=(os.fsencode(library),)), MediaRoots([str(library)]))
+    next(walking)
+    os.remove(names[1])  # noqa: PTH107
+
+    assert list(walking) == [WalkedDirectory(path=os.fsencode(library))]
 
 
 def test_without_recursion_only_the_chosen_directories_are_read(library: Path) -> None:
@@ -110,7 +181,8 @@ def test_a_directory_that_two_links_lead_to_is_walked_once(library: Path) -> Non
     (library / "a").symlink_to("real")
     (library / "b").symlink_to("real")
 
-    assert walk(library) == ([os.fsencode(library / "a" / "1.jpg")], {os.fsencode(library / "b"): "symlink_loop"})
+    links = {os.fsencode(library / name): "symlink_loop" for name in ("a", "b")}
+    assert walk(library) == ([os.fsencode(library / "real" / "1.jpg")], links)
 
 
 def test_directories_chosen_inside_each_other_are_no_problem(library: Path) -> None:
@@ -173,10 +245,12 @@ import os, sys
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.pipeline.discovery import DiscoveryOptions, discover
+from triptych_gateway.pipeline.directory_tree import TreeOptions
+from triptych_gateway.pipeline.discovery import discover
 root = os.fsencode(sys.argv[1])
-for one in discover(DiscoveryOptions(directories=(root,)), MediaRoots([sys.argv[1]])):
-    print(type(one).__name__, os.path.relpath(one.path, root).decode(), getattr(one, "code", ""))
+for one in discover(TreeOptions(directories=(root,)), MediaRoots([sys.argv[1]])):
+    if type(one).__name__ != "WalkedDirectory":
+        print(type(one).__name__, os.path.relpath(one.path, root).decode(), getattr(one, "code", ""))
 """
 
 
