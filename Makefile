@@ -86,7 +86,7 @@ imports: environment ## Check that imports go one way
 	$(BIN)/lint-imports
 
 .PHONY: ui-check
-ui-check: $(PAGE) ## Check the page's types and style
+ui-check: $(PAGE) ## Check the page's types, also against docs/openapi.json, and style
 	cd ui && npm run --silent check && npm run --silent lint
 
 .PHONY: generate
@@ -98,8 +98,9 @@ protos-check: environment ## Check protos: style, no breaking change, and genera
 	PATH="$(CURDIR)/$(BIN):$$PATH" protos/check.sh
 
 .PHONY: docs
-docs: environment ## Write what is generated in docs/
+docs: environment ui/node_modules/.installed ## Write what is generated in docs/, and the page's types of the REST contract
 	$(BIN)/python -m tools.document
+	cd ui && npm run --silent generate
 
 .PHONY: docs-check
 docs-check: environment ## Check that what is generated in docs/ is up to date

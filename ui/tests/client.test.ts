@@ -1,7 +1,7 @@
 /** How answers that are none become errors: each shape of the contract's error, and what proxies say in its place. */
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createSession, getProgress, GatewayAway, refusal } from '../src/lib/api/client';
+import { createSession, getProgress, GatewayAway, press, refusal, type Action } from '../src/lib/api/client';
 
 function contractError(detail: unknown, details: object = {}): object {
   return { detail, message: 'A sentence.', error: { code: 'some_code', message: 'A sentence.', details } };
@@ -65,5 +65,26 @@ describe('a request', () => {
     reader.abort();
     vi.stubGlobal('fetch', vi.fn().mockRejectedValue(reader.signal.reason));
     await expect(getProgress(1, reader.signal)).rejects.toBe(reader.signal.reason);
+  });
+});
+
+describe('press', () => {
+  it.each([
+    ['start', 'start'],
+    ['pause', 'pause'],
+    ['resume', 'resume'],
+    ['cancel', 'cancel'],
+    ['retryFailed', 'restart-training?failed_only=true'],
+    ['restartTraining', 'restart-training?failed_only=false'],
+    ['restartFaces', 'restart-faces?delete_persons=false'],
+    ['restartClustering', 'restart-clustering'],
+  ] as [Action, string][])('asks for %s by POST', async (action, path) => {
+    const fetchMock = vi.fn(() => Promise.resolve(Response.json({ sessionId: 7, status: 'running', message: '' })));
+    vi.stubGlobal('fetch', fetchMock);
+    await press(7, action);
+    expect(fetchMock).toHaveBeenCalledExactlyOnceWith(
+      `/api/v1/training/sessions/7/${path}`,
+      expect.objectContaining({ method: 'POST' }),
+    );
   });
 });

@@ -187,7 +187,7 @@ function snapshot(at) {
       startedAt: at.status === 'pending' ? null : '2026-01-12T10:00:00Z',
       elapsedSeconds: at.status === 'pending' ? null : 196,
     },
-    phases: { training, faceDetection, clustering },
+    phases: { training, faceDetection, clustering, face_detection: faceDetection },
   };
 }
 
@@ -337,7 +337,14 @@ function answer(method, path, body) {
   if (!at) return refuse(404, 'session_not_found', `There is no session ${id ?? ''}.`);
   if (rest === 'progress-unified') return [200, snapshot(at)];
   if (rest === 'jobs') return [200, page(failedJobs(at))];
-  const became = { start: 'running', pause: 'paused', cancel: 'cancelled' }[rest ?? ''];
+  const again = { 'restart-training': 0, 'restart-faces': 1, 'restart-clustering': 2 }[rest ?? ''];
+  if (again !== undefined && method === 'POST') {
+    at.done = at.done.map((done, index) => (index < again ? done : 0));
+    at.status = 'running';
+    at.revision += 1;
+    return [200, { sessionId: at.id, status: 'running', message: '' }];
+  }
+  const became = { start: 'running', resume: 'running', pause: 'paused', cancel: 'cancelled' }[rest ?? ''];
   if (became && method === 'POST') {
     if (at.status === 'completed')
       return refuse(409, 'session_completed', 'The session is completed: restart a phase instead.');

@@ -19,12 +19,19 @@ export function phase(name: PhaseName, changes: Partial<Phase> = {}): Phase {
     failed: 0,
     error: null,
     stats: {},
+    stage: null,
+    run: 1,
     model: null,
     elapsedSeconds: null,
     startedAt: null,
     completedAt: null,
     ...changes,
   };
+}
+
+/** The three phases; face detection under both of its names. */
+export function phasesOf(training: Phase, faceDetection: Phase, clustering: Phase): Snapshot['phases'] {
+  return { training, faceDetection, clustering, face_detection: faceDetection };
 }
 
 export function snapshot(revision: number, overallStatus: OverallStatus, changes: Partial<Snapshot> = {}): Snapshot {
@@ -42,14 +49,11 @@ export function snapshot(revision: number, overallStatus: OverallStatus, changes
       etaConfidence: null,
       stall: null,
       currentPhase: overallStatus === 'completed' ? 'completed' : 'training',
+      weighting: 'fixed',
       startedAt: null,
       elapsedSeconds: null,
     },
-    phases: {
-      training: phase('training', { status: 'running' }),
-      faceDetection: phase('face_detection'),
-      clustering: phase('clustering'),
-    },
+    phases: phasesOf(phase('training', { status: 'running' }), phase('face_detection'), phase('clustering')),
     ...changes,
   };
 }

@@ -2,11 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Model, OverallProgress } from '../src/lib/api/types';
-import { headline, stallInWords, startLabel, timeLeft } from '../src/lib/wording';
-import { phase, snapshot } from './snapshots';
+import { headline, offers, stallInWords, timeLeft } from '../src/lib/wording';
+import { phase, phasesOf, snapshot } from './snapshots';
 
 function model(id: string, pack: string): Model {
-  return { id, pack, device: 'cpu', notice: null };
+  return { id, name: null, pack, device: 'cpu', notice: null };
 }
 
 function running(
@@ -80,11 +80,38 @@ describe('the time left', () => {
   });
 });
 
-describe('the start button', () => {
-  it('is there exactly where a session can be set going', () => {
-    const offered = (
-      ['pending', 'paused', 'failed', 'cancelled', 'running', 'discovering', 'completed'] as const
-    ).filter((status) => startLabel(status) !== null);
-    expect(offered).toEqual(['pending', 'paused', 'failed', 'cancelled']);
+describe('what is offered', () => {
+  const done = phasesOf(
+    phase('training', { status: 'completed' }),
+    phase('face_detection', { status: 'completed' }),
+    phase('clustering', { status: 'completed' }),
+  );
+
+  it.each([
+    ['pending', ['Start training']],
+    ['running', ['Pause', 'Cancel']],
+    ['paused', ['Resume', 'Cancel']],
+    ['failed', ['Continue with what is left']],
+    ['cancelled', ['Continue with what is left']],
+    ['completed', []],
+  ] as const)('to a %s session', (status, labels) => {
+    expect(offers(snapshot(1, status)).now.map(({ label }) => label)).toEqual(labels);
+  });
+
+  it('is to do a phase again once the session is over and the phases before it are completed', () => {
+    const again = (status: 'completed' | 'failed' | 'running', phases = done): string[] =>
+      offers(snapshot(1, status, { phases })).again.map(({ label }) => label);
+
+    expect(again('completed')).toEqual(['Train again', 'Find faces again', 'Group faces again']);
+    expect(again('failed', { ...done, training: phase('training', { status: 'failed' }) })).toEqual(['Train again']);
+    expect(again('running')).toEqual([]);
+  });
+
+  it('is to try failed photos again where there are some', () => {
+    const phases = { ...done, training: phase('training', { status: 'completed', failed: 2 }) };
+    expect(offers(snapshot(1, 'completed', { phases })).again[0]).toEqual({
+      action: 'retryFailed',
+      label: 'Try failed photos again',
+    });
   });
 });

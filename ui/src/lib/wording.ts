@@ -1,14 +1,16 @@
 /** The words and signs in which a session's state is told. */
 
 import {
-  isRunning,
+  isTerminal,
   type Model,
+  type OverallStatus,
   type Phase,
   type PhaseName,
   type PhaseStatus,
   type SessionStatus,
   type Snapshot,
 } from './api/types';
+import type { Action } from './api/client';
 import { remaining } from './format';
 
 export const PHASE_SIGNS: Record<PhaseName, string> = { training: '🎨', face_detection: '😊', clustering: '🔗' };
@@ -99,9 +101,38 @@ function isDiscovering(snapshot: Snapshot): boolean {
   return training.status === 'pending' && training.progress.total === 0;
 }
 
-/** What the button that sets a session going says; null where nothing is to be set going. */
-export function startLabel(status: SessionStatus): string | null {
-  if (isRunning(status) || status === 'completed') return null;
-  if (status === 'pending') return 'Start training';
-  return status === 'paused' ? 'Resume' : 'Continue with what is left';
+/** Something that a person may ask of a session, and what its button says. */
+export interface Offer {
+  action: Action;
+  label: string;
+}
+
+const PAUSE: Offer = { action: 'pause', label: 'Pause' };
+const CANCEL: Offer = { action: 'cancel', label: 'Cancel' };
+const CONTINUE: Offer = { action: 'start', label: 'Continue with what is left' };
+
+const OFFERS: Record<OverallStatus, readonly Offer[]> = {
+  pending: [{ action: 'start', label: 'Start training' }],
+  running: [PAUSE, CANCEL],
+  paused: [{ action: 'resume', label: 'Resume' }, CANCEL],
+  failed: [CONTINUE],
+  cancelled: [CONTINUE],
+  completed: [],
+};
+
+const RESTARTS: Record<PhaseName, Offer> = {
+  training: { action: 'restartTraining', label: 'Train again' },
+  face_detection: { action: 'restartFaces', label: 'Find faces again' },
+  clustering: { action: 'restartClustering', label: 'Group faces again' },
+};
+
+/** What can be asked of a session now, and which of its phases can be done again: those before it must be completed. */
+export function offers(snapshot: Snapshot): { now: readonly Offer[]; again: readonly Offer[] } {
+  const now = OFFERS[snapshot.overallStatus];
+  if (!isTerminal(snapshot.overallStatus)) return { now, again: [] };
+  const phases = phasesInOrder(snapshot);
+  const unfinished = phases.findIndex(({ status }) => status !== 'completed');
+  const again = phases.slice(0, unfinished < 0 ? phases.length : unfinished + 1).map(({ name }) => RESTARTS[name]);
+  const retry: Offer = { action: 'retryFailed', label: 'Try failed photos again' };
+  return { now, again: snapshot.phases.training.failed > 0 ? [retry, ...again] : again };
 }

@@ -38,9 +38,23 @@ export function createSession(session: NewSession): Promise<Session> {
   return request(`${TRAINING}/sessions`, { method: 'POST', body: session });
 }
 
-/** Sets a session going, or lets it go on with what is left; an ApiError of 409 where it is completed. */
-export async function startSession(sessionId: number): Promise<void> {
-  await request(`${TRAINING}/sessions/${sessionId}/start`, { method: 'POST' });
+/** What can be asked of a session, and the path that asks it. No restart deletes persons. */
+const ACTIONS = {
+  start: 'start',
+  pause: 'pause',
+  resume: 'resume',
+  cancel: 'cancel',
+  retryFailed: 'restart-training?failed_only=true',
+  restartTraining: 'restart-training?failed_only=false',
+  restartFaces: 'restart-faces?delete_persons=false',
+  restartClustering: 'restart-clustering',
+} as const;
+
+export type Action = keyof typeof ACTIONS;
+
+/** Asks something of a session; an ApiError of 409 where its state does not allow it. */
+export async function press(sessionId: number, action: Action): Promise<void> {
+  await request(`${TRAINING}/sessions/${sessionId}/${ACTIONS[action]}`, { method: 'POST' });
 }
 
 export function getProgress(sessionId: number, signal?: AbortSignal): Promise<Snapshot> {

@@ -1,159 +1,36 @@
-/** The gateway's answers, as the REST contract names them. Times are ISO 8601 in UTC. */
+/** The gateway's answers and requests, by short names: schema.d.ts is generated from docs/openapi.json. */
 
-export type OverallStatus = 'pending' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled';
-export type SessionStatus = OverallStatus | 'discovering';
-export type PhaseStatus = OverallStatus | 'processing';
-export type PhaseName = 'training' | 'face_detection' | 'clustering';
-export type Confidence = 'low' | 'medium' | 'high';
+import type { components } from './schema';
 
-export interface Page<Item> {
-  items: Item[];
-  total: number;
-  page: number;
-  pageSize: number;
-  hasMore: boolean;
-}
+type Schemas = components['schemas'];
 
-export interface Session {
-  id: number;
-  name: string;
-  status: SessionStatus;
-  rootPath: string;
-  totalImages: number;
-  processedImages: number;
-  failedImages: number;
-  skippedImages: number;
-  createdAt: string;
-  startedAt: string | null;
-  completedAt: string | null;
-  pausedAt: string | null;
-}
+export type OverallStatus = Schemas['OverallStatus'];
+export type SessionStatus = Schemas['SessionStatus'];
+export type PhaseStatus = Schemas['PhaseStatus'];
+export type PhaseName = Schemas['PhaseName'];
 
-export interface NewSession {
-  name: string;
-  rootPath: string;
-}
-
-/** What runs a phase: a model's id and name, its pack, its device, and a sentence that must be shown with its results. */
-export interface Model {
-  id: string;
-  name?: string | null;
-  pack: string;
-  device: string;
-  notice: string | null;
-}
-
-export interface Stats {
-  current: number;
-  total: number;
-  /** 0 to 100. */
-  percentage: number;
-  etaSeconds: number | null;
-  imagesPerMinute: number | null;
-  unique: number | null;
-  skipped: number | null;
-}
-
-export interface Phase {
-  name: PhaseName;
-  status: PhaseStatus;
-  progress: Stats;
-  /** Share of the whole, 0 to 1. */
-  weight: number;
-  failed: number;
-  error: { code: string; message: string } | null;
-  stats: Record<string, number>;
-  model: Model | null;
-  elapsedSeconds: number | null;
-  startedAt: string | null;
-  completedAt: string | null;
-}
-
-export interface Phases {
-  training: Phase;
-  faceDetection: Phase;
-  clustering: Phase;
-}
-
-/** That nothing goes on where it should. */
-export interface Stall {
-  phase: PhaseName;
-  /** When work was last seen. */
-  since: string;
-  seconds: number;
-  /** One sentence, with the reason as far as it is known. */
-  message: string;
-}
-
-export interface OverallProgress {
-  /** 0 to 100; 100 only when the session is completed. */
-  percentage: number;
-  etaSeconds: number | null;
-  etaLowSeconds: number | null;
-  etaHighSeconds: number | null;
-  etaConfidence: Confidence | null;
-  /** While it lasts, the ETA stands still. */
-  stall: Stall | null;
-  currentPhase: PhaseName | 'completed';
-  startedAt: string | null;
-  elapsedSeconds: number | null;
-}
+export type Session = Schemas['Session'];
+export type NewSession = Schemas['SessionCreate'];
+export type Restart = Schemas['Restart'];
 
 /** The whole progress of one session at one moment. */
-export interface Snapshot {
-  sessionId: number;
-  /** Only grows. */
-  revision: number;
-  updatedAt: string;
-  /** The counts may lag, because the service that keeps them is away. */
-  stale: boolean;
-  overallStatus: OverallStatus;
-  overallProgress: OverallProgress;
-  phases: Phases;
-}
+export type Snapshot = Schemas['UnifiedProgress'];
+export type OverallProgress = Schemas['OverallProgress'];
+export type Phase = Schemas['PhaseProgress'];
+/** What runs a phase. Its notice must be shown with its results. */
+export type Model = Schemas['Model'];
+/** That nothing goes on where it should. */
+export type Stall = Schemas['Stall'];
 
 /** One photo of a session. */
-export interface Job {
-  id: number;
-  assetId: number | null;
-  status: string;
-  imagePath: string;
-  errorMessage: string | null;
-  errorCode: string | null;
-  errorPhase: PhaseName | null;
-}
-
-export interface Face {
-  id: number;
-  assetId: number;
-  box: { x: number; y: number; width: number; height: number };
-  score: number;
-  probability: number | null;
-  imageUrl: string;
-  cropUrl: string;
-}
-
+export type Job = Schemas['Job'];
+export type Face = Schemas['Face'];
 /** Faces that clustering holds to be one person. */
-export interface Group {
-  id: number;
-  faceCount: number;
-  cohesion: number | null;
-  personId: number | null;
-  model: string | null;
-  sampleFaces: Face[];
-}
+export type Group = Schemas['Group'];
+export type Health = Schemas['Health'];
 
-export interface ServiceHealth {
-  status: 'ok' | 'away';
-  model?: string | null;
-  device?: string | null;
-  pack?: string | null;
-}
-
-export interface Health {
-  status: string;
-  services?: Record<string, ServiceHealth>;
-}
+/** A page of a list. */
+export type Page<Item> = Omit<Schemas['Page_Session_'], 'items'> & { items: Item[] };
 
 /** Whether nothing more happens in a session until somebody acts. */
 export function isTerminal(status: SessionStatus): boolean {
