@@ -122,6 +122,12 @@ COUNTERS: Final = (
     "DELETE FROM groups WHERE face_count = 0",
     """UPDATE clusterings SET group_count = (SELECT count(*) FROM groups), unassigned_count = (
         SELECT count(*) FROM face_places WHERE group_id IS NULL AND person_id IS NULL)""",
+    *(
+        f"""INSERT INTO session_{one}s (session_id, {one}_id, face_count)
+        SELECT s.session_id, p.{one}_id, count(*) FROM face_places p JOIN session_assets s ON s.asset_id = p.asset_id
+        WHERE p.{one}_id IS NOT NULL GROUP BY s.session_id, p.{one}_id"""  # noqa: S608 - one of two
+        for one in ("person", "group")
+    ),
     "INSERT INTO person_counts (status, count) SELECT status, count(*) FROM persons GROUP BY status",
 )
 """What triggers would have counted."""

@@ -19,6 +19,8 @@ from triptych_common.logging import get_logger
 
 log = get_logger(__name__)
 
+MIGRATIONS = Path(__file__).parent / "migrations"
+"""The schema's versions, as Alembic keeps them."""
 MIGRATION_LOCK = 7_201_001
 """Key of the advisory lock under which the schema is changed: one process at a time."""
 CLUSTERING_LOCK = 7_201_002
@@ -132,7 +134,7 @@ async def _connect(engine: AsyncEngine) -> AsyncConnection:
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration over an open connection."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config
 

@@ -9,13 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.faces import Face, sample_group_faces
 from triptych_gateway.catalog.paging import window
-from triptych_gateway.catalog.places import PLACES_OF_SESSION
 from triptych_gateway.catalog.sessions import NotFoundError
 
 SAMPLE_FACES: Final = 8
 """Faces that stand for a group in a list."""
-
-_IN_SESSION: Final = f"SELECT DISTINCT group_id AS id FROM ({PLACES_OF_SESSION}) there WHERE group_id IS NOT NULL"  # noqa: S608
+_ORDERS: Final = ("g.face_count DESC, g.id ASC", "g.face_count ASC, g.id DESC")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +32,10 @@ async def count_session_groups(connection: AsyncConnection, session_id: int, *, 
     """Groups of the active clustering that have a face in the session's photos."""
     count: int = (
         await connection.execute(
-            text(f"""
-                SELECT count(*) FROM ({_IN_SESSION}) found JOIN groups g ON g.id = found.id
-                JOIN clusterings k ON k.id = g.clustering_id WHERE k.model_id = :model_id"""),  # noqa: S608
+            text("""
+                SELECT count(*) FROM session_groups s JOIN groups g ON g.id = s.group_id
+                JOIN clusterings k ON k.id = g.clustering_id
+                WHERE s.session_id = :session_id AND k.model_id = :model_id"""),
             {"model_id": model_id, "session_id": session_id},
         )
     ).scalar_one()
@@ -67,9 +66,8 @@ async def _ids_in_library(connection: AsyncConnection, *, offset: int, limit: in
         ).scalar_one()
     )
     part = window(offset=offset, limit=limit, total=total)
-    order = "face_count ASC, id DESC" if part.reverse else "face_count DESC, id ASC"
     rows = await connection.execute(
-        text(f"SELECT id FROM groups ORDER BY {order} OFFSET :offset LIMIT :limit"),  # noqa: S608 - one of two orders
+        text(f"SELECT id FROM groups g ORDER BY {_ORDERS[part.reverse]} OFFSET :offset LIMIT :limit"),  # noqa: S608
         {"offset": part.offset, "limit": part.limit},
     )
     return [row.id for row in rows], total
@@ -78,17 +76,21 @@ async def _ids_in_library(connection: AsyncConnection, *, offset: int, limit: in
 async def _ids_in_session(
     connection: AsyncConnection, session_id: int, *, offset: int, limit: int
 ) -> tuple[list[int], int]:
-    row = (
-        await connection.execute(
-            text(f"""
-                WITH found AS MATERIALIZED (
-                    SELECT g.id, g.face_count FROM ({_IN_SESSION}) there JOIN groups g ON g.id = there.id)
-                SELECT (SELECT count(*) FROM found) AS total, ARRAY(
-                    SELECT id FROM found ORDER BY face_count DESC, id OFFSET :offset LIMIT :limit) AS ids"""),  # noqa: S608
-            {"session_id": session_id, "offset": offset, "limit": limit},
-        )
-    ).one()
-    return list(row.ids), row.total
+    total = int(
+        (
+            await connection.execute(
+                text("SELECT count(*) FROM session_groups WHERE session_id = :session_id"), {"session_id": session_id}
+            )
+        ).scalar_one()
+    )
+    part = window(offset=offset, limit=limit, total=total)
+    rows = await connection.execute(
+        text(f"""
+            SELECT g.id FROM session_groups s JOIN groups g ON g.id = s.group_id WHERE s.session_id = :session_id
+            ORDER BY {_ORDERS[part.reverse]} OFFSET :offset LIMIT :limit"""),  # noqa: S608 - one of two orders
+        {"session_id": session_id, "offset": part.offset, "limit": part.limit},
+    )
+    return [row.id for row in rows], total
 
 
 async def get_group(connection: AsyncConnection, group_id: int) -> Group:

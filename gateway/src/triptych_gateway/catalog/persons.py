@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from triptych_gateway.catalog import places
 from triptych_gateway.catalog.faces import get_face
 from triptych_gateway.catalog.paging import window
-from triptych_gateway.catalog.places import PLACES_OF_SESSION
 from triptych_gateway.catalog.sessions import NotFoundError
 from triptych_gateway.catalog.states import NotAllowedError
 
@@ -19,7 +18,6 @@ PersonStatus = Literal["active", "hidden"]
 LONGEST_NAME: Final = 200
 """Characters of the longest name."""
 
-_IN_SESSION: Final = f"SELECT DISTINCT person_id AS id FROM ({PLACES_OF_SESSION}) there WHERE person_id IS NOT NULL"  # noqa: S608
 _ORDERS: Final = ("p.face_count DESC, p.id ASC", "p.face_count ASC, p.id DESC")
 
 
@@ -83,8 +81,8 @@ async def list_persons(
     if session_id is not None:
         return await _list_found(
             connection,
-            f"""({_IN_SESSION}) there JOIN persons p ON p.id = there.id""",
-            conditions,
+            "session_persons s JOIN persons p ON p.id = s.person_id",
+            ["s.session_id = :session_id", *conditions],
             {**parameters, "session_id": session_id},
             offset=offset,
             limit=limit,

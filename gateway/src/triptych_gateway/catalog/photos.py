@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog import places
 from triptych_gateway.catalog.database import DISCOVERY_LOCK
+from triptych_gateway.catalog.paging import window
 from triptych_gateway.catalog.schema import assets, session_assets, session_problems
 from triptych_gateway.catalog.sessions import NotFoundError
 from triptych_gateway.catalog.shards import ShardItem
@@ -151,14 +152,19 @@ async def list_problems(
     table = session_problems
     condition = table.c.session_id == session_id
     total = (await connection.execute(select(func.count()).select_from(table).where(condition))).scalar_one()
-    rows = await connection.execute(
-        select(table.c.path, table.c.code, table.c.message)
-        .where(condition)
-        .order_by(table.c.id)
-        .offset(offset)
-        .limit(limit)
-    )
-    return [Problem(path=row.path, code=row.code, message=row.message) for row in rows], total
+    read = window(offset=offset, limit=limit, total=total)
+    rows = (
+        await connection.execute(
+            select(table.c.path, table.c.code, table.c.message)
+            .where(condition)
+            .order_by(table.c.id.desc() if read.reverse else table.c.id)
+            .offset(read.offset)
+            .limit(read.limit)
+        )
+    ).all()
+    return [
+        Problem(path=row.path, code=row.code, message=row.message) for row in (reversed(rows) if read.reverse else rows)
+    ], total
 
 
 async def get_asset(connection: AsyncConnection, asset_id: int) -> Asset:

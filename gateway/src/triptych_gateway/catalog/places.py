@@ -10,12 +10,6 @@ from triptych_gateway.catalog.database import PLACES_LOCK
 from triptych_gateway.catalog.face_boxes import SAME_FACE, overlap_of
 from triptych_gateway.catalog.schema import LIVE_GENERATION
 
-PLACES_OF_SESSION: Final = """
-    SELECT p.person_id, p.group_id FROM session_assets s CROSS JOIN LATERAL (
-        SELECT q.person_id, q.group_id FROM face_places q WHERE q.asset_id = s.asset_id AND q.shown OFFSET 0) p
-    WHERE s.session_id = :session_id"""
-"""Persons and groups of the faces in a session's photos, with repeats. Looked up photo by photo: the planner would
-rather read the places of the whole library, which takes longer the larger it is."""
 _SAID: Final = f"""
     SELECT DISTINCT ON (c.id) c.id, c.person_id, c.kind, p.face_id
     FROM corrections c JOIN face_places p ON p.asset_id = c.asset_id JOIN faces f ON f.id = p.face_id

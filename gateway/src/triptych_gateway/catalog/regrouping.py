@@ -193,6 +193,16 @@ async def _count(connection: AsyncConnection) -> None:
         """UPDATE clusterings k SET unassigned_count = (
                SELECT count(*) FROM face_places p
                WHERE p.clustering_id = k.id AND p.group_id IS NULL AND p.person_id IS NULL AND p.shown)""",
+        "DELETE FROM session_persons",
+        """INSERT INTO session_persons (session_id, person_id, face_count)
+           SELECT s.session_id, p.person_id, count(*)
+           FROM face_places p JOIN session_assets s ON s.asset_id = p.asset_id
+           WHERE p.shown AND p.person_id IS NOT NULL GROUP BY s.session_id, p.person_id""",
+        "DELETE FROM session_groups",
+        """INSERT INTO session_groups (session_id, group_id, face_count)
+           SELECT s.session_id, p.group_id, count(*)
+           FROM face_places p JOIN session_assets s ON s.asset_id = p.asset_id
+           WHERE p.shown AND p.group_id IS NOT NULL GROUP BY s.session_id, p.group_id""",
         "SET LOCAL triptych.counting = 'on'",
     ):
         await connection.execute(text(statement))

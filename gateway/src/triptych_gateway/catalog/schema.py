@@ -403,6 +403,24 @@ face_places = Table(
     ),
 )
 
+
+def _faces_in_session(table: str, column: str) -> Table:
+    return Table(
+        table,
+        metadata,
+        Column("session_id", BigInteger, nullable=False),
+        Column(column, BigInteger, nullable=False),
+        Column("face_count", BigInteger, nullable=False),
+        PrimaryKeyConstraint("session_id", column),
+        Index(f"ix_{table}_gone", "session_id", postgresql_where=text("face_count = 0")),
+    )
+
+
+# The faces that are shown in a session's photos, by person and by group; triggers on `face_places` and `session_assets`
+# keep them, and a row goes with its last face.
+session_persons = _faces_in_session("session_persons", "person_id")
+session_groups = _faces_in_session("session_groups", "group_id")
+
 # What people said of faces. It names a box in a photo, not a row of `faces`: those are replaced when photos are
 # searched for faces again.
 corrections = Table(

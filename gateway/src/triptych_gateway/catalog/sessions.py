@@ -9,6 +9,7 @@ from sqlalchemy import Row, case, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog import lifecycle
+from triptych_gateway.catalog.paging import window
 from triptych_gateway.catalog.schema import categories, runs, session_directories, sessions
 from triptych_gateway.catalog.states import SessionStatus
 
@@ -170,8 +171,17 @@ async def list_sessions(
     """
     condition = _shown_status() == status if status is not None else text("true")
     total = (await connection.execute(select(func.count()).select_from(sessions).where(condition))).scalar_one()
+    read = window(offset=offset, limit=limit, total=total)
+    # The ids alone first: the runs of sessions that are passed over are not looked up.
+    ids = await connection.execute(
+        select(sessions.c.id)
+        .where(condition)
+        .order_by(sessions.c.id if read.reverse else sessions.c.id.desc())
+        .offset(read.offset)
+        .limit(read.limit)
+    )
     rows = await connection.execute(
-        _query().where(condition).order_by(sessions.c.id.desc()).offset(offset).limit(limit)
+        _query().where(sessions.c.id.in_(ids.scalars().all())).order_by(sessions.c.id.desc())
     )
     return [_session(row) for row in rows], total
 

@@ -22,7 +22,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_sessions_updated_at", table_name="sessions")
     op.drop_column("sessions", "prepared_at")
-    op.drop_constraint("weighting", "sessions")
+    op.drop_constraint(op.f("ck_sessions_weighting"), "sessions", type_="check")
     op.drop_column("sessions", "weighting")
     op.add_column("runs", sa.Column("prior_seconds_per_item", sa.Float(), server_default="0", nullable=False))
     op.drop_column("runs", "evidence")

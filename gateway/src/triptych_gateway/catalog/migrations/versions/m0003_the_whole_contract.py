@@ -35,7 +35,8 @@ BEGIN
 END $$
 """
 
-# Directories are locked in the order of their ids, so that two sessions over the same ones do not lock each other out.
+# Directories are locked in the order of their ids, so that two sessions over the same ones do not lock each other out;
+# and less than for a deletion, since both hold the lock of the foreign key that a new photo takes on its directory.
 _COUNT_PHOTOS = """
 CREATE FUNCTION count_directory_photos() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE ids bigint[]; photos bigint[]; trained bigint[]; moments timestamptz[];
@@ -57,7 +58,7 @@ BEGIN
             WHERE missing_at IS NULL AND directory_id IS NOT NULL GROUP BY directory_id
             HAVING sum(one) <> 0 OR sum(CASE WHEN trained_at IS NULL THEN 0 ELSE one END) <> 0) changes;
     END IF;
-    PERFORM 1 FROM directories WHERE id = ANY(ids) ORDER BY id FOR UPDATE;
+    PERFORM 1 FROM directories WHERE id = ANY(ids) ORDER BY id FOR NO KEY UPDATE;
     UPDATE directories d SET photo_count = d.photo_count + c.p, trained_count = d.trained_count + c.t,
         last_trained_at = greatest(d.last_trained_at, c.m)
     FROM unnest(ids, photos, trained, moments) AS c(id, p, t, m) WHERE d.id = c.id;
@@ -94,6 +95,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("path", name="uq_ignored_directories_path"),
     )
     op.add_column("sessions", sa.Column("photos_found", sa.BigInteger(), server_default="0", nullable=False))
+    op.execute("""
+        UPDATE sessions s SET photos_found = c.photos
+        FROM (SELECT session_id, sum(count) AS photos FROM session_job_counts GROUP BY session_id) c
+        WHERE c.session_id = s.id""")
     op.add_column("runs", sa.Column("renewed", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("runs", sa.Column("forgets_persons", sa.Boolean(), server_default="false", nullable=False))
     op.execute(sa.schema.CreateSequence(sa.Sequence("generations", start=2)))
@@ -128,7 +133,9 @@ def _add_directories() -> None:
     op.execute(f"INSERT INTO directories (path) SELECT DISTINCT {_DIRECTORY} FROM assets a")  # noqa: S608 - a constant
     op.execute(f"UPDATE assets a SET directory_id = d.id FROM directories d WHERE d.path = {_DIRECTORY}")  # noqa: S608
     op.execute("""
-        UPDATE assets a SET trained_at = e.created_at FROM embeddings e
+        UPDATE assets a SET trained_at = e.created_at
+        FROM (SELECT asset_id, asset_version, max(created_at) AS created_at
+            FROM embeddings GROUP BY asset_id, asset_version) e
         WHERE e.asset_id = a.id AND e.asset_version = a.version""")
     op.execute("""
         UPDATE directories d SET photo_count = c.photos, trained_count = c.trained, last_trained_at = c.trained_at
@@ -207,7 +214,8 @@ def _put_chosen_directories_back() -> None:
     rows = connection.execute(
         sa.text("""
             SELECT d.session_id, d.path FROM session_directories d JOIN sessions s ON s.id = d.session_id
-            WHERE d.selected AND d.path <> s.root_path ORDER BY d.id""")
+            WHERE d.selected AND EXISTS (SELECT 1 FROM session_directories o
+                WHERE o.session_id = d.session_id AND o.selected AND o.path <> s.root_path) ORDER BY d.id""")
     ).all()
     for session_id, path in rows:
         connection.execute(
