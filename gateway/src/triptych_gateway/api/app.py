@@ -12,7 +12,18 @@ from triptych_gateway.api import schemas
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.document import DescribedApi
 from triptych_gateway.api.errors import install_error_handlers
-from triptych_gateway.api.routes import control, faces, images, jobs, persons, progress, search, sessions
+from triptych_gateway.api.routes import (
+    control,
+    directories,
+    faces,
+    images,
+    jobs,
+    persons,
+    progress,
+    search,
+    sessions,
+    subdirectories,
+)
 from triptych_gateway.api.snapshot_shortcut import SnapshotShortcut
 
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
@@ -39,7 +50,7 @@ def described_app() -> FastAPI:
     """The endpoints and their description, with nothing behind them."""
     app = DescribedApi()
     install_error_handlers(app)
-    for part in (sessions, control, progress, jobs, persons, faces, images, search):
+    for part in (sessions, control, subdirectories, progress, jobs, directories, persons, faces, images, search):
         app.include_router(part.router)
 
     @app.get("/health", tags=["health"])

@@ -123,6 +123,17 @@ _ASSET: Final = {
     "faces": [_FACE],
 }
 
+_DIRECTORY: Final = {
+    "path": "/photos/2024/05",
+    "name": "05",
+    "imageCount": 1000,
+    "imageCountIsComplete": True,
+    "selected": False,
+    "ignored": False,
+    "trainedCount": 400,
+    "lastTrainedAt": "2026-01-12T10:00:30.000Z",
+    "trainingStatus": "in_progress",
+}
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "SessionCreate": {
         "name": "Holidays 2025",
@@ -212,6 +223,54 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "PersonMerge": {"personIds": [8, 12]},
     "Asset": _ASSET,
     "SearchResults": {"model": _MODEL["id"], "items": [{"asset": _ASSET, "score": 0.31}]},
+    "Directory": _DIRECTORY,
+    "DirectoryScan": {"rootPath": "/photos/2024", "recursive": True, "extensions": [".jpg", ".heic"]},
+    "DirectoryScanResult": {
+        "rootPath": "/photos/2024",
+        "subdirectories": [_DIRECTORY],
+        "totalSubdirectories": 1,
+        "totalImages": 1000,
+        "isComplete": True,
+    },
+    "DirectoryPreview": {
+        "directory": "/photos/2024/05",
+        "imageCount": 1,
+        "images": [
+            {
+                "filename": "IMG_0001.JPG",
+                "fullPath": "/photos/2024/05/IMG_0001.JPG",
+                "sizeBytes": 3145728,
+                "modifiedAt": "2024-05-01T10:00:00.000Z",
+            }
+        ],
+    },
+    "DirectoryIgnore": {"path": "/photos/2024/screenshots", "reason": "No photos of people."},
+    "DirectoryIgnored": {
+        "status": "ignored",
+        "path": "/photos/2024/screenshots",
+        "ignoredAt": "2026-01-12T10:00:00.000Z",
+    },
+    "IgnoredDirectories": {
+        "directories": [
+            {
+                "path": "/photos/2024/screenshots",
+                "reason": "No photos of people.",
+                "ignoredAt": "2026-01-12T10:00:00.000Z",
+                "ignoredBy": None,
+            }
+        ]
+    },
+    "Subdirectory": {
+        "id": 5,
+        "sessionId": 123,
+        "path": "/photos/2024/05",
+        "name": "05",
+        "selected": True,
+        "imageCount": 1000,
+        "trainedCount": 400,
+        "status": "training",
+        "createdAt": "2026-01-12T09:59:00.000Z",
+    },
     "Health": {
         "status": "ok",
         "services": {

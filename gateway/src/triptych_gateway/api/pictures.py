@@ -17,7 +17,7 @@ from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api.picture_cache import PictureCache
 from triptych_gateway.catalog.faces import Face
-from triptych_gateway.catalog.photos import Asset
+from triptych_gateway.catalog.photos import Asset, FoundPhoto
 
 CROP_PIXELS: Final = 160
 """Side of a face crop."""
@@ -58,7 +58,7 @@ class Pictures:
         """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def thumbnail(self, asset: Asset, *, size_pixels: int) -> tuple[bytes, str]:
+    async def thumbnail(self, asset: Asset | FoundPhoto, *, size_pixels: int) -> tuple[bytes, str]:
         """An upright JPEG whose longer side is at most that long, and its entity tag. Raises ImageFailure."""
         key = self._key("thumbnail", asset.path, asset.size_bytes, asset.modified_ns, size_pixels)
         return await self._cached(key, lambda: self._make_thumbnail(asset.path, size_pixels))

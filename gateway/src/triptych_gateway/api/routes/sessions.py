@@ -14,6 +14,7 @@ from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.paths import allowed_directory
 from triptych_gateway.api.translation.sessions import problem_body, session_body
 from triptych_gateway.catalog import photos, sessions
+from triptych_gateway.pipeline.directory_tree import normalised_extension
 
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
 
@@ -29,7 +30,7 @@ async def create_session(body: schemas.SessionCreate, context: Context) -> schem
     """Create a session over a directory of photos; it waits until it is started."""
     root, chosen = await asyncio.to_thread(_allowed_directories, body, context.roots)
     config = body.config.model_dump(by_alias=False)
-    config["extensions"] = [_extension(one) for one in config["extensions"] or []] or None
+    config["extensions"] = [normalised_extension(one) for one in config["extensions"] or []] or None
     async with context.engine.begin() as connection:
         session_id = await sessions.create_session(
             connection,
@@ -51,10 +52,6 @@ def _allowed_directories(body: schemas.SessionCreate, roots: MediaRoots) -> tupl
     if any(one != root and not one.startswith(root.rstrip(b"/") + b"/") for one in chosen):
         raise ApiError("path_not_allowed", "A chosen subdirectory is not under the session's root path.")
     return root, chosen
-
-
-def _extension(named: str) -> str:
-    return "." + named.lower().removeprefix(".")
 
 
 @router.get("")
