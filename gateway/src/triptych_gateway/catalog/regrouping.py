@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import count
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +13,9 @@ from triptych_gateway.catalog import former_persons, places
 from triptych_gateway.catalog.former_persons import FormerPersons
 from triptych_gateway.catalog.person_matching import match_groups
 from triptych_gateway.catalog.schema import LIVE_GENERATION
+
+WRITTEN_AT_ONCE: Final = 50_000
+"""Places written by one statement, so that none lasts so long that the database is taken for away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,12 @@ async def replace_clustering(
         )
     ).scalar_one()
     await _write_groups(connection, clustering_id, groups, persons)
-    await _write_places(connection, clustering_id, model_id=model_id)
+    await _write_places(
+        connection,
+        clustering_id,
+        model_id=model_id,
+        faces=sum(len(group.face_ids) for group in groups) + len(outliers),
+    )
     await places.apply_corrections(connection)
     await _count(connection)
     await former_persons.keep_covers(connection)
@@ -77,7 +86,8 @@ async def _stage(connection: AsyncConnection, groups: Sequence[NewGroup], outlie
     await connection.execute(text("DROP TABLE IF EXISTS pg_temp.new_faces"))
     await connection.execute(
         text("""
-            CREATE TEMPORARY TABLE new_faces (face_id bigint PRIMARY KEY, number integer, probability float8)
+            CREATE TEMPORARY TABLE new_faces (
+                ordinal bigint PRIMARY KEY, face_id bigint NOT NULL, number integer, probability float8)
             ON COMMIT DROP""")
     )
     raw = await connection.get_raw_connection()
@@ -91,12 +101,16 @@ async def _stage(connection: AsyncConnection, groups: Sequence[NewGroup], outlie
     await connection.execute(text("ANALYZE pg_temp.new_faces"))
 
 
-def _records(groups: Sequence[NewGroup], outliers: Sequence[int]) -> Iterator[tuple[int, int | None, float | None]]:
-    members = (
-        zip(group.face_ids, repeat(number), group.probabilities, strict=False) for number, group in enumerate(groups)
-    )
-    yield from chain.from_iterable(members)
-    yield from zip(outliers, repeat(None), repeat(None), strict=False)
+def _records(
+    groups: Sequence[NewGroup], outliers: Sequence[int]
+) -> Iterator[tuple[int, int, int | None, float | None]]:
+    """Ordinal, face, number of its group and probability of each face, group by group."""
+    ordinals = count()
+    for number, group in enumerate(groups):
+        for face_id, probability in zip(group.face_ids, group.probabilities, strict=True):
+            yield next(ordinals), face_id, number, probability
+    for face_id in outliers:
+        yield next(ordinals), face_id, None, None
 
 
 async def _clear(connection: AsyncConnection, *, model_id: str) -> None:
@@ -152,17 +166,18 @@ async def _write_groups(
     )
 
 
-async def _write_places(connection: AsyncConnection, clustering_id: int, *, model_id: str) -> None:
-    """Write where each face stands; those of missing photos wait, as who they were."""
-    await connection.execute(
-        text("""
-            INSERT INTO face_places (face_id, clustering_id, asset_id, group_id, person_id, probability, shown)
-            SELECT f.id, :clustering_id, f.asset_id, g.id, g.person_id, n.probability, a.missing_at IS NULL
-            FROM pg_temp.new_faces n JOIN faces f ON f.id = n.face_id JOIN assets a ON a.id = f.asset_id
-            LEFT JOIN pg_temp.new_groups g ON g.number = n.number
-            ORDER BY g.id, f.id FOR KEY SHARE OF f"""),
-        {"clustering_id": clustering_id},
-    )
+async def _write_places(connection: AsyncConnection, clustering_id: int, *, model_id: str, faces: int) -> None:
+    """Write where each of so many faces stands; those of missing photos wait, as who they were."""
+    for first in range(0, faces, WRITTEN_AT_ONCE):
+        await connection.execute(
+            text("""
+                INSERT INTO face_places (face_id, clustering_id, asset_id, group_id, person_id, probability, shown)
+                SELECT f.id, :clustering_id, f.asset_id, g.id, g.person_id, n.probability, a.missing_at IS NULL
+                FROM pg_temp.new_faces n JOIN faces f ON f.id = n.face_id JOIN assets a ON a.id = f.asset_id
+                LEFT JOIN pg_temp.new_groups g ON g.number = n.number
+                WHERE n.ordinal >= :first AND n.ordinal < :after ORDER BY n.ordinal FOR KEY SHARE OF f"""),
+            {"clustering_id": clustering_id, "first": first, "after": first + WRITTEN_AT_ONCE},
+        )
     await connection.execute(
         text("""
             INSERT INTO face_places (face_id, clustering_id, asset_id, person_id, shown)
