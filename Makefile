@@ -106,6 +106,12 @@ docs: environment ui/node_modules/.installed ## Write what is generated in docs/
 docs-check: environment ## Check that what is generated in docs/ is up to date
 	$(BIN)/python -m tools.document --check
 
+.PHONY: contract
+contract: environment ## Ask a whole stack what the OpenAPI document allows, and walk the specification's scenarios; CASES=
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group contract
+	$(BIN)/python -m pytest --numprocesses=0 -q tests/contract/scenarios tests/contract/test_contract_snapshot.py
+	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
+
 .PHONY: contract-snapshot
 contract-snapshot: environment ## Take the REST contract as it is now for what is promised
 	$(BIN)/python -m tools.contract_snapshot

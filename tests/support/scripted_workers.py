@@ -116,7 +116,9 @@ class _Embedder(embedder_pb2_grpc.EmbedderServicer):
         return embedder_pb2.EmbedderGetModelInfoResponse(model=model_to_wire(self._worker.model))
 
     def EmbedText(self, request: Any, context: Any) -> Any:  # noqa: N802
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "Nobody asks for it.")
+        return embedder_pb2.EmbedTextResponse(
+            vectors=[_vector() for _ in request.texts], model_id=self._worker.model.model_id
+        )
 
     def EmbedImages(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         for batch in _batches(self._worker, request, context):
@@ -125,7 +127,8 @@ class _Embedder(embedder_pb2_grpc.EmbedderServicer):
             )
 
     def _outcome(self, item: image_pb2.ImageItem) -> embedder_pb2.EmbedOutcome:
-        if self._worker.is_bad(path_from_uri(item.image.uri)):
+        # A picture that is sent along has no path.
+        if self._worker.is_bad(path_from_uri(item.image.uri) if item.image.uri else b""):
             return embedder_pb2.EmbedOutcome(item_id=item.item_id, error=_corrupt())
         return embedder_pb2.EmbedOutcome(item_id=item.item_id, facts=_facts(), vector=_vector())
 

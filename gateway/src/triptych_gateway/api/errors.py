@@ -128,7 +128,9 @@ def install_error_handlers(app: FastAPI) -> None:
         code = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}.get(
             error.status_code, "invalid_request"
         )
-        return answer(code, str(error.detail), status=error.status_code, headers=error.headers)
+        # 400 is the framework's word for a body that is no text.
+        status = STATUSES[code] if error.status_code == 400 else error.status_code
+        return answer(code, str(error.detail), status=status, headers=error.headers)
 
     async def _away(request: Request, error: Exception) -> JSONResponse:
         if not is_away(error):

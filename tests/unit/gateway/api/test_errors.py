@@ -29,7 +29,7 @@ RAISED: dict[str, tuple[Exception, int, str]] = {
     "not-allowed": (NotAllowedError("Not now.", status="completed", allowed=["restart"]), 409, "not_allowed_now"),
     "http-401": (HTTPException(401, "Who are you?"), 401, "unauthorized"),
     "http-405": (HTTPException(405, headers={"Allow": "GET"}), 405, "method_not_allowed"),
-    "http-400": (HTTPException(400, "Bad."), 400, "invalid_request"),
+    "http-400": (HTTPException(400, "Bad."), 422, "invalid_request"),
     "refused-connection": (ConnectionRefusedError(111, "refused"), 503, "database_away"),
     "no-socket": (FileNotFoundError(2, "/secret/socket"), 503, "database_away"),
     "silent-database": (TimeoutError(), 503, "database_away"),

@@ -1,0 +1,1 @@
+"""Requests generated from the OpenAPI document, against a whole stack: `make contract`."""

@@ -1,0 +1,168 @@
+"""A whole stack over scripted workers, with something of everything in it, so that generated requests reach rows."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from PIL import Image
+
+from tests.support.real_servers import nats_server, postgres_server
+from tests.support.scripted_stack import SESSIONS, Servers, Stack, Watch
+from tests.support.scripted_workers import scripted_workers
+
+PHOTOS: Final = 12
+ENOUGH: Final = 4
+"""Persons, and sessions of each status, that are there before the requests of an operation."""
+_LISTS: Final[Mapping[str, str]] = {
+    "session_id": SESSIONS,
+    "job_id": f"{SESSIONS}/{{session_id}}/jobs",
+    "group_id": "/api/v1/faces/clusters",
+    "person_id": "/api/v1/faces/persons",
+    "face_session_id": "/api/v1/faces/sessions",
+    "category_id": "/api/v1/categories",
+}
+"""Parameter → the list that has ids for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded:
+    """The stack, and values of parameters and of bodies' fields that lead somewhere."""
+
+    stack: Stack
+    known: dict[str, list[Any]] = field(default_factory=dict)
+    """By name in snake_case: ``session_id``, ``root_path`` …"""
+
+    @property
+    def url(self) -> str:
+        """Of the gateway."""
+        return self.stack.gateway.url
+
+    def learn(self) -> None:
+        """Make what requests have used up, and ask for what is there now."""
+        client = self.stack.client
+        for status, make in _SESSIONS.items():
+            there = client.get(SESSIONS, params={"status": status, "page_size": 1}).raise_for_status().json()["total"]
+            for _ in range(there, ENOUGH):
+                make(self.stack)
+        self._know()
+        for face_id in self.known["face_id"][: ENOUGH - len(self.known["person_id"])]:
+            client.post(f"/api/v1/faces/{face_id}/person", json={"personId": None}).raise_for_status()
+        self._know()
+
+    def _know(self) -> None:
+        client = self.stack.client
+        for name, path in _LISTS.items():
+            items = _items(client, path.format(session_id=self.known.get("session_id", [0])[-1]))
+            self.known[name] = [item["id"] for item in items]
+        faces = [face for group in _items(client, _LISTS["group_id"]) for face in group["sampleFaces"]]
+        self.known["face_id"] = [face["id"] for face in faces]
+        self.known["asset_id"] = sorted({face["assetId"] for face in faces})
+        root = self.stack.gateway.media
+        self.known["path"] = [str(path) for path in (root, *root.iterdir()) if path.is_dir()]
+        for name, same_as in {
+            "cover_face_id": "face_id",
+            "root_path": "path",
+            "session_ids": "session_id",
+            "person_ids": "person_id",
+        }.items():
+            self.known[name] = self.known[same_as]
+
+
+@contextlib.contextmanager
+def seeded_stack() -> Iterator[Seeded]:
+    """The stack with sessions in every state and the faces, groups and persons of some photos."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="triptych-contract-")))
+        postgres = stack.enter_context(postgres_server())
+        servers = Servers(
+            postgres=postgres,
+            database_url=postgres.url(postgres.create_database()),
+            nats_url=stack.enter_context(nats_server(folder)),
+            workers=stack.enter_context(scripted_workers()),
+            folder=folder,
+        )
+        seeded = Seeded(stack=stack.enter_context(servers.stack()))
+        _seed(seeded.stack)
+        seeded.learn()
+        yield seeded
+
+
+def _seed(stack: Stack) -> None:
+    _create_categories(stack.client)
+    stack.worker("training").is_bad = lambda path: path.endswith(b"/town/0004.jpg")
+    for number, name in enumerate(("beach", "mountains", "town")):
+        _finish(stack, _session(stack, _photos(stack.gateway.media / name, first_colour=20 * number)))
+    _photos(stack.gateway.media / "sea", first_colour=100)
+    # From now on sessions over the sea stay at work, until they are paused or cancelled.
+    stack.worker("training").photos_of_work = stack.worker("training").worked
+
+
+def _create_categories(client: httpx.Client) -> None:
+    for name in ("Holidays", "Work", "Scans"):
+        answer = client.post("/api/v1/categories", json={"name": name, "color": "#2f6fde"})
+        if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+            return
+        answer.raise_for_status()
+
+
+def _photos(directory: Path, *, first_colour: int) -> Path:
+    directory.mkdir()
+    (directory / "inner").mkdir()
+    for number in range(PHOTOS):
+        place = directory if number % 3 else directory / "inner"
+        picture = Image.new("RGB", (64, 48), (first_colour + number, 80, 120))
+        picture.save(place / f"{number:04}.jpg")
+    return directory
+
+
+def _session(stack: Stack, directory: Path) -> int:
+    return stack.gateway.create(stack.client, directory)
+
+
+def _finish(stack: Stack, session_id: int) -> None:
+    stack.start(session_id)
+    Watch(stack, session_id).until("completed")
+
+
+def _pending(stack: Stack) -> int:
+    return _session(stack, stack.gateway.media / "sea")
+
+
+def _running(stack: Stack) -> int:
+    session_id = _pending(stack)
+    stack.start(session_id)
+    Watch(stack, session_id).until_phase("training", "running")
+    return session_id
+
+
+def _paused(stack: Stack) -> None:
+    stack.press(_running(stack), "pause").raise_for_status()
+
+
+def _cancelled(stack: Stack) -> None:
+    stack.press(_pending(stack), "cancel").raise_for_status()
+
+
+def _completed(stack: Stack) -> None:
+    _finish(stack, _session(stack, stack.gateway.media / "beach"))
+
+
+_SESSIONS: Final[Mapping[str, Callable[[Stack], object]]] = {
+    "pending": _pending,
+    "running": _running,
+    "paused": _paused,
+    "cancelled": _cancelled,
+    "completed": _completed,
+}
+
+
+def _items(client: httpx.Client, path: str) -> Sequence[dict[str, Any]]:
+    answer = client.get(path, params={"page_size": 100})
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return []
+    items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return items
