@@ -25,8 +25,8 @@ import httpx
 import numpy as np
 
 from benchmarks.catalog_endpoints import Endpoint, offered
-from benchmarks.catalog_library import Library, fill
 from benchmarks.catalog_writing import measure_writing
+from tests.support.large_library import Library, fill
 from tests.support.real_servers import nats_server, postgres_server
 from tests.support.running_gateway import running_gateway
 

@@ -212,10 +212,11 @@ session_problems = Table(
     "session_problems",
     metadata,
     _id(),
-    _to("sessions.id", name="session_id", index=True),
+    _to("sessions.id", name="session_id"),
     Column("path", LargeBinary, nullable=False),
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Index("ix_session_problems_order", "session_id", "id"),
 )
 
 # One execution of a phase; the one with the highest number is the phase as it stands.

@@ -139,11 +139,18 @@ async def load_shard(connection: AsyncConnection, run: Run, ordinal: int) -> Sha
     """What is left of a shard."""
     rows = (
         await connection.execute(
+            # The limit tells PostgreSQL how few they are: every run has low ordinals, so it would expect many here.
             text("""
                 SELECT i.ordinal, i.state, i.asset_id, a.version, a.path
-                FROM run_items i JOIN assets a ON a.id = i.asset_id
-                WHERE i.run_id = :run_id AND i.ordinal >= :first AND i.ordinal < :end ORDER BY i.ordinal"""),
-            {"run_id": run.id, "first": ordinal * run.shard_size, "end": (ordinal + 1) * run.shard_size},
+                FROM (SELECT ordinal, state, asset_id FROM run_items
+                    WHERE run_id = :run_id AND ordinal >= :first AND ordinal < :end
+                    ORDER BY ordinal LIMIT :size) i JOIN assets a ON a.id = i.asset_id ORDER BY i.ordinal"""),
+            {
+                "run_id": run.id,
+                "first": ordinal * run.shard_size,
+                "end": (ordinal + 1) * run.shard_size,
+                "size": run.shard_size,
+            },
         )
     ).all()
     return Shard(

@@ -99,6 +99,9 @@ def upgrade() -> None:
             FROM face_places p JOIN session_assets s ON s.asset_id = p.asset_id
             WHERE p.shown AND p.{column} IS NOT NULL GROUP BY s.session_id, p.{column}""")  # noqa: S608 - constants
         op.create_index(f"ix_{table}_gone", table, ["session_id"], postgresql_where=sa.text("face_count = 0"))
+    # Pages of problems come in the order in which they were found.
+    op.create_index("ix_session_problems_order", "session_problems", ["session_id", "id"])
+    op.drop_index("ix_session_problems_session_id", table_name="session_problems")
     for definition in (_ADD, _COUNT_PLACES, _COUNT_PHOTOS):
         op.execute(definition)
     new, old = "NEW TABLE AS new_rows", "OLD TABLE AS old_rows"
@@ -115,5 +118,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for function in ("count_session_photo_places", "count_session_places", "add_session_faces"):
         op.execute(f"DROP FUNCTION {function} CASCADE")
+    op.create_index("ix_session_problems_session_id", "session_problems", ["session_id"])
+    op.drop_index("ix_session_problems_order", table_name="session_problems")
     for table in _TABLES:
         op.drop_table(table)

@@ -19,7 +19,7 @@ _LARGEST_SHARE: Final = 0.3
 _TINY_SESSIONS: Final = 20
 _TINY_PHOTOS: Final = 10
 _PHOTOS_PER_DIRECTORY: Final = 2_000
-_PROBLEM_SHARE: Final = 0.02
+_PROBLEM_SHARE: Final = 0.1
 _FACES_OF_TEN_PHOTOS: Final = (0, 0, 1, 1, 1, 1, 1, 2, 2, 3)
 _PHOTOS_PER_GROUP: Final = 33
 _STATEMENT_SECONDS: Final = 600.0
@@ -161,15 +161,18 @@ def session_sizes(photos: int) -> list[int]:
     return [largest, *middle, *tiny]
 
 
-async def fill(database_url: str, *, photos: int, root: Path) -> Library:
-    """Fill an empty catalogue; directories are made under ``root`` without the photos."""
+async def fill(database_url: str, *, photos: int, root: Path, persons: int | None = None) -> Library:
+    """Fill an empty catalogue; directories are made under ``root`` without the photos.
+
+    There is a person for every 33 photos unless it is said how many there are, and a group for each.
+    """
     connection = await asyncpg.connect(database_url, command_timeout=_STATEMENT_SECONDS)
     try:
         await connection.execute("SET session_replication_role = replica")
         sizes = session_sizes(photos)
         session_ids = await _add_sessions(connection, sizes, root=root)
         await connection.execute("VACUUM ANALYZE")
-        await _add_results(connection, photos)
+        await _add_results(connection, persons or max(10, photos // _PHOTOS_PER_GROUP))
         for statement in COUNTERS:
             await connection.execute(statement)
         await connection.execute("VACUUM ANALYZE")
@@ -206,12 +209,11 @@ def _make(directories: Sequence[bytes]) -> None:
         Path(path.decode()).mkdir(parents=True)
 
 
-async def _add_results(connection: asyncpg.Connection, photos: int) -> None:
+async def _add_results(connection: asyncpg.Connection, persons: int) -> None:
     await connection.execute(_ITEMS)
     await connection.execute(_EMBEDDINGS)
     await connection.execute(_SCANS, list(_FACES_OF_TEN_PHOTOS))
     await connection.execute(_FACES, list(_FACES_OF_TEN_PHOTOS))
-    persons = max(10, photos // _PHOTOS_PER_GROUP)
     await connection.execute(_PERSONS, persons)
     clustering_id = await connection.fetchval(_CLUSTERING)
     await connection.execute(_GROUPS, clustering_id)
