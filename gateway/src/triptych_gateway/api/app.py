@@ -13,6 +13,7 @@ from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.document import DescribedApi
 from triptych_gateway.api.errors import install_error_handlers
 from triptych_gateway.api.routes import (
+    categories,
     control,
     directories,
     faces,
@@ -26,6 +27,20 @@ from triptych_gateway.api.routes import (
 )
 from triptych_gateway.api.snapshot_shortcut import SnapshotShortcut
 
+# Whole paths before those with a part that may be anything.
+_PARTS = (
+    sessions,
+    control,
+    subdirectories,
+    progress,
+    jobs,
+    categories,
+    directories,
+    persons,
+    faces,
+    images,
+    search,
+)
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
 <p>The web page is not built yet: run <code>make ui</code>. The interface is described at <a href="/docs">/docs</a>."""
 
@@ -50,7 +65,19 @@ def described_app() -> FastAPI:
     """The endpoints and their description, with nothing behind them."""
     app = DescribedApi()
     install_error_handlers(app)
-    for part in (sessions, control, subdirectories, progress, jobs, directories, persons, faces, images, search):
+    for part in (
+        sessions,
+        control,
+        subdirectories,
+        progress,
+        jobs,
+        categories,
+        directories,
+        persons,
+        faces,
+        images,
+        search,
+    ):
         app.include_router(part.router)
 
     @app.get("/health", tags=["health"])

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_gateway.api.schemas import Error, ErrorBody
+from triptych_gateway.catalog.categories import NameTakenError
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
 from triptych_gateway.catalog.sessions import NotFoundError
 from triptych_gateway.catalog.states import NotAllowedError
@@ -39,6 +40,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "method_not_allowed": Kind(405, "The path does not take this method; `Allow` names those that it takes."),
     "not_allowed_now": Kind(409, "The present state does not allow it; `details` has `status` and what is `allowed`."),
     "already_ignored": Kind(409, "The directory is ignored already."),
+    "name_taken": Kind(409, "Another one has that name already."),
     "no_text_tower": Kind(409, "The model cannot read text; search by a photo instead."),
     "not_embedded": Kind(409, "The photo has no embedding yet to search by."),
     "image_unreadable": Kind(409, "The photo is gone or cannot be decoded; `details` has the `reason`."),
@@ -112,6 +114,10 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(NotAllowedError)
     async def _not_allowed(_: Request, error: NotAllowedError) -> JSONResponse:
         return answer("not_allowed_now", str(error), details={"status": error.status, "allowed": list(error.allowed)})
+
+    @app.exception_handler(NameTakenError)
+    async def _name_taken(_: Request, error: NameTakenError) -> JSONResponse:
+        return answer("name_taken", str(error))
 
     @app.exception_handler(AwayError)
     async def _service_away(_: Request, error: AwayError) -> JSONResponse:

@@ -143,6 +143,9 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "config": {"recursive": True, "extensions": [".jpg", ".png"], "batchSize": 64},
     },
     "Session": _SESSION,
+    "CategoryCreate": {"name": "Holidays", "description": None, "color": "#2f6fde", "isDefault": False},
+    "CategoryChange": {"name": "Journeys", "isDefault": True},
+    "Category": {**_CATEGORY, "sessionCount": 4},
     "SessionAction": {"sessionId": 123, "status": "paused", "message": "The session is paused; nothing is lost."},
     "Restart": {
         "sessionId": 123,

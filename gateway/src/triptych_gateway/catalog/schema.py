@@ -80,6 +80,7 @@ categories = Table(
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     _created_at(),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("uq_categories_default", "is_default", unique=True, postgresql_where=text("is_default")),
 )
 
 sessions = Table(
@@ -92,7 +93,7 @@ sessions = Table(
     Column("config", JSONB, nullable=False, server_default="{}"),
     Column("weights", JSONB, nullable=False),
     Column("weighting", Text, nullable=False, server_default="fixed"),
-    _to("categories.id", name="category_id", nullable=True, gone="SET NULL"),
+    _to("categories.id", name="category_id", nullable=True, index=True, gone="SET NULL"),
     Column("lifecycle_step", BigInteger, nullable=False, server_default="0"),
     Column("error_code", Text),
     Column("error_message", Text),

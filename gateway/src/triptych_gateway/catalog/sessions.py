@@ -84,7 +84,10 @@ async def create_session(
     does not exist.
     """
     if category_id is not None:
-        found = await connection.execute(select(categories.c.id).where(categories.c.id == category_id))
+        # Locked, so that nobody deletes it before the session is in it.
+        found = await connection.execute(
+            select(categories.c.id).where(categories.c.id == category_id).with_for_update(read=True, key_share=True)
+        )
         if found.first() is None:
             raise NotFoundError(f"There is no category {category_id}.")
     session_id: int = (

@@ -4,6 +4,54 @@
  */
 
 export interface paths {
+    "/api/v1/categories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Categories
+         * @description Categories, the default one first and the others by name.
+         */
+        get: operations["listCategories"];
+        put?: never;
+        /**
+         * Create Category
+         * @description Create a category.
+         */
+        post: operations["createCategory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/categories/{category_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Category
+         * @description Delete a category; its sessions are left without one.
+         */
+        delete: operations["deleteCategory"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Category
+         * @description Change a category, or make it the default one.
+         */
+        patch: operations["changeCategory"];
+        trace?: never;
+    };
     "/api/v1/faces/clusters": {
         parameters: {
             query?: never;
@@ -270,6 +318,130 @@ export interface paths {
          *     All of one model: the one that runs now, or, while the embedder is away, the one that trained last.
          */
         post: operations["searchPhotos"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training/directories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Directories
+         * @description The directories in a directory, by name; the media roots themselves where none is named.
+         */
+        get: operations["listDirectories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training/directories/ignore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ignore Directory
+         * @description Leave a directory and all below it out of every session from now on.
+         */
+        post: operations["ignoreDirectory"];
+        /**
+         * Heed Directory
+         * @description Let sessions walk an ignored directory again, whether it is still there or not.
+         */
+        delete: operations["heedDirectory"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training/directories/ignored": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Ignored Directories
+         * @description The directories that no session walks.
+         */
+        get: operations["listIgnoredDirectories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training/directories/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Preview Directory
+         * @description The photos of a directory itself: how many there are, and the first of them by name.
+         */
+        get: operations["previewDirectory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training/directories/preview/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Preview Thumbnail
+         * @description A photo under the media roots that need not be known yet, upright, at most 400 pixels long.
+         */
+        get: operations["getPreviewThumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training/directories/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Scan Directory
+         * @description Look through a directory as a session would, and name the directories that hold photos.
+         */
+        post: operations["scanDirectory"];
         delete?: never;
         options?: never;
         head?: never;
@@ -602,6 +774,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/training/sessions/{session_id}/subdirectories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Subdirectories
+         * @description The directories that were named for a session; its root where none were.
+         */
+        get: operations["listSubdirectories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Select Subdirectories
+         * @description Choose which of its directories a session walks, until it is started; those that are not named stay.
+         */
+        patch: operations["selectSubdirectories"];
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -683,6 +879,79 @@ export interface components {
             y: number;
         };
         /**
+         * Category
+         * @description A category of sessions.
+         * @example {
+         *       "color": "#2f6fde",
+         *       "createdAt": "2026-01-10T08:00:00.000Z",
+         *       "description": null,
+         *       "id": 2,
+         *       "isDefault": false,
+         *       "name": "Holidays",
+         *       "sessionCount": 4,
+         *       "updatedAt": "2026-01-10T08:00:00.000Z"
+         *     }
+         */
+        Category: {
+            color: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            createdAt: string;
+            description: string | null;
+            id: number;
+            isDefault: boolean;
+            name: string;
+            /** @description Sessions in it. */
+            sessionCount: number;
+            /**
+             * Format: date-time
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            updatedAt: string;
+        };
+        /**
+         * CategoryChange
+         * @description What to change of a category; what is left out stays.
+         * @example {
+         *       "isDefault": true,
+         *       "name": "Journeys"
+         *     }
+         */
+        CategoryChange: {
+            /** @description Null takes it away. */
+            color?: string | null;
+            /** @description Null takes it away. */
+            description?: string | null;
+            /**
+             * @description At most one is: it takes the place of the former default.
+             * @default false
+             */
+            isDefault?: boolean;
+            name?: string;
+        };
+        /**
+         * CategoryCreate
+         * @description A category to create.
+         * @example {
+         *       "color": "#2f6fde",
+         *       "description": null,
+         *       "isDefault": false,
+         *       "name": "Holidays"
+         *     }
+         */
+        CategoryCreate: {
+            color?: string | null;
+            description?: string | null;
+            /**
+             * @description At most one is: it takes the place of the former default.
+             * @default false
+             */
+            isDefault?: boolean;
+            name: string;
+        };
+        /**
          * CategorySummary
          * @description A session's category.
          */
@@ -720,6 +989,150 @@ export interface components {
             session_id: number;
         };
         /**
+         * Directory
+         * @description A directory that may be trained on.
+         * @example {
+         *       "ignored": false,
+         *       "imageCount": 1000,
+         *       "imageCountIsComplete": true,
+         *       "lastTrainedAt": "2026-01-12T10:00:30.000Z",
+         *       "name": "05",
+         *       "path": "/photos/2024/05",
+         *       "selected": false,
+         *       "trainedCount": 400,
+         *       "trainingStatus": "in_progress"
+         *     }
+         */
+        Directory: {
+            /** @description Whether it is, or lies below, a directory that no session walks. */
+            ignored: boolean;
+            /** @description Photos in it and below it, as the file system has them. */
+            imageCount: number;
+            /** @description False where there were too many to count them all in time. */
+            imageCountIsComplete: boolean;
+            lastTrainedAt: string | null;
+            name: string;
+            path: string;
+            /** @description For the page that lets somebody choose; false here. */
+            selected: boolean;
+            /** @description Photos in it and below it that are embedded. */
+            trainedCount: number | null;
+            trainingStatus: components["schemas"]["TrainingStatus"] | null;
+        };
+        /**
+         * DirectoryIgnore
+         * @description A directory that no session is to walk, or is to walk again.
+         * @example {
+         *       "path": "/photos/2024/screenshots",
+         *       "reason": "No photos of people."
+         *     }
+         */
+        DirectoryIgnore: {
+            path: string;
+            reason?: string | null;
+        };
+        /**
+         * DirectoryIgnored
+         * @description What became of it.
+         * @example {
+         *       "ignoredAt": "2026-01-12T10:00:00.000Z",
+         *       "path": "/photos/2024/screenshots",
+         *       "status": "ignored"
+         *     }
+         */
+        DirectoryIgnored: {
+            ignoredAt: string | null;
+            path: string;
+            /** @enum {string} */
+            status: "ignored" | "not_ignored";
+        };
+        /**
+         * DirectoryPreview
+         * @description The photos of a directory itself, without those below it.
+         * @example {
+         *       "directory": "/photos/2024/05",
+         *       "imageCount": 1,
+         *       "images": [
+         *         {
+         *           "filename": "IMG_0001.JPG",
+         *           "fullPath": "/photos/2024/05/IMG_0001.JPG",
+         *           "modifiedAt": "2024-05-01T10:00:00.000Z",
+         *           "sizeBytes": 3145728
+         *         }
+         *       ]
+         *     }
+         */
+        DirectoryPreview: {
+            directory: string;
+            /** @description Of all of them. */
+            imageCount: number;
+            /** @description The first 100, by name. */
+            images: components["schemas"]["PreviewImage"][];
+        };
+        /**
+         * DirectoryScan
+         * @description A directory to look through, as a session would.
+         * @example {
+         *       "extensions": [
+         *         ".jpg",
+         *         ".heic"
+         *       ],
+         *       "recursive": true,
+         *       "rootPath": "/photos/2024"
+         *     }
+         */
+        DirectoryScan: {
+            /**
+             * @description Extensions to count, such as .jpg; all that are read where it is null.
+             * @example [
+             *       ".avif",
+             *       ".bmp",
+             *       ".gif"
+             *     ]
+             */
+            extensions?: string[] | null;
+            /**
+             * @description All directories below it; or only those in it, with their own photos.
+             * @default true
+             */
+            recursive?: boolean;
+            rootPath: string;
+        };
+        /**
+         * DirectoryScanResult
+         * @description What a session over a directory would find.
+         * @example {
+         *       "isComplete": true,
+         *       "rootPath": "/photos/2024",
+         *       "subdirectories": [
+         *         {
+         *           "ignored": false,
+         *           "imageCount": 1000,
+         *           "imageCountIsComplete": true,
+         *           "lastTrainedAt": "2026-01-12T10:00:30.000Z",
+         *           "name": "05",
+         *           "path": "/photos/2024/05",
+         *           "selected": false,
+         *           "trainedCount": 400,
+         *           "trainingStatus": "in_progress"
+         *         }
+         *       ],
+         *       "totalImages": 1000,
+         *       "totalSubdirectories": 1
+         *     }
+         */
+        DirectoryScanResult: {
+            /** @description False where there was too much to look through in time. */
+            isComplete: boolean;
+            rootPath: string;
+            /** @description Those that hold photos, by path; at most 10,000. */
+            subdirectories: components["schemas"]["Directory"][];
+            /** @description Photos that the session would find. */
+            totalImages: number;
+            /** @description Of all of them. */
+            totalSubdirectories: number;
+        };
+        /**
          * Error
          * @description The one error object: ``detail`` is FastAPI's, ``message`` one sentence for a person.
          */
@@ -746,6 +1159,7 @@ export interface components {
         /**
          * @description What went wrong.
          *
+         *     - `already_ignored` (409): The directory is ignored already.
          *     - `body_too_large` (413): The body is larger than is read.
          *     - `database_away` (503): The database is away; try again after `Retry-After` seconds.
          *     - `directory_not_found` (400): The directory does not exist.
@@ -754,8 +1168,10 @@ export interface components {
          *     - `internal_error` (500): A defect of Triptych; its log has the details.
          *     - `invalid_request` (422): A parameter or the body is not as described; `detail` lists what is wrong.
          *     - `method_not_allowed` (405): The path does not take this method; `Allow` names those that it takes.
+         *     - `name_taken` (409): Another one has that name already.
          *     - `no_text_tower` (409): The model cannot read text; search by a photo instead.
          *     - `not_a_directory` (400): The path names a file where a directory is needed.
+         *     - `not_a_photo` (400): The path names a file that is not called as a photo is.
          *     - `not_allowed_now` (409): The present state does not allow it; `details` has `status` and what is `allowed`.
          *     - `not_embedded` (409): The photo has no embedding yet to search by.
          *     - `not_found` (404): There is nothing under this id or path.
@@ -765,7 +1181,7 @@ export interface components {
          *     - `unauthorized` (401): The request lacks credentials that are asked for.
          * @enum {string}
          */
-        ErrorCode: "body_too_large" | "database_away" | "directory_not_found" | "directory_not_readable" | "image_unreadable" | "internal_error" | "invalid_request" | "method_not_allowed" | "no_text_tower" | "not_a_directory" | "not_allowed_now" | "not_embedded" | "not_found" | "path_not_allowed" | "picture_unreadable" | "service_away" | "unauthorized";
+        ErrorCode: "already_ignored" | "body_too_large" | "database_away" | "directory_not_found" | "directory_not_readable" | "image_unreadable" | "internal_error" | "invalid_request" | "method_not_allowed" | "name_taken" | "no_text_tower" | "not_a_directory" | "not_a_photo" | "not_allowed_now" | "not_embedded" | "not_found" | "path_not_allowed" | "picture_unreadable" | "service_away" | "unauthorized";
         /**
          * Face
          * @description A face.
@@ -899,6 +1315,37 @@ export interface components {
             status: "ok";
         };
         /**
+         * IgnoredDirectories
+         * @description The directories that no session walks, by path.
+         * @example {
+         *       "directories": [
+         *         {
+         *           "ignoredAt": "2026-01-12T10:00:00.000Z",
+         *           "ignoredBy": null,
+         *           "path": "/photos/2024/screenshots",
+         *           "reason": "No photos of people."
+         *         }
+         *       ]
+         *     }
+         */
+        IgnoredDirectories: {
+            directories: components["schemas"]["IgnoredDirectory"][];
+        };
+        /**
+         * IgnoredDirectory
+         * @description A directory that no session walks.
+         */
+        IgnoredDirectory: {
+            /**
+             * Format: date-time
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            ignoredAt: string;
+            ignoredBy: string | null;
+            path: string;
+            reason: string | null;
+        };
+        /**
          * Job
          * @description One photo of a session.
          * @example {
@@ -1022,6 +1469,18 @@ export interface components {
         };
         /** @enum {string} */
         OverallStatus: "pending" | "running" | "paused" | "completed" | "failed" | "cancelled";
+        /**
+         * Page[Category]
+         * @description A page of a list.
+         */
+        Page_Category_: {
+            hasMore: boolean;
+            items: components["schemas"]["Category"][];
+            /** @description Number of this page, from 1. */
+            page: number;
+            pageSize: number;
+            total: number;
+        };
         /**
          * Page[Face]
          * @description A page of a list.
@@ -1196,6 +1655,16 @@ export interface components {
             /** @description The same as `faceDetection`. */
             readonly face_detection: components["schemas"]["PhaseProgress"];
             training: components["schemas"]["PhaseProgress"];
+        };
+        /**
+         * PreviewImage
+         * @description A photo of a preview.
+         */
+        PreviewImage: {
+            filename: string;
+            fullPath: string;
+            modifiedAt: string | null;
+            sizeBytes: number;
         };
         /**
          * Problem
@@ -1491,6 +1960,50 @@ export interface components {
             unique: number | null;
         };
         /**
+         * Subdirectory
+         * @description A directory of a session.
+         * @example {
+         *       "createdAt": "2026-01-12T09:59:00.000Z",
+         *       "id": 5,
+         *       "imageCount": 1000,
+         *       "name": "05",
+         *       "path": "/photos/2024/05",
+         *       "selected": true,
+         *       "sessionId": 123,
+         *       "status": "training",
+         *       "trainedCount": 400
+         *     }
+         */
+        Subdirectory: {
+            /**
+             * Format: date-time
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            createdAt: string;
+            id: number;
+            /** @description Photos in it and below it; null until they were looked for. */
+            imageCount: number | null;
+            name: string;
+            path: string;
+            selected: boolean;
+            sessionId: number;
+            status: components["schemas"]["SubdirectoryStatus"];
+            /** @description Those of them that are embedded. */
+            trainedCount: number | null;
+        };
+        /**
+         * SubdirectoryChoice
+         * @description Whether a session walks one of its directories.
+         */
+        SubdirectoryChoice: {
+            id: number;
+            selected: boolean;
+        };
+        /** @enum {string} */
+        SubdirectoryStatus: "pending" | "training" | "trained" | "failed";
+        /** @enum {string} */
+        TrainingStatus: "never" | "partial" | "complete" | "in_progress";
+        /**
          * UnifiedProgress
          * @description The one honest progress of a session.
          * @example {
@@ -1648,6 +2161,217 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listCategories: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: number;
+                /** @description Items of a page. */
+                page_size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of a list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Category_"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    createCategory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CategoryCreate"];
+            };
+        };
+        responses: {
+            /** @description A category of sessions. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Category"];
+                };
+            };
+            /** @description `name_taken`: Another one has that name already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    deleteCategory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                category_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    changeCategory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                category_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CategoryChange"];
+            };
+        };
+        responses: {
+            /** @description A category of sessions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Category"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `name_taken`: Another one has that name already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     listGroups: {
         parameters: {
             query?: {
@@ -2605,6 +3329,407 @@ export interface operations {
             };
         };
     };
+    listDirectories: {
+        parameters: {
+            query?: {
+                /** @description Whether to tell what of them is trained. */
+                include_training_status?: boolean;
+                /** @description Whether to list directories that no session walks. */
+                include_ignored?: boolean;
+                /** @description Absolute path under a media root. */
+                path?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Directory"][];
+                };
+            };
+            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `directory_not_found`: The directory does not exist. `directory_not_readable`: The directory cannot be read. `not_a_directory`: The path names a file where a directory is needed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    ignoreDirectory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DirectoryIgnore"];
+            };
+        };
+        responses: {
+            /** @description What became of it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DirectoryIgnored"];
+                };
+            };
+            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `directory_not_found`: The directory does not exist. `directory_not_readable`: The directory cannot be read. `not_a_directory`: The path names a file where a directory is needed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `already_ignored`: The directory is ignored already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    heedDirectory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DirectoryIgnore"];
+            };
+        };
+        responses: {
+            /** @description What became of it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DirectoryIgnored"];
+                };
+            };
+            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listIgnoredDirectories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The directories that no session walks, by path. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IgnoredDirectories"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    previewDirectory: {
+        parameters: {
+            query: {
+                /** @description Absolute path under a media root. */
+                path: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The photos of a directory itself, without those below it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DirectoryPreview"];
+                };
+            };
+            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `directory_not_found`: The directory does not exist. `directory_not_readable`: The directory cannot be read. `not_a_directory`: The path names a file where a directory is needed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getPreviewThumbnail: {
+        parameters: {
+            query: {
+                /** @description Absolute path under a media root. */
+                path: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture. */
+            200: {
+                headers: {
+                    /** @description How long it may be kept. */
+                    "Cache-Control"?: string;
+                    /** @description Tag of the picture, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                };
+            };
+            /** @description The reader has the picture already. */
+            304: {
+                headers: {
+                    /** @description How long it may be kept. */
+                    "Cache-Control"?: string;
+                    /** @description Tag of the picture, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `not_a_photo`: The path names a file that is not called as a photo is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `image_unreadable`: The photo is gone or cannot be decoded; `details` has the `reason`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    scanDirectory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DirectoryScan"];
+            };
+        };
+        responses: {
+            /** @description What a session over a directory would find. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DirectoryScanResult"];
+                };
+            };
+            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `directory_not_found`: The directory does not exist. `directory_not_readable`: The directory cannot be read. `not_a_directory`: The path names a file where a directory is needed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     getJob: {
         parameters: {
             query?: never;
@@ -3530,6 +4655,121 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionAction"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listSubdirectories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Subdirectory"][];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    selectSubdirectories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubdirectoryChoice"][];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Subdirectory"][];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */

@@ -11,6 +11,12 @@ from triptych_gateway.api.schemas.base import (
     Time,
     utc,
 )
+from triptych_gateway.api.schemas.categories import (
+    Category,
+    CategoryChange,
+    CategoryCreate,
+    CategorySummary,
+)
 from triptych_gateway.api.schemas.directories import (
     Directory,
     DirectoryIgnore,
@@ -58,7 +64,6 @@ from triptych_gateway.api.schemas.progress import (
 )
 from triptych_gateway.api.schemas.search import SearchOptions, SearchRequest, SearchResult, SearchResults
 from triptych_gateway.api.schemas.sessions import (
-    CategorySummary,
     CleanupStats,
     Problem,
     Restart,
@@ -85,6 +90,9 @@ __all__ = [
     "Asset",
     "Body",
     "Box",
+    "Category",
+    "CategoryChange",
+    "CategoryCreate",
     "CategorySummary",
     "CleanupStats",
     "Directory",

@@ -2,19 +2,13 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
-from triptych_gateway.api.schemas.base import MAX_ID, Body, Time, without_nul
+from triptych_gateway.api.schemas.base import MAX_ID, Body, Name, Time
 from triptych_gateway.api.schemas.words import PersonStatus
 
 MOST_MERGED: Final = 100
 """Persons that one request may merge into another."""
-
-
-# Without the space around it, and only then measured; `Line` would measure it before.
-PersonName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(without_nul)
-]
 
 
 class Person(Body):
@@ -33,7 +27,7 @@ class Person(Body):
 class PersonChange(Body):
     """What to change of a person; what is left out stays."""
 
-    name: PersonName | None = Field(default=None, description="Null takes the name away.")
+    name: Name | None = Field(default=None, description="Null takes the name away.")
     status: PersonStatus = "active"
     cover_face_id: Annotated[int, Field(ge=1, le=MAX_ID)] | None = Field(
         default=None, description="A face of this person; null chooses the strongest."

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from triptych_common.media.decoding import PHOTO_EXTENSIONS
 from triptych_gateway.api.schemas.base import MAX_ID, Body, DirectoryPath, Line, Time
+from triptych_gateway.api.schemas.categories import CategorySummary
 from triptych_gateway.api.schemas.words import OverallStatus, SessionStatus, Weighting
 
 
@@ -39,18 +40,6 @@ class SessionCreate(Body):
         description="Directories under the root to take, absolute or relative to it; all where empty.",
     )
     config: SessionConfig = Field(default_factory=SessionConfig)
-
-
-class CategorySummary(Body):
-    """A session's category."""
-
-    id: int
-    name: str
-    description: str | None
-    color: str | None
-    is_default: bool
-    created_at: Time
-    updated_at: Time
 
 
 class Session(Body):

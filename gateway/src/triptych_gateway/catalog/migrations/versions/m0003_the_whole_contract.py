@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_ignored_directories"),
         sa.UniqueConstraint("path", name="uq_ignored_directories_path"),
     )
+    _add_category_indexes()
     op.add_column("sessions", sa.Column("photos_found", sa.BigInteger(), server_default="0", nullable=False))
     op.execute("""
         UPDATE sessions s SET photos_found = c.photos
@@ -102,6 +103,16 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("renewed", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("runs", sa.Column("forgets_persons", sa.Boolean(), server_default="false", nullable=False))
     op.execute(sa.schema.CreateSequence(sa.Sequence("generations", start=2)))
+
+
+def _add_category_indexes() -> None:
+    op.execute("""
+        UPDATE categories SET is_default = false
+        WHERE is_default AND id <> (SELECT min(id) FROM categories WHERE is_default)""")
+    op.create_index(
+        "uq_categories_default", "categories", ["is_default"], unique=True, postgresql_where=sa.text("is_default")
+    )
+    op.create_index("ix_sessions_category_id", "sessions", ["category_id"])
 
 
 def _count_by_trigger(table: str, definition: str, *, function: str) -> None:
@@ -196,6 +207,8 @@ def downgrade() -> None:
     op.drop_column("runs", "forgets_persons")
     op.drop_column("runs", "renewed")
     op.drop_column("sessions", "photos_found")
+    op.drop_index("ix_sessions_category_id", table_name="sessions")
+    op.drop_index("uq_categories_default", table_name="categories")
     op.drop_table("ignored_directories")
     _put_chosen_directories_back()
     op.execute("DROP FUNCTION count_session_jobs() CASCADE")
