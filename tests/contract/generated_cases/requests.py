@@ -12,6 +12,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Err
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -79,17 +80,17 @@ def _ask(seeded: Seeded, operation: Any, mode: Any, findings: Findings, *, cases
             case.body = _led(case.body, seeded.known, choice)
         answer = case.call(base_url=seeded.url, timeout=TIMEOUT_SECONDS)
         findings.answered(name, answer.status_code)
-        _judge(case, answer, name, findings)
+        _judge(case, answer, name, findings, mode)
 
     ask()
 
 
-def _judge(case: Any, answer: Any, name: str, findings: Findings) -> None:
+def _judge(case: Any, answer: Any, name: str, findings: Findings, mode: Any) -> None:
     try:
         case.validate_response(answer, checks=[not_a_server_error])
     except FailureGroup:
         findings.is_wrong(name, SERVER_ERROR, _told(case, answer))
-    for check in _CHECKS:
+    for check in (*_CHECKS, negative_data_rejection) if mode == NEGATIVE else _CHECKS:
         try:
             case.validate_response(answer, checks=[check])
         except FailureGroup as group:
@@ -103,7 +104,7 @@ def _judge(case: Any, answer: Any, name: str, findings: Findings) -> None:
 
 
 def _told(case: Any, answer: Any) -> str:
-    return f"{case.as_curl_command()[:1000]}\n{answer.status_code} {answer.text[:1000]}"
+    return f"{case.as_curl_command()[:1000]}\n{answer.status_code} {answer.content[:1000].decode(errors='replace')}"
 
 
 def _led(values: Any, known: dict[str, list[Any]], choice: Any) -> Any:
