@@ -22,11 +22,14 @@ from tests.support.query_plans import reads_of, recorded
 from tests.support.real_servers import PostgresServer, run_apart
 from triptych_gateway.catalog import (
     changes,
+    directories,
     faces,
     groups,
     jobs,
     leases,
     lifecycle,
+    missing,
+    moves,
     persons,
     photos,
     results,
@@ -146,6 +149,8 @@ async def _group_with_its_last_faces(connection: AsyncConnection, library: Libra
 READS: Final[dict[str, Call]] = {
     "a session": lambda c, of: sessions.get_session(c, of.session_id),
     "a session's chosen directories": lambda c, of: sessions.selected_directories(c, of.session_id),
+    "a session's directories": lambda c, of: directories.list_subdirectories(c, of.session_id),
+    "what of directories is trained": lambda c, of: directories.trained(c, [b"/photos", b"/photos/a"]),
     "a session's runs": lambda c, of: lifecycle.latest_runs(c, of.session_id),
     "a job": lambda c, of: jobs.get_job(c, of.job_id),
     "how many jobs": lambda c, of: jobs.count_jobs(c, of.session_id),
@@ -187,12 +192,32 @@ async def _discovered(connection: AsyncConnection, library: Library) -> None:
     await photos.add_photos(connection, library.small_session_id, [*again, *new])
 
 
+async def _left(connection: AsyncConnection, library: Library) -> None:
+    path = (await connection.execute(text("SELECT path FROM assets ORDER BY id DESC LIMIT 1"))).scalar_one()
+    directory = path[: path.rindex(b"/")]
+    for recursive in (True, False):
+        gone = await missing.known_but_not_found(
+            connection, library.session_id, directory, recursive=recursive, after=b"", limit=PAGE
+        )
+        assert gone
+    await missing.mark_missing(connection, [path])
+
+
+async def _moved(connection: AsyncConnection, library: Library) -> None:
+    path = (await connection.execute(text("SELECT path FROM assets ORDER BY id LIMIT 1"))).scalar_one()
+    known = (await moves.known_photos(connection, [path]))[path]
+    _ = [batch async for batch in moves.photos_of_size(connection, [known.size_bytes])]
+    await moves.move_photos(connection, [moves.Move(known=known, found=found(b"/elsewhere/a"))])
+
+
 WRITES: Final[dict[str, Call]] = {
     "taking a session over": lambda c, _: leases.claim(c, holder="somebody"),
     "shards": _shards,
     "a micro-batch of training": lambda c, of: _micro_batch(c, of, "training"),
     "a micro-batch of face detection": lambda c, of: _micro_batch(c, of, "face_detection"),
     "photos that discovery came upon": _discovered,
+    "photos whose files are gone": _left,
+    "photos whose files moved": _moved,
 }
 
 
