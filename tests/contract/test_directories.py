@@ -77,6 +77,8 @@ def test_what_is_trained_is_told_from_never_to_complete(
         "other": "never",
     }
     assert listed(client, folder / "whole")["deep"]["trainingStatus"] == "in_progress"
+    assert listed(client, folder.parent)[folder.name]["trainingStatus"] == "in_progress"
+    assert {name for name, one in under_way.items() if one["selected"]} == {"whole", "part", "none"}
 
     trained = [os.fsencode(folder / name) for name in ("whole/000.jpg", "whole/001.jpg", "whole/deep/000.jpg")]
     alter(
@@ -96,8 +98,8 @@ def test_what_is_trained_is_told_from_never_to_complete(
     assert after["whole"]["lastTrainedAt"].endswith("Z")
     make_photos(folder / "whole", 3)
     assert listed(client, folder)["whole"]["trainingStatus"] == "partial"
-    unasked = listed(client, folder, include_training_status=False)["whole"]
-    assert [unasked[name] for name in ("trainedCount", "lastTrainedAt", "trainingStatus")] == [None] * 3
+    for asked in (True, False):
+        assert listed(client, folder, include_training_status=asked) == listed(client, folder)
 
 
 def test_an_ignored_directory_is_not_listed_until_it_is_asked_for_or_heeded_again(
@@ -129,11 +131,18 @@ def test_an_ignored_directory_is_not_listed_until_it_is_asked_for_or_heeded_agai
     (folder / "a" / "deep").rmdir()
     (folder / "a").rmdir()
     again = ignore(client, "DELETE", folder / "a")
-    assert (again.status_code, again.json()) == (
-        200,
-        {"status": "not_ignored", "path": str(folder / "a"), "ignoredAt": None},
-    )
+    assert (again.status_code, again.json()) == (200, {**body, "status": "restored"})
     refused(ignore(client, "DELETE", folder / "a"), 404, "not_found")
+
+
+def test_a_directory_to_heed_again_may_be_named_in_the_query(client: httpx.Client, folder: Path) -> None:
+    ignored = ignore(client, "POST", folder).json()
+
+    answer = client.delete(f"{DIRECTORIES}/ignore", params={"path": str(folder)})
+
+    assert (answer.status_code, answer.json()) == (200, {**ignored, "status": "restored"})
+    refused(client.delete(f"{DIRECTORIES}/ignore", params={"path": str(folder)}), 404, "not_found")
+    refused(client.delete(f"{DIRECTORIES}/ignore"), 422, "invalid_request")
 
 
 def test_a_session_leaves_ignored_directories_out(client: httpx.Client, folder: Path, gateway: Gateway) -> None:
@@ -162,7 +171,7 @@ def test_a_scan_says_what_a_session_would_find(client: httpx.Client, folder: Pat
 
     found = scan()
     assert (found["rootPath"], found["totalImages"], found["isComplete"]) == (str(folder), 8, True)
-    assert counts(found) == {"a": 6, "a/deep": 3, "a/deep/er": 3, "c": 1}
+    assert counts(found) == {"a": 3, "a/deep/er": 3, "c": 1}
     flat = scan(recursive=False)
     assert (counts(flat), flat["totalImages"]) == ({"a": 3, "c": 1}, 1)
     for extensions in (["png"], [".PNG"]):
@@ -171,6 +180,24 @@ def test_a_scan_says_what_a_session_would_find(client: httpx.Client, folder: Pat
     assert counts(scan(root_path=str(folder)) | {}) == counts(found)
     ignore(client, "POST", folder / "a" / "deep")
     assert counts(scan()) == {"a": 3, "c": 1}
+
+
+def test_a_scan_compares_a_directorys_own_photos_with_what_of_them_is_trained(
+    client: httpx.Client, folder: Path, gateway: Gateway, alter: Alter
+) -> None:
+    make_tree(folder, {"a": 1, "a/deep": 1})
+    session_id = gateway.create(client, folder)
+    client.post(f"{SESSIONS}/{session_id}/start")
+    wait_for_total(client, session_id, 2)
+    client.post(f"{SESSIONS}/{session_id}/cancel")
+    alter("UPDATE assets SET trained_at = now() WHERE path = :path", path=os.fsencode(folder / "a/deep/000.jpg"))
+
+    found = client.post(f"{DIRECTORIES}/scan", json={"rootPath": str(folder)}).json()["subdirectories"]
+
+    assert [(one["imageCount"], one["trainedCount"], one["trainingStatus"]) for one in found] == [
+        (1, 0, "never"),
+        (1, 1, "complete"),
+    ]
 
 
 def test_a_preview_names_the_first_photos_and_counts_all(client: httpx.Client, folder: Path) -> None:
@@ -215,10 +242,14 @@ def test_a_thumbnail_of_what_is_no_photo_is_refused(client: httpx.Client, folder
     (folder / "notes.txt").write_bytes(b"secret")
     (folder / "broken.jpg").write_bytes(b"no picture")
     (folder / "empty.jpg").write_bytes(b"")
+    (folder / "directory.jpg").mkdir()
+    os.mkfifo(folder / "pipe.jpg")
 
     for name, status, code in (
-        ("notes.txt", 400, "not_a_photo"),
-        ("gone.jpg", 404, "not_found"),
+        ("notes.txt", 409, "image_unreadable"),
+        ("gone.jpg", 400, "photo_not_found"),
+        ("directory.jpg", 409, "image_unreadable"),
+        ("pipe.jpg", 409, "image_unreadable"),
         ("broken.jpg", 409, "image_unreadable"),
         ("empty.jpg", 409, "image_unreadable"),
     ):
@@ -236,7 +267,9 @@ def ask_everywhere(client: httpx.Client, path: str) -> dict[str, httpx.Response]
     }
 
 
-@pytest.mark.parametrize("named", ["/etc", "/no/such/thing", "relative", "/", "{folder}/../..", "{folder}/out", "\0"])
+@pytest.mark.parametrize(
+    "named", ["/etc", "/no/such/thing", "relative", "/", "{folder}/../..", "{folder}/out", "\0", "{folder}/\0/.."]
+)
 def test_what_is_not_under_a_root_is_refused_alike_whether_it_is_there_or_not(
     client: httpx.Client, folder: Path, named: str
 ) -> None:

@@ -19,7 +19,6 @@ from triptych_gateway.pipeline.directory_tree import (
     join,
     list_directory,
     list_tree,
-    parents_of,
 )
 from triptych_gateway.pipeline.discovery import look_at
 
@@ -99,7 +98,7 @@ def list_subdirectories(
 def scan(
     named: str, roots: MediaRoots, *, recursive: bool, extensions: frozenset[str] | None, ignored: Sequence[bytes]
 ) -> Scan:
-    """The directories below a directory that hold photos: at any depth, or only those in it and their own photos.
+    """The directories below a directory that hold photos themselves: at any depth, or only those in it.
 
     Raises ApiError.
     """
@@ -118,10 +117,6 @@ def scan(
     for found in list_tree(below, roots):
         if isinstance(found, Listing) and found.photos:
             counts[found.path] += len(found.photos)
-            for parent in parents_of(found.path) if recursive and found.path != root else ():
-                counts[parent] += len(found.photos)
-                if parent == root:
-                    break
         if time.monotonic() > deadline:
             is_complete = False
             break
@@ -133,7 +128,7 @@ def scan(
             for path in subdirectories[:MOST_SCANNED]
         ],
         total_subdirectories=len(subdirectories),
-        total_photos=counts[root],
+        total_photos=counts.total() if recursive else counts[root],
         is_complete=is_complete,
     )
 

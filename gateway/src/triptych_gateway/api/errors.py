@@ -33,7 +33,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "directory_not_found": Kind(400, "The directory does not exist."),
     "directory_not_readable": Kind(400, "The directory cannot be read."),
     "not_a_directory": Kind(400, "The path names a file where a directory is needed."),
-    "not_a_photo": Kind(400, "The path names a file that is not called as a photo is."),
+    "photo_not_found": Kind(400, "There is no file under the path of a photo."),
     "picture_unreadable": Kind(400, "The uploaded picture cannot be decoded; `details` has the `reason`."),
     "unauthorized": Kind(401, "The request lacks credentials that are asked for."),
     "not_found": Kind(404, "There is nothing under this id or path."),

@@ -21,9 +21,11 @@ def named_path(named: str, roots: MediaRoots) -> bytes:
     Raises ApiError: path_not_allowed (the same for anything outside, there or not).
     """
     try:
-        path = os.path.normpath(os.fsencode(named))
+        encoded = os.fsencode(named)
     except UnicodeEncodeError as error:
         raise ApiError("path_not_allowed", "The path cannot be written in this system's encoding.") from error
+    # Nothing has a NUL in its name, not even before a "/..": left as it is, it is under no root.
+    path = os.path.normpath(encoded) if b"\0" not in encoded else encoded
     meant = _SHOWN_BYTE.sub(lambda match: bytes.fromhex(match[1].decode()), path)
     allowed = [one for one in (path, meant) if roots.resolve(one) is not None]
     if not allowed:
@@ -61,12 +63,16 @@ def unreadable_directory(path: bytes, error: OSError) -> ApiError:
 def allowed_photo(named: str, roots: MediaRoots) -> FoundPhoto:
     """A file under the media roots that counts as a photo by its name.
 
-    Raises ApiError: path_not_allowed, not_a_photo, not_found.
+    Raises ApiError: path_not_allowed, image_unreadable, photo_not_found.
     """
     path = named_path(named, roots)
     if not is_photo(os.path.basename(path)):  # noqa: PTH119 - paths are bytes here
-        raise ApiError("not_a_photo", f"{display_path(path)} is not called as a photo is.")
+        raise ApiError(
+            "image_unreadable",
+            f"{display_path(path)} is not called as a photo is.",
+            details={"reason": "unsupported_format"},
+        )
     photo = look_at(path)
     if photo is None:
-        raise ApiError("not_found", f"There is no photo {display_path(path)}.")
+        raise ApiError("photo_not_found", f"There is no photo {display_path(path)}.")
     return photo

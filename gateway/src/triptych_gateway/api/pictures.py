@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from PIL import Image
 
@@ -100,7 +101,7 @@ class Pictures:
         """The file and its type, by its first bytes, where browsers show it; else None."""
         resolved = self._resolve(path)
         try:
-            with resolved.open("rb") as file:
+            with _open(resolved) as file:
                 head = file.read(16)
         except OSError as error:
             raise failure_from_os_error(error) from error
@@ -135,13 +136,23 @@ class Pictures:
 
     def _decode(self, path: bytes, resolution: Resolution) -> Image.Image:
         try:
-            with self._resolve(path).open("rb") as file:
+            with _open(self._resolve(path)) as file:
                 content = file.read(self._max_bytes + 1)
         except OSError as error:
             raise failure_from_os_error(error) from error
         if len(content) > self._max_bytes:
             raise ImageFailure("too_large", f"The file is larger than {self._max_bytes:,} bytes.")
         return Image.fromarray(decode_image(content, resolution=resolution, max_pixels=self._max_pixels).pixels)
+
+
+def _open(path: Path) -> BinaryIO:
+    """A photo's file. Raises OSError, and ImageFailure for what is no file."""
+    # A pipe that has a photo's name is not waited for.
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ImageFailure("unsupported_format", "This is not a file.")
+    return file
 
 
 def _jpeg(picture: Image.Image) -> bytes:

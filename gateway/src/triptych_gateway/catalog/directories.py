@@ -1,6 +1,8 @@
 """Directories: what of them is trained, which are ignored, and which ones a session walks."""
 
-from collections.abc import Sequence
+import posixpath
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,13 +18,15 @@ from triptych_gateway.catalog.states import NotAllowedError, SessionStatus, allo
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What the catalogue knows of the photos of a directory and of those below it."""
+    """What the catalogue knows of the photos of a directory, and of those below it where they were asked for."""
 
     photo_count: int
     trained_count: int
     last_trained_at: datetime | None
     is_under_way: bool
-    """Whether a running session walks it."""
+    """Whether a running session walks it, or what is below it."""
+    is_selected: bool
+    """Whether a session, whatever became of it, was given this very directory to walk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,35 +78,72 @@ _COUNTERS: Final = """
             UNION ALL
             SELECT * FROM directories WHERE path >= asked.first AND path < asked.after AND asked.recursive) d)
         counters"""
-_WALKED: Final = """
-    EXISTS (
-        SELECT 1 FROM sessions s JOIN session_directories w ON w.session_id = s.id
-        WHERE s.status = 'running' AND w.selected AND (w.path = asked.path OR (
-            coalesce(CAST(s.config ->> 'recursive' AS boolean), true)
-            AND starts_with(convert_from(asked.path, 'LATIN1'), rtrim(convert_from(w.path, 'LATIN1'), '/') || '/'))))"""
 
 
-async def trained(connection: AsyncConnection, paths: Sequence[bytes]) -> list[Trained]:
+async def trained(connection: AsyncConnection, paths: Sequence[bytes], *, with_below: bool = True) -> list[Trained]:
     """What is known of directories, in the order in which they are asked for."""
     bounds = [below(path) for path in paths]
     rows = await connection.execute(
         text(f"""
-            SELECT counters.*, {_WALKED} AS is_under_way
-            FROM (SELECT *, true AS recursive FROM unnest(
+            SELECT asked.path, counters.*
+            FROM (SELECT *, CAST(:recursive AS boolean) AS recursive FROM unnest(
                 CAST(:paths AS bytea[]), CAST(:firsts AS bytea[]), CAST(:afters AS bytea[]))
                 WITH ORDINALITY AS bounds(path, first, after, place)) asked, {_COUNTERS}
             ORDER BY asked.place"""),  # noqa: S608 - constants
-        {"paths": list(paths), "firsts": [one[0] for one in bounds], "afters": [one[1] for one in bounds]},
+        {
+            "paths": list(paths),
+            "firsts": [one[0] for one in bounds],
+            "afters": [one[1] for one in bounds],
+            "recursive": with_below,
+        },
     )
+    walked = await _walked_now(connection)
+    ordered = list(walked)
+    selected = await _selected(connection, paths)
     return [
         Trained(
             photo_count=int(row.photo_count),
             trained_count=int(row.trained_count),
             last_trained_at=row.last_trained_at,
-            is_under_way=row.is_under_way,
+            is_under_way=_is_under_way(row.path, walked, ordered),
+            is_selected=row.path in selected,
         )
         for row in rows
     ]
+
+
+async def _walked_now(connection: AsyncConnection) -> dict[bytes, bool]:
+    """Directories that running sessions were given, in order, and whether what is below them is walked too."""
+    rows = await connection.execute(
+        text("""
+            SELECT w.path, bool_or(coalesce(CAST(s.config ->> 'recursive' AS boolean), true)) AS recursive
+            FROM sessions s JOIN session_directories w ON w.session_id = s.id
+            WHERE s.status = 'running' AND w.selected GROUP BY w.path ORDER BY w.path""")
+    )
+    return {row.path: row.recursive for row in rows}
+
+
+def _is_under_way(path: bytes, walked: Mapping[bytes, bool], ordered: Sequence[bytes]) -> bool:
+    if path in walked:
+        return True
+    first, after = below(path)
+    place = bisect_left(ordered, first)
+    if place < len(ordered) and ordered[place] < after:
+        return True
+    while (parent := posixpath.dirname(path)) != path:
+        if walked.get(parent, False):
+            return True
+        path = parent
+    return False
+
+
+async def _selected(connection: AsyncConnection, paths: Sequence[bytes]) -> set[bytes]:
+    """Those of some directories that sessions were given to walk."""
+    rows = await connection.execute(
+        text("SELECT DISTINCT path FROM session_directories WHERE selected AND path = ANY(CAST(:paths AS bytea[]))"),
+        {"paths": list(paths)},
+    )
+    return {row.path for row in rows}
 
 
 async def ignored_directories(connection: AsyncConnection) -> list[bytes]:
@@ -134,11 +175,16 @@ async def ignore_directory(connection: AsyncConnection, path: bytes, *, reason: 
     return moment
 
 
-async def heed_directory(connection: AsyncConnection, path: bytes) -> None:
-    """Let sessions walk an ignored directory again. Raises NotFoundError."""
-    removed = await connection.execute(delete(ignored_table).where(ignored_table.c.path == path))
-    if removed.rowcount == 0:
+async def heed_directory(connection: AsyncConnection, path: bytes) -> datetime:
+    """Let sessions walk an ignored directory again; returns since when it was ignored. Raises NotFoundError."""
+    removed = await connection.execute(
+        delete(ignored_table).where(ignored_table.c.path == path).returning(ignored_table.c.ignored_at)
+    )
+    row = removed.first()
+    if row is None:
         raise NotFoundError("The directory is not ignored.")
+    moment: datetime = row.ignored_at
+    return moment
 
 
 async def list_subdirectories(connection: AsyncConnection, session_id: int) -> list[Subdirectory]:

@@ -29,7 +29,9 @@ _UNREADABLE: Final = errors("path_not_allowed", "directory_not_found", "director
 async def list_directories(
     context: Context,
     path: OptionalQueryPath = None,
-    include_training_status: Annotated[bool, Query(description="Whether to tell what of them is trained.")] = True,
+    include_training_status: Annotated[
+        bool, Query(description="Taken for those who send it: what of them is trained is told in any case.")
+    ] = False,
     include_ignored: Annotated[bool, Query(description="Whether to list directories that no session walks.")] = False,
 ) -> list[schemas.Directory]:
     """The directories in a directory, by name; the media roots themselves where none is named."""
@@ -38,8 +40,6 @@ async def list_directories(
     listed = await run_in_threadpool(
         directory_browsing.list_subdirectories, path, context.roots, ignored=ignored, include_ignored=include_ignored
     )
-    if not include_training_status:
-        return [directory_body(directory, None) for directory in listed]
     async with context.engine.connect() as connection:
         trained = await directories.trained(connection, [directory.path for directory in listed])
     return [directory_body(*pair) for pair in zip(listed, trained, strict=True)]
@@ -47,7 +47,7 @@ async def list_directories(
 
 @router.post("/scan", responses=_UNREADABLE)
 async def scan_directory(body: schemas.DirectoryScan, context: Context) -> schemas.DirectoryScanResult:
-    """Look through a directory as a session would, and name the directories that hold photos."""
+    """Look through a directory as a session would, and name the directories that hold photos themselves."""
     async with context.engine.connect() as connection:
         ignored = await directories.ignored_directories(connection)
     scan = await run_in_threadpool(
@@ -59,7 +59,8 @@ async def scan_directory(body: schemas.DirectoryScan, context: Context) -> schem
         ignored=ignored,
     )
     async with context.engine.connect() as connection:
-        trained = await directories.trained(connection, [directory.path for directory in scan.subdirectories])
+        paths = [directory.path for directory in scan.subdirectories]
+        trained = await directories.trained(connection, paths, with_below=False)
     return schemas.DirectoryScanResult(
         root_path=display_path(scan.root),
         subdirectories=[directory_body(*pair) for pair in zip(scan.subdirectories, trained, strict=True)],
@@ -78,7 +79,7 @@ async def preview_directory(path: QueryPath, context: Context) -> schemas.Direct
 @router.get(
     "/preview/thumbnail",
     response_class=Response,
-    responses=PICTURE | errors("path_not_allowed", "not_a_photo", "not_found", "image_unreadable"),
+    responses=PICTURE | errors("path_not_allowed", "photo_not_found", "image_unreadable"),
 )
 async def get_preview_thumbnail(path: QueryPath, request: Request, context: Context) -> Response:
     """A photo under the media roots that need not be known yet, upright, at most 400 pixels long."""
@@ -99,12 +100,20 @@ async def ignore_directory(body: schemas.DirectoryIgnore, context: Context) -> s
 
 
 @router.delete("/ignore", responses=errors("path_not_allowed", "not_found"))
-async def heed_directory(body: schemas.DirectoryIgnore, context: Context) -> schemas.DirectoryIgnored:
-    """Let sessions walk an ignored directory again, whether it is still there or not."""
-    path = await run_in_threadpool(named_path, body.path, context.roots)
+async def heed_directory(
+    context: Context, body: schemas.DirectoryIgnore | None = None, path: OptionalQueryPath = None
+) -> schemas.DirectoryIgnored:
+    """Let sessions walk an ignored directory again, whether it is still there or not.
+
+    It is named in the body, or in the query by those who cannot send one along with this method.
+    """
+    named = body.path if body is not None else path
+    if named is None:
+        raise ApiError("invalid_request", "path: name the directory in the body, or in the query.")
+    directory = await run_in_threadpool(named_path, named, context.roots)
     async with context.engine.begin() as connection:
-        await directories.heed_directory(connection, path)
-    return schemas.DirectoryIgnored(status="not_ignored", path=display_path(path), ignored_at=None)
+        moment = await directories.heed_directory(connection, directory)
+    return schemas.DirectoryIgnored(status="restored", path=display_path(directory), ignored_at=moment)
 
 
 @router.get("/ignored")

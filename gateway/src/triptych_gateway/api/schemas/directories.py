@@ -14,13 +14,16 @@ class Directory(Body):
 
     path: str
     name: str
-    image_count: int = Field(ge=0, description="Photos in it and below it, as the file system has them.")
+    image_count: int = Field(
+        ge=0,
+        description="Photos in it and below it, as the file system has them; of a scan, those in it only.",
+    )
     image_count_is_complete: bool = Field(description="False where there were too many to count them all in time.")
-    selected: bool = Field(description="For the page that lets somebody choose; false here.")
+    selected: bool = Field(description="Whether any session was given this very directory to walk.")
     ignored: bool = Field(description="Whether it is, or lies below, a directory that no session walks.")
-    trained_count: int | None = Field(ge=0, description="Photos in it and below it that are embedded.")
+    trained_count: int = Field(ge=0, description="How many of them are embedded.")
     last_trained_at: Time | None
-    training_status: TrainingStatus | None
+    training_status: TrainingStatus
 
 
 class DirectoryScan(Body):
@@ -75,9 +78,9 @@ class DirectoryIgnore(Body):
 class DirectoryIgnored(Body):
     """What became of it."""
 
-    status: Literal["ignored", "not_ignored"]
+    status: Literal["ignored", "restored"]
     path: str
-    ignored_at: Time | None
+    ignored_at: Time = Field(description="Since when it is ignored, or was until now.")
 
 
 class IgnoredDirectory(Body):

@@ -11,18 +11,18 @@ from triptych_gateway.catalog.directories import Trained
 from triptych_gateway.catalog.photos import FoundPhoto
 
 
-def directory_body(directory: CountedDirectory, trained: Trained | None) -> schemas.Directory:
-    """A directory; what of it is trained is null where nobody asked."""
+def directory_body(directory: CountedDirectory, trained: Trained) -> schemas.Directory:
+    """A directory, with what of it is trained."""
     return schemas.Directory(
         path=display_path(directory.path),
         name=_name(directory.path),
         image_count=directory.photos,
         image_count_is_complete=directory.is_complete,
-        selected=False,
+        selected=trained.is_selected,
         ignored=directory.is_ignored,
-        trained_count=trained.trained_count if trained is not None else None,
-        last_trained_at=trained.last_trained_at if trained is not None else None,
-        training_status=training_status(directory, trained) if trained is not None else None,
+        trained_count=trained.trained_count,
+        last_trained_at=trained.last_trained_at,
+        training_status=training_status(directory, trained),
     )
 
 
