@@ -142,6 +142,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "subdirectories": ["beach", "mountains"],
         "config": {"recursive": True, "extensions": [".jpg", ".png"], "batchSize": 64},
     },
+    "SessionChange": {"name": "Holidays by the sea", "config": {"recursive": False}},
     "Session": _SESSION,
     "CategoryCreate": {"name": "Holidays", "description": None, "color": "#2f6fde", "isDefault": False},
     "CategoryChange": {"name": "Journeys", "isDefault": True},

@@ -46,7 +46,8 @@ class Restarted:
 async def start_session(connection: AsyncConnection, session_id: int) -> SessionStatus:
     """Set a session going, or let it go on with what is left.
 
-    A failed session gets a new run of the phase that failed. Raises NotFoundError, and NotAllowedError for a completed
+    A failed session gets a new run of the phase that failed, and so does a cancelled one if photos of its cancelled
+    phase are to be tried again. Raises NotFoundError, and NotAllowedError for a completed
     one.
     """
     return await _go_on(connection, session_id, "start")
@@ -81,7 +82,7 @@ async def restart_phase(
     only photos that failed are tried again. With ``forget_persons`` the clustering makes the persons of the session's
     photos anew. Raises NotFoundError; NotAllowedError, also where a phase before it is not completed.
     """
-    row = await _lock(connection, session_id)
+    row = await lock_session(connection, session_id)
     press(row.status, RESTART_BUTTONS[phase])
     await lifecycle.add_missing_runs(connection, session_id)
     latest = await lifecycle.latest_runs(connection, session_id)
@@ -118,7 +119,7 @@ def _check_phases_before(status: SessionStatus, phase: Phase, latest: Mapping[st
             )
 
 
-async def _lock(connection: AsyncConnection, session_id: int) -> Row[Any]:
+async def lock_session(connection: AsyncConnection, session_id: int) -> Row[Any]:
     """The session's row, locked after its lease. Raises NotFoundError."""
     await connection.execute(
         text("SELECT 1 FROM leases WHERE session_id = :session_id FOR UPDATE"), {"session_id": session_id}
@@ -132,13 +133,15 @@ async def _lock(connection: AsyncConnection, session_id: int) -> Row[Any]:
 
 
 async def _go_on(connection: AsyncConnection, session_id: int, button: Literal["start", "resume"]) -> SessionStatus:
-    row = await _lock(connection, session_id)
+    row = await lock_session(connection, session_id)
     press(row.status, button)
     if row.status == "running":
         return "running"
     await lifecycle.add_missing_runs(connection, session_id)
     if row.status == "failed":
         await lifecycle.renew_runs_from_failed(connection, session_id)
+    elif row.status == "cancelled":
+        await lifecycle.renew_runs_to_retry(connection, session_id)
     for run in (await lifecycle.latest_runs(connection, session_id)).values():
         if run.status in ("paused", "cancelled"):
             await lifecycle.update_run(connection, run.id, status="running", completed_at=None)
@@ -170,7 +173,7 @@ async def _set_going(connection: AsyncConnection, session_id: int, *, is_restart
 
 
 async def _halt(connection: AsyncConnection, session_id: int, button: Literal["pause", "cancel"]) -> SessionStatus:
-    row = await _lock(connection, session_id)
+    row = await lock_session(connection, session_id)
     status: SessionStatus = "paused" if button == "pause" else "cancelled"
     if press(row.status, button) == row.status:
         return status

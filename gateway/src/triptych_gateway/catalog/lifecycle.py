@@ -4,7 +4,7 @@ Each change and its event are written in one transaction. Events of a session ca
 be ordered whichever way they travel.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -134,13 +134,32 @@ async def renew_runs_from_failed(connection: AsyncConnection, session_id: int) -
     The new run of a phase of photos counts from its beginning what the former one has done, so that the bar stands
     where it stood; when the run begins, what needs no work is counted anew.
     """
+    await _renew_runs(connection, session_id, first=lambda run: run.status == "failed")
+
+
+async def renew_runs_to_retry(connection: AsyncConnection, session_id: int) -> None:
+    """Likewise from a cancelled phase that failed on photos which are to be tried again.
+
+    Without such photos the cancelled run itself can go on.
+    """
+    rows = await connection.execute(
+        text("""
+            SELECT DISTINCT error_phase FROM session_assets
+            WHERE session_id = :session_id AND status = 'pending' AND error_phase IS NOT NULL"""),
+        {"session_id": session_id},
+    )
+    phases = {row.error_phase for row in rows}
+    await _renew_runs(connection, session_id, first=lambda run: run.status == "cancelled" and run.phase in phases)
+
+
+async def _renew_runs(connection: AsyncConnection, session_id: int, *, first: Callable[[Run], bool]) -> None:
     latest = await latest_runs(connection, session_id)
     renewing = False
     for phase in PHASES_BY_NAME:
         run = latest.get(phase)
         if run is None:
             continue
-        renewing = renewing or run.status == "failed"
+        renewing = renewing or first(run)
         if renewing and run.status != "pending":
             await connection.execute(
                 insert(runs).values(

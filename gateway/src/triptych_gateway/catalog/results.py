@@ -164,7 +164,7 @@ async def _settle_jobs(connection: AsyncConnection, run: Run, outcomes: Sequence
             UPDATE session_assets s SET
                 status = CASE WHEN o.code IS NOT NULL THEN 'failed'
                               WHEN :phase = 'training' THEN 'completed' ELSE s.status END,
-                error_phase = CASE WHEN o.code IS NOT NULL THEN coalesce(s.error_phase, :phase) ELSE s.error_phase END,
+                error_phase = CASE WHEN o.code IS NOT NULL AND s.error_code IS NULL THEN :phase ELSE s.error_phase END,
                 error_code = coalesce(s.error_code, o.code),
                 error_message = coalesce(s.error_message, o.message),
                 processing_microseconds = coalesce(s.processing_microseconds, 0) + o.microseconds,

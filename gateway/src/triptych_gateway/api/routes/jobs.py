@@ -1,14 +1,16 @@
 """A session's photos, one job each."""
 
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
+from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.translation.sessions import job_body
-from triptych_gateway.catalog import jobs, sessions
+from triptych_gateway.catalog import jobs, session_edits, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["jobs"])
 
@@ -28,6 +30,17 @@ async def list_jobs(
             connection, session_id, offset=(page - 1) * page_size, limit=page_size, status=status
         )
     return schemas.Page[schemas.Job].of([job_body(job) for job in found], total=total, page=page, page_size=page_size)
+
+
+@router.post(
+    "/sessions/{session_id}/jobs/{job_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=errors("not_allowed_now"),
+)
+async def retry_job(session_id: Id, job_id: Id, context: Context) -> schemas.Job:
+    """Have a photo that failed tried again in the session's next run."""
+    async with context.engine.begin() as connection:
+        return job_body(await session_edits.retry_job(connection, session_id, job_id))
 
 
 @router.get("/jobs/{job_id}")

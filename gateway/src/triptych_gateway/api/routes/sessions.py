@@ -1,7 +1,8 @@
-"""Training sessions: create, list, get, and what could not be read."""
+"""Training sessions: create, list, get, change, delete, and what could not be read."""
 
 import asyncio
 import posixpath
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -13,7 +14,7 @@ from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.paths import allowed_directory
 from triptych_gateway.api.translation.sessions import problem_body, session_body
-from triptych_gateway.catalog import photos, sessions
+from triptych_gateway.catalog import photos, session_edits, sessions
 from triptych_gateway.pipeline.directory_tree import normalised_extension
 
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
@@ -30,7 +31,7 @@ async def create_session(body: schemas.SessionCreate, context: Context) -> schem
     """Create a session over a directory of photos; it waits until it is started."""
     root, chosen = await asyncio.to_thread(_allowed_directories, body, context.roots)
     config = body.config.model_dump(by_alias=False)
-    config["extensions"] = [normalised_extension(one) for one in config["extensions"] or []] or None
+    config["extensions"] = _extensions(config["extensions"])
     async with context.engine.begin() as connection:
         session_id = await sessions.create_session(
             connection,
@@ -52,6 +53,10 @@ def _allowed_directories(body: schemas.SessionCreate, roots: MediaRoots) -> tupl
     if any(one != root and not one.startswith(root.rstrip(b"/") + b"/") for one in chosen):
         raise ApiError("path_not_allowed", "A chosen subdirectory is not under the session's root path.")
     return root, chosen
+
+
+def _extensions(named: list[str] | None) -> list[str] | None:
+    return [normalised_extension(one) for one in named or []] or None
 
 
 @router.get("")
@@ -76,6 +81,34 @@ async def get_session(session_id: Id, context: Context) -> schemas.Session:
     """One session."""
     async with context.engine.connect() as connection:
         return session_body(await sessions.get_session(connection, session_id))
+
+
+@router.patch("/{session_id}", responses=errors("not_allowed_now"))
+async def change_session(session_id: Id, body: schemas.SessionChange, context: Context) -> schemas.Session:
+    """Give a session another name, or change its config, which can be done until it is started."""
+    changes = body.changes()
+    config = changes.get("config", {})
+    if "extensions" in config:
+        config["extensions"] = _extensions(config["extensions"])
+    async with context.engine.begin() as connection:
+        session = await session_edits.change_session(
+            connection,
+            session_id,
+            name=changes.get("name"),
+            config=config,
+            default_shard_size=context.settings.shard_size,
+        )
+    await context.snapshots.refresh(session_id)
+    return session_body(session)
+
+
+@router.delete("/{session_id}", status_code=HTTPStatus.NO_CONTENT, responses=errors("not_allowed_now"))
+async def delete_session(session_id: Id, context: Context) -> None:
+    """Delete a session that is not running. Its photos, and all that was found in them, stay."""
+    async with context.engine.begin() as connection:
+        await session_edits.delete_session(connection, session_id)
+    context.scheduler.halt(session_id)
+    await context.snapshots.refresh(session_id)
 
 
 @router.get("/{session_id}/problems")

@@ -69,6 +69,7 @@ from triptych_gateway.api.schemas.sessions import (
     Restart,
     Session,
     SessionAction,
+    SessionChange,
     SessionConfig,
     SessionCreate,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "ServiceHealth",
     "Session",
     "SessionAction",
+    "SessionChange",
     "SessionConfig",
     "SessionCreate",
     "SessionStatus",

@@ -1,11 +1,11 @@
 """Bodies of sessions."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from triptych_common.media.decoding import PHOTO_EXTENSIONS
-from triptych_gateway.api.schemas.base import MAX_ID, Body, DirectoryPath, Line, Time
+from triptych_gateway.api.schemas.base import MAX_ID, Body, DirectoryPath, Line, Name, Time
 from triptych_gateway.api.schemas.categories import CategorySummary
 from triptych_gateway.api.schemas.words import OverallStatus, SessionStatus, Weighting
 
@@ -40,6 +40,17 @@ class SessionCreate(Body):
         description="Directories under the root to take, absolute or relative to it; all where empty.",
     )
     config: SessionConfig = Field(default_factory=SessionConfig)
+
+
+class SessionChange(Body):
+    """What to change of a session; what is left out stays, in the config too."""
+
+    name: Name = Field(default_factory=str)
+    config: SessionConfig = Field(default_factory=SessionConfig, description="Can change until the session is started.")
+
+    def changes(self) -> dict[str, Any]:
+        """The values that were given, and of the config those that were given in it."""
+        return self.model_dump(by_alias=False, exclude_unset=True)
 
 
 class Session(Body):

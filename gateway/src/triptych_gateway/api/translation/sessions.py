@@ -35,7 +35,7 @@ def job_body(job: jobs.Job) -> schemas.Job:
         asset_id=job.asset_id,
         status=job.status,  # type: ignore[arg-type]
         rq_job_id=None,
-        progress=0 if job.status == "pending" else 100,
+        progress=0 if job.status in ("pending", "cancelled") else 100,
         error_message=job.error_message,
         error_code=job.error_code,
         error_phase=job.error_phase,  # type: ignore[arg-type]
