@@ -361,6 +361,8 @@ export interface paths {
         /**
          * Heed Directory
          * @description Let sessions walk an ignored directory again, whether it is still there or not.
+         *
+         *     It is named in the body, or in the query by those who cannot send one along with this method.
          */
         delete: operations["heedDirectory"];
         options?: never;
@@ -439,7 +441,7 @@ export interface paths {
         put?: never;
         /**
          * Scan Directory
-         * @description Look through a directory as a session would, and name the directories that hold photos.
+         * @description Look through a directory as a session would, and name the directories that hold photos themselves.
          */
         post: operations["scanDirectory"];
         delete?: never;
@@ -526,10 +528,18 @@ export interface paths {
         get: operations["getSession"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete Session
+         * @description Delete a session that is not running. Its photos, and all that was found in them, stay.
+         */
+        delete: operations["deleteSession"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change Session
+         * @description Give a session another name, or change its config, which can be done until it is started.
+         */
+        patch: operations["changeSession"];
         trace?: never;
     };
     "/api/v1/training/sessions/{session_id}/cancel": {
@@ -566,6 +576,26 @@ export interface paths {
         get: operations["listJobs"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training/sessions/{session_id}/jobs/{job_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Job
+         * @description Have a photo that failed tried again in the session's next run.
+         */
+        post: operations["retryJob"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1006,18 +1036,18 @@ export interface components {
         Directory: {
             /** @description Whether it is, or lies below, a directory that no session walks. */
             ignored: boolean;
-            /** @description Photos in it and below it, as the file system has them. */
+            /** @description Photos in it and below it, as the file system has them; of a scan, those in it only. */
             imageCount: number;
             /** @description False where there were too many to count them all in time. */
             imageCountIsComplete: boolean;
             lastTrainedAt: string | null;
             name: string;
             path: string;
-            /** @description For the page that lets somebody choose; false here. */
+            /** @description Whether any session was given this very directory to walk. */
             selected: boolean;
-            /** @description Photos in it and below it that are embedded. */
-            trainedCount: number | null;
-            trainingStatus: components["schemas"]["TrainingStatus"] | null;
+            /** @description How many of them are embedded. */
+            trainedCount: number;
+            trainingStatus: components["schemas"]["TrainingStatus"];
         };
         /**
          * DirectoryIgnore
@@ -1041,10 +1071,15 @@ export interface components {
          *     }
          */
         DirectoryIgnored: {
-            ignoredAt: string | null;
+            /**
+             * Format: date-time
+             * @description Since when it is ignored, or was until now.
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            ignoredAt: string;
             path: string;
             /** @enum {string} */
-            status: "ignored" | "not_ignored";
+            status: "ignored" | "restored";
         };
         /**
          * DirectoryPreview
@@ -1171,17 +1206,17 @@ export interface components {
          *     - `name_taken` (409): Another one has that name already.
          *     - `no_text_tower` (409): The model cannot read text; search by a photo instead.
          *     - `not_a_directory` (400): The path names a file where a directory is needed.
-         *     - `not_a_photo` (400): The path names a file that is not called as a photo is.
          *     - `not_allowed_now` (409): The present state does not allow it; `details` has `status` and what is `allowed`.
          *     - `not_embedded` (409): The photo has no embedding yet to search by.
          *     - `not_found` (404): There is nothing under this id or path.
          *     - `path_not_allowed` (400): The path is not under a media root; nothing is told about what is there.
+         *     - `photo_not_found` (400): There is no file under the path of a photo.
          *     - `picture_unreadable` (400): The uploaded picture cannot be decoded; `details` has the `reason`.
          *     - `service_away` (503): A service behind the gateway is away; try again after `Retry-After` seconds.
          *     - `unauthorized` (401): The request lacks credentials that are asked for.
          * @enum {string}
          */
-        ErrorCode: "already_ignored" | "body_too_large" | "database_away" | "directory_not_found" | "directory_not_readable" | "image_unreadable" | "internal_error" | "invalid_request" | "method_not_allowed" | "name_taken" | "no_text_tower" | "not_a_directory" | "not_a_photo" | "not_allowed_now" | "not_embedded" | "not_found" | "path_not_allowed" | "picture_unreadable" | "service_away" | "unauthorized";
+        ErrorCode: "already_ignored" | "body_too_large" | "database_away" | "directory_not_found" | "directory_not_readable" | "image_unreadable" | "internal_error" | "invalid_request" | "method_not_allowed" | "name_taken" | "no_text_tower" | "not_a_directory" | "not_allowed_now" | "not_embedded" | "not_found" | "path_not_allowed" | "photo_not_found" | "picture_unreadable" | "service_away" | "unauthorized";
         /**
          * Face
          * @description A face.
@@ -1854,6 +1889,21 @@ export interface components {
             message: string;
             sessionId: number;
             status: components["schemas"]["OverallStatus"];
+        };
+        /**
+         * SessionChange
+         * @description What to change of a session; what is left out stays, in the config too.
+         * @example {
+         *       "config": {
+         *         "recursive": false
+         *       },
+         *       "name": "Holidays by the sea"
+         *     }
+         */
+        SessionChange: {
+            /** @description Can change until the session is started. */
+            config?: components["schemas"]["SessionConfig-Input"];
+            name?: string;
         };
         /**
          * SessionConfig
@@ -3332,7 +3382,7 @@ export interface operations {
     listDirectories: {
         parameters: {
             query?: {
-                /** @description Whether to tell what of them is trained. */
+                /** @description Taken for those who send it: what of them is trained is told in any case. */
                 include_training_status?: boolean;
                 /** @description Whether to list directories that no session walks. */
                 include_ignored?: boolean;
@@ -3449,14 +3499,17 @@ export interface operations {
     };
     heedDirectory: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Absolute path under a media root. */
+                path?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["DirectoryIgnore"];
+                "application/json": components["schemas"]["DirectoryIgnore"] | null;
             };
         };
         responses: {
@@ -3628,17 +3681,8 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `not_a_photo`: The path names a file that is not called as a photo is. */
+            /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `photo_not_found`: There is no file under the path of a photo. */
             400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description `not_found`: There is nothing under this id or path. */
-            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3989,6 +4033,128 @@ export interface operations {
             };
         };
     };
+    deleteSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    changeSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionChange"];
+            };
+        };
+        responses: {
+            /** @description A session. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     cancelSession: {
         parameters: {
             query?: never;
@@ -4078,6 +4244,67 @@ export interface operations {
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    retryJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: number;
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One photo of a session. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
