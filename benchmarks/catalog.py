@@ -25,8 +25,8 @@ import httpx
 import numpy as np
 
 from benchmarks.catalog_endpoints import Endpoint, offered
-from benchmarks.catalog_writing import measure_writing
-from tests.support.large_library import Library, fill
+from benchmarks.catalog_writing import measure_regrouping, measure_writing
+from tests.support.large_library import FACES_MODEL, Library, fill
 from tests.support.real_servers import nats_server, postgres_server
 from tests.support.running_gateway import running_gateway
 
@@ -124,6 +124,9 @@ def measure(photos: int, folder: Path) -> dict[str, Any]:
                 endpoints = offered(client.get("/openapi.json").json())
                 figures = {one.name(): measure_endpoint(client, one, examples) for one in endpoints}
         writing = asyncio.run(measure_writing(database_url, photos=photos // 5))
+        writing |= asyncio.run(
+            measure_regrouping(database_url, session_id=library.largest_session_id, model_id=FACES_MODEL)
+        )
     worst, where = _worst(figures, _PROMISED)
     worst_middle, where_middle = _worst(figures, ("middle",))
     return {

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_gateway.catalog import lifecycle, photos, results, sessions, shards
 from triptych_gateway.catalog.database import create_engine
+from triptych_gateway.catalog.former_persons import remember_persons
 from triptych_gateway.catalog.lifecycle import Run
 from triptych_gateway.catalog.photos import FoundPhoto
+from triptych_gateway.catalog.regrouping import NewGroup, replace_clustering
 from triptych_gateway.catalog.results import FoundFace, Outcome, PhotoFacts
 from triptych_gateway.catalog.shards import ShardItem
 
@@ -48,6 +50,39 @@ async def measure_writing(database_url: str, *, photos: int) -> dict[str, float]
         figures |= await _work(engine, session_id, "training")
         figures |= await _work(engine, session_id, "face_detection")
         return {name: round(value, 2) for name, value in figures.items()}
+    finally:
+        await engine.dispose()
+
+
+async def measure_regrouping(database_url: str, *, session_id: int, model_id: str) -> dict[str, float]:
+    """Seconds for writing the present groups again, as a clustering of all faces does at its end.
+
+    A statement that took longer than a gateway has patience for would be an error.
+    """
+    engine = create_engine(database_url)
+    try:
+        async with engine.begin() as connection:
+            rows = await connection.execute(
+                text("""
+                    SELECT array_agg(face_id) AS face_ids, array_agg(probability) AS probabilities
+                    FROM face_places WHERE group_id IS NOT NULL GROUP BY group_id""")
+            )
+            groups = [NewGroup(face_ids=row.face_ids, probabilities=row.probabilities, cohesion=0.8) for row in rows]
+            outliers = (
+                await connection.execute(text("SELECT face_id FROM face_places WHERE group_id IS NULL"))
+            ).scalars()
+            began = time.perf_counter()
+            await replace_clustering(
+                connection,
+                former=await remember_persons(connection, model_id=model_id),
+                session_id=session_id,
+                model_id=model_id,
+                parameters={},
+                face_count=sum(len(group.face_ids) for group in groups),
+                groups=groups,
+                outliers=outliers.all(),
+            )
+        return {"replace_clustering_seconds": round(time.perf_counter() - began, 1)}
     finally:
         await engine.dispose()
 

@@ -78,18 +78,15 @@ async def list_persons(
     if name_part is not None:
         conditions.append("p.name_folded IS NOT NULL AND strpos(p.name_folded, :name_part) > 0")
         parameters["name_part"] = fold(name_part)
+    source, counted = "persons p", "coalesce(sum(count), 0) FROM person_counts p"
     if session_id is not None:
-        return await _list_found(
-            connection,
-            "session_persons s JOIN persons p ON p.id = s.person_id",
-            ["s.session_id = :session_id", *conditions],
-            {**parameters, "session_id": session_id},
-            offset=offset,
-            limit=limit,
-        )
+        source = "session_persons s JOIN persons p ON p.id = s.person_id"
+        counted = f"count(*) FROM {'session_persons s' if status is None else source}"
+        conditions.append("s.session_id = :session_id")
+        parameters["session_id"] = session_id
     if name_part is not None:
-        return await _list_found(connection, "persons p", conditions, parameters, offset=offset, limit=limit)
-    return await _list_all(connection, conditions, parameters, offset=offset, limit=limit)
+        return await _list_found(connection, source, conditions, parameters, offset=offset, limit=limit)
+    return await _list_all(connection, source, counted, conditions, parameters, offset=offset, limit=limit)
 
 
 async def count_session_persons(connection: AsyncConnection, session_id: int) -> int:
@@ -106,23 +103,23 @@ async def count_session_persons(connection: AsyncConnection, session_id: int) ->
 
 
 async def _list_all(
-    connection: AsyncConnection, conditions: list[str], parameters: Mapping[str, object], *, offset: int, limit: int
+    connection: AsyncConnection,
+    source: str,
+    counted: str,
+    conditions: list[str],
+    parameters: Mapping[str, object],
+    *,
+    offset: int,
+    limit: int,
 ) -> tuple[list[Person], int]:
-    """Of one status or any: counted already, and in the order of an index."""
+    """Of one status or any, of a session or all: in the order of an index, from the nearer end."""
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    total = int(
-        (
-            await connection.execute(
-                text(f"SELECT coalesce(sum(count), 0) FROM person_counts p {where}"),  # noqa: S608 - constants
-                parameters,
-            )
-        ).scalar_one()
-    )
+    total = int((await connection.execute(text(f"SELECT {counted} {where}"), parameters)).scalar_one())
     part = window(offset=offset, limit=limit, total=total)
     rows = (
         await connection.execute(
             text(f"""
-                SELECT {_COLUMNS} FROM persons p {where}
+                SELECT {_COLUMNS} FROM {source} {where}
                 ORDER BY {_ORDERS[part.reverse]} OFFSET :offset LIMIT :limit"""),  # noqa: S608 - constants
             {**parameters, "offset": part.offset, "limit": part.limit},
         )
@@ -139,7 +136,7 @@ async def _list_found(
     offset: int,
     limit: int,
 ) -> tuple[list[Person], int]:
-    """Of a session or of a part of a name: few enough to find all of them, and to count them at that."""
+    """By a part of the name, which no index knows: find all of them, and count them at that."""
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = (
         await connection.execute(
