@@ -142,6 +142,10 @@ bench-gateway: environment ## Speed of the gateway's answers and streams; needs 
 bench-catalog: environment ## Speed of every list over 1,000,000 photos, and of what sessions write; N=
 	@PYTHONPATH=. $(BIN)/python benchmarks/catalog.py $(or $(N),1000000)
 
+.PHONY: bench-discovery
+bench-discovery: environment ## Speed and memory of discovery over 200,000 files; N=
+	@PYTHONPATH=. $(BIN)/python benchmarks/discovery.py $(or $(N),200000)
+
 .PHONY: bench-eta
 bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png

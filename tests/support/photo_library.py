@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import DIMENSION, FACES, MODEL, WEIGHTS, begin, detected, items_of, table
@@ -59,7 +60,10 @@ class PhotoLibrary:
             )
             await control.start_session(connection, session_id)
             lease = await leases.claim(connection, holder=f"the test for {session_id}")
+            # Nobody renews it here.
+            await connection.execute(text("UPDATE leases SET expires_at = now() + interval '1 hour'"))
         assert lease is not None
+        assert lease.session_id == session_id
         return OwnedSession(self.engine, lease)
 
     async def discover(self, owned: OwnedSession) -> int:

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from triptych_common.media.failures import ImageFailure
+from triptych_common.media.raw import RAW_EXTENSIONS, read_raw
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF", "JPEG2000", "PPM")
-"""Formats that are decoded, by Pillow's names; nothing else is tried, however the file is called. An MPO opens as the
-JPEG that it begins with."""
+"""Formats that are decoded, by Pillow's names, besides camera raw files; nothing else is tried, however the file is
+called. An MPO opens as the JPEG that it begins with."""
 
 PHOTO_EXTENSIONS: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif"}
     | {".mpo", ".jp2", ".ppm"}
+    | RAW_EXTENSIONS
 )
 """Extensions, in lower case, by which a file is taken for a photo."""
 
@@ -84,17 +86,20 @@ def decode_image(content: bytes, *, resolution: Resolution, max_pixels: int) -> 
         raise ImageFailure("empty_file", "The file is empty.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the photo is read all the same.
-        image = _open(content)
+        raw = read_raw(content, max_pixels=max_pixels)
+        image = raw.image if raw is not None else _open(content)
         width, height = image.size
         if width * height > max_pixels:
             raise ImageFailure(
                 "too_large", f"The picture has {width:,} × {height:,} pixels; the limit is {max_pixels:,}."
             )
         try:
-            upright = _decode(image, resolution)
+            upright = _decode(image, raw.orientation if raw is not None else None, resolution)
         except _DECODER_ERRORS as error:
             raise ImageFailure("corrupt", f"The picture is damaged: {_sentence(error)}.") from error
-        if _orientation(image) >= 5:
+        if raw is not None:
+            width, height = raw.width, raw.height
+        elif _orientation(image) >= 5:
             width, height = height, width
         facts = ImageFacts(
             content_sha256=hashlib.sha256(content).digest(),
@@ -102,7 +107,7 @@ def decode_image(content: bytes, *, resolution: Resolution, max_pixels: int) -> 
             height=height,
             size_bytes=len(content),
             taken_at=_taken_at(image),
-            format=image.format or "",
+            format="RAW" if raw is not None else image.format or "",
         )
     return DecodedImage(pixels=np.asarray(upright, dtype=np.uint8), facts=facts)
 
@@ -116,7 +121,7 @@ def _open(content: bytes) -> Image.Image:
         raise ImageFailure("corrupt", f"The picture is damaged: {_sentence(error)}.") from error
 
 
-def _decode(image: Image.Image, resolution: Resolution) -> Image.Image:
+def _decode(image: Image.Image, orientation: int | None, resolution: Resolution) -> Image.Image:
     """Decode, make RGB, shrink and turn upright. Raises what Pillow raises."""
     target = _target_size(image.size, resolution)
     # JPEG decodes at 1/2, 1/4 or 1/8 directly; twice the target leaves the resampling filter something to work on.
@@ -125,7 +130,8 @@ def _decode(image: Image.Image, resolution: Resolution) -> Image.Image:
     rgb = _to_rgb(image)
     if rgb.size != target:
         rgb = rgb.resize(target, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    turn = _TURNS.get(_orientation(image))
+    # Pillow turns some formats as it loads them, and says so only afterwards.
+    turn = _TURNS.get(orientation if orientation is not None else _orientation(image))
     return rgb.transpose(turn) if turn is not None else rgb
 
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,24 @@ def test_a_photo_that_goes_away_while_its_directory_is_read_is_not_found(library
     os.remove(names[1])  # noqa: PTH107
 
     assert list(walking) == [WalkedDirectory(path=os.fsencode(library))]
+
+
+def test_a_directory_of_very_many_photos_is_held_by_name_only(library: Path) -> None:
+    count = 10_000
+    for number in range(count):
+        os.mknod(library / f"IMG_{number:06}.JPG")
+    walking = discover(TreeOptions(directories=(os.fsencode(library),)), MediaRoots([str(library)]))
+
+    tracemalloc.start()
+    try:
+        found = sum(1 for _ in walking)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # An entry of os.scandir that was looked at takes more than 500 bytes.
+    assert found == count + 1
+    assert peak_bytes / count < 200
 
 
 def test_without_recursion_only_the_chosen_directories_are_read(library: Path) -> None:
