@@ -1120,9 +1120,9 @@ export interface components {
             /**
              * @description Extensions to count, such as .jpg; all that are read where it is null.
              * @example [
-             *       ".avif",
-             *       ".bmp",
-             *       ".gif"
+             *       ".3fr",
+             *       ".arw",
+             *       ".avif"
              *     ]
              */
             extensions?: string[] | null;
@@ -1915,9 +1915,9 @@ export interface components {
             /**
              * @description Extensions to take, such as .jpg; all that are read where it is null.
              * @example [
-             *       ".avif",
-             *       ".bmp",
-             *       ".gif"
+             *       ".3fr",
+             *       ".arw",
+             *       ".avif"
              *     ]
              */
             extensions?: string[] | null;
@@ -1936,9 +1936,9 @@ export interface components {
             /**
              * @description Extensions to take, such as .jpg; all that are read where it is null.
              * @example [
-             *       ".avif",
-             *       ".bmp",
-             *       ".gif"
+             *       ".3fr",
+             *       ".arw",
+             *       ".avif"
              *     ]
              */
             extensions: string[] | null;
