@@ -4,7 +4,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from triptych_common.media.decoding import PHOTO_EXTENSIONS
 from triptych_gateway.api.schemas.base import MAX_ID, Body, DirectoryPath, Line, Time
 from triptych_gateway.api.schemas.words import SubdirectoryStatus, TrainingStatus
 
@@ -37,7 +36,7 @@ class DirectoryScan(Body):
         default=None,
         max_length=64,
         description="Extensions to count, such as .jpg; all that are read where it is null.",
-        examples=[sorted(PHOTO_EXTENSIONS)[:3]],
+        examples=[[".jpg", ".heic", ".dng"]],
     )
 
 

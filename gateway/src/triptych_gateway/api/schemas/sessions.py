@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from triptych_common.media.decoding import PHOTO_EXTENSIONS
 from triptych_gateway.api.schemas.base import MAX_ID, Body, DirectoryPath, Line, Name, Time
 from triptych_gateway.api.schemas.categories import CategorySummary
 from triptych_gateway.api.schemas.words import OverallStatus, SessionStatus, Weighting
@@ -18,7 +17,7 @@ class SessionConfig(Body):
         default=None,
         max_length=64,
         description="Extensions to take, such as .jpg; all that are read where it is null.",
-        examples=[sorted(PHOTO_EXTENSIONS)[:3]],
+        examples=[[".jpg", ".heic", ".dng"]],
     )
     batch_size: int | None = Field(default=None, ge=1, le=1024, description="Photos per shard.")
     weighting: Weighting | None = Field(
