@@ -63,6 +63,7 @@ def ask_all(seeded: Seeded, document: dict[str, Any], findings: Findings, *, cas
 
 def _ask(seeded: Seeded, operation: Any, mode: Any, findings: Findings, *, cases: int) -> None:
     name = f"{operation.method.upper()} {operation.path}"
+    known = seeded.known | seeded.known_of.get(name, {})
 
     @seed(SEED)
     @settings(
@@ -75,9 +76,9 @@ def _ask(seeded: Seeded, operation: Any, mode: Any, findings: Findings, *, cases
     @given(case=operation.as_strategy(generation_mode=mode), choice=st.randoms(use_true_random=False))
     def ask(case: Any, choice: Any) -> None:
         if mode == POSITIVE:
-            case.path_parameters = _led(case.path_parameters, seeded.known, choice)
-            case.query = _led(case.query, seeded.known, choice)
-            case.body = _led(case.body, seeded.known, choice)
+            case.path_parameters = _led(case.path_parameters, known, choice)
+            case.query = _led(case.query, known, choice)
+            case.body = _led(case.body, known, choice)
         answer = case.call(base_url=seeded.url, timeout=TIMEOUT_SECONDS)
         findings.answered(name, answer.status_code)
         _judge(case, answer, name, findings, mode)
@@ -109,6 +110,8 @@ def _told(case: Any, answer: Any) -> str:
 
 def _led(values: Any, known: dict[str, list[Any]], choice: Any) -> Any:
     """The values with most of those that name something made to name what is there."""
+    if isinstance(values, list):
+        return [_led(one, known, choice) for one in values]
     if not isinstance(values, dict):
         return values
     return dict(_led_items(values, known, choice))

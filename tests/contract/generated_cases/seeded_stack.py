@@ -17,9 +17,8 @@ from tests.support.scripted_workers import scripted_workers
 PHOTOS: Final = 12
 ENOUGH: Final = 4
 """Persons, and sessions of each status, that are there before the requests of an operation."""
+_DIRECTORIES: Final = "/api/v1/training/directories"
 _LISTS: Final[Mapping[str, str]] = {
-    "session_id": SESSIONS,
-    "job_id": f"{SESSIONS}/{{session_id}}/jobs",
     "group_id": "/api/v1/faces/clusters",
     "person_id": "/api/v1/faces/persons",
     "face_session_id": "/api/v1/faces/sessions",
@@ -35,6 +34,8 @@ class Seeded:
     stack: Stack
     known: dict[str, list[Any]] = field(default_factory=dict)
     """By name in snake_case: ``session_id``, ``root_path`` …"""
+    known_of: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    """Likewise for an operation (``PATCH /api/v1/…``) that means something else by a name."""
 
     @property
     def url(self) -> str:
@@ -44,6 +45,11 @@ class Seeded:
     def learn(self) -> None:
         """Make what requests have used up, and ask for what is there now."""
         client = self.stack.client
+        # In an ignored directory no session would find any photo.
+        for one in client.get(f"{_DIRECTORIES}/ignored").raise_for_status().json()["directories"]:
+            client.request("DELETE", f"{_DIRECTORIES}/ignore", json={"path": one["path"]}).raise_for_status()
+        for path in self._left_out():
+            client.post(f"{_DIRECTORIES}/ignore", json={"path": path}).raise_for_status()
         for status, make in _SESSIONS.items():
             there = client.get(SESSIONS, params={"status": status, "page_size": 1}).raise_for_status().json()["total"]
             for _ in range(there, ENOUGH):
@@ -55,9 +61,13 @@ class Seeded:
 
     def _know(self) -> None:
         client = self.stack.client
+        # A few of each status, so that each is met as often as any other.
+        of_status = {status: _ids(client, SESSIONS, status=status)[:ENOUGH] for status in _SESSIONS}
+        self.known["session_id"] = [one for ids in of_status.values() for one in ids]
+        completed, pending = of_status["completed"][0], of_status["pending"][0]
+        self.known["job_id"] = _ids(client, f"{SESSIONS}/{completed}/jobs")
         for name, path in _LISTS.items():
-            items = _items(client, path.format(session_id=self.known.get("session_id", [0])[-1]))
-            self.known[name] = [item["id"] for item in items]
+            self.known[name] = _ids(client, path)
         faces = [face for group in _items(client, _LISTS["group_id"]) for face in group["sampleFaces"]]
         self.known["face_id"] = [face["id"] for face in faces]
         self.known["asset_id"] = sorted({face["assetId"] for face in faces})
@@ -70,6 +80,18 @@ class Seeded:
             "person_ids": "person_id",
         }.items():
             self.known[name] = self.known[same_as]
+        subdirectories = client.get(f"{SESSIONS}/{pending}/subdirectories").raise_for_status().json()
+        self.known_of[f"PATCH {SESSIONS}/{{session_id}}/subdirectories"] = {
+            "session_id": [pending],
+            "id": [one["id"] for one in subdirectories],
+        }
+        photos = [str(path) for path in root.glob("beach/*.jpg")]
+        self.known_of[f"GET {_DIRECTORIES}/preview/thumbnail"] = {"path": photos}
+        self.known_of[f"DELETE {_DIRECTORIES}/ignore"] = {"path": self._left_out()}
+
+    def _left_out(self) -> list[str]:
+        """Directories without photos, which are ignored before the requests of an operation."""
+        return [str(path) for path in self.stack.gateway.media.glob("town/left-out-*")]
 
 
 @contextlib.contextmanager
@@ -96,6 +118,8 @@ def _seed(stack: Stack) -> None:
     stack.worker("training").is_bad = lambda path: path.endswith(b"/town/0004.jpg")
     for number, name in enumerate(("beach", "mountains", "town")):
         _finish(stack, _session(stack, _photos(stack.gateway.media / name, first_colour=20 * number)))
+    for number in range(ENOUGH):
+        (stack.gateway.media / "town" / f"left-out-{number}").mkdir()
     _photos(stack.gateway.media / "sea", first_colour=100)
     # From now on sessions over the sea stay at work, until they are paused or cancelled.
     stack.worker("training").photos_of_work = stack.worker("training").worked
@@ -160,8 +184,12 @@ _SESSIONS: Final[Mapping[str, Callable[[Stack], object]]] = {
 }
 
 
-def _items(client: httpx.Client, path: str) -> Sequence[dict[str, Any]]:
-    answer = client.get(path, params={"page_size": 100})
+def _ids(client: httpx.Client, path: str, **query: Any) -> list[int]:
+    return [item["id"] for item in _items(client, path, **query)]
+
+
+def _items(client: httpx.Client, path: str, **query: Any) -> Sequence[dict[str, Any]]:
+    answer = client.get(path, params={"page_size": 100, **query})
     if answer.status_code == httpx.codes.NOT_FOUND:
         return []
     items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
