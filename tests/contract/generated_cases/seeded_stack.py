@@ -35,7 +35,7 @@ class Seeded:
     known: dict[str, list[Any]] = field(default_factory=dict)
     """By name in snake_case: ``session_id``, ``root_path`` …"""
     known_of: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
-    """Likewise for an operation (``PATCH /api/v1/…``) that means something else by a name."""
+    """Likewise for an operation (``PATCH /api/v1/…``) that means something narrower by a name."""
 
     @property
     def url(self) -> str:
@@ -85,6 +85,8 @@ class Seeded:
             "session_id": [pending],
             "id": [one["id"] for one in subdirectories],
         }
+        for restart in ("restart-training", "restart-faces", "restart-clustering"):
+            self.known_of[f"POST {SESSIONS}/{{session_id}}/{restart}"] = {"session_id": of_status["completed"]}
         photos = [str(path) for path in root.glob("beach/*.jpg")]
         self.known_of[f"GET {_DIRECTORIES}/preview/thumbnail"] = {"path": photos}
         self.known_of[f"DELETE {_DIRECTORIES}/ignore"] = {"path": self._left_out()}

@@ -43,7 +43,7 @@ def _paths(path: str, seeded: Seeded) -> Iterator[str]:
         yield path
         return
     name, _, rest = after.partition("}")
-    for value in (*seeded.known[name][:6], *seeded.known[name][-6:], *_IDS):
+    for value in (*seeded.known.get(name, ()), *_IDS):
         yield f"{before}{value}{rest}"
 
 
