@@ -16,6 +16,7 @@ from triptych_gateway.api.routes import (
     categories,
     control,
     directories,
+    face_sessions,
     faces,
     images,
     jobs,
@@ -37,6 +38,7 @@ _PARTS = (
     categories,
     directories,
     persons,
+    face_sessions,
     faces,
     images,
     search,
@@ -65,19 +67,7 @@ def described_app() -> FastAPI:
     """The endpoints and their description, with nothing behind them."""
     app = DescribedApi()
     install_error_handlers(app)
-    for part in (
-        sessions,
-        control,
-        subdirectories,
-        progress,
-        jobs,
-        categories,
-        directories,
-        persons,
-        faces,
-        images,
-        search,
-    ):
+    for part in _PARTS:
         app.include_router(part.router)
 
     @app.get("/health", tags=["health"])

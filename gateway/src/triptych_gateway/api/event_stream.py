@@ -1,7 +1,8 @@
 """Snapshots as Server-Sent Events: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,35 +30,73 @@ def event_stream(events: AsyncIterator[bytes]) -> StreamingResponse:
     return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
 
-def event_of(snapshot: Snapshot, *, event_id: int | None = None) -> bytes:
-    """A snapshot as one event, under its revision or another id."""
-    name = _NAMES.get(snapshot.status, "progress")
+@dataclass(frozen=True, kw_only=True)
+class StreamEvent:
+    """What a stream tells of a session at a moment."""
+
+    status: str
+    """Decides the event's name; no event follows a completed, failed or cancelled one."""
+    id: str
+    content: bytes
+    """JSON."""
+    news: Hashable
+    """What makes it another one for a reader that has heard of the session."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the stream ends with it."""
+        return self.status in _NAMES
+
+    def encode(self) -> bytes:
+        """The event as it is sent."""
+        name = _NAMES.get(self.status, "progress")
+        return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), self.id.encode(), self.content)
+
+
+def session_event(snapshot: Snapshot, *, event_id: int | None = None) -> StreamEvent:
+    """A snapshot as an event, under its revision or another id."""
     number = snapshot.revision if event_id is None else event_id
-    return b"event: %s\nid: %d\ndata: %s\n\n" % (name.encode(), number, snapshot.content)
+    return StreamEvent(status=snapshot.status, id=str(number), content=snapshot.content, news=snapshot.news)
 
 
-async def follow_session(snapshots: Snapshots, session_id: int, *, after_revision: int) -> AsyncIterator[bytes]:
-    """The present snapshot unless it is that revision, then one on each change.
+def follow_session(snapshots: Snapshots, session_id: int, *, after_revision: int) -> AsyncIterator[bytes]:
+    """The present snapshot unless it is that revision, then one on each change; see `follow`."""
+    return follow(snapshots, session_id, event_of=session_event, last_event_id=str(after_revision))
 
-    Ends after a terminal one, when the session is deleted, and when the gateway shuts down. While the database is away
+
+async def follow(
+    snapshots: Snapshots, session_id: int, *, event_of: Callable[[Snapshot], StreamEvent], last_event_id: str
+) -> AsyncIterator[bytes]:
+    """What ``event_of`` makes of the present snapshot unless it has that id, then of each that brings news.
+
+    Ends after a last event, when the session is deleted, and when the gateway shuts down. While the database is away
     and nothing is known it waits: a reader that were answered 503 when it connects again would not try a second time.
     """
     reader = snapshots.read(session_id)
+    clock = asyncio.get_running_loop().time
     try:
-        told: tuple[int, bool, int] | None = None
+        told: Hashable = None
+        heard_at = clock()
         while not snapshots.closing:
             snapshot = await _snapshot(snapshots, session_id)
             if snapshot is None:
                 return
-            if snapshot.news != told and not (told is None and snapshot.revision == after_revision):
-                yield event_of(snapshot)
-            told = snapshot.news
-            if snapshot.is_terminal:
+            event = event_of(snapshot)
+            if event.news != told and not (told is None and event.id == last_event_id):
+                yield event.encode()
+                heard_at = clock()
+            elif clock() - heard_at >= HEARTBEAT_SECONDS:
+                # The session changes all the time, but brings no news to this reader.
+                yield _HEARTBEAT
+                heard_at = clock()
+            told = event.news
+            if event.is_last:
                 return
             await asyncio.sleep(APART_SECONDS)
-            while not snapshots.closing and not await reader.changed(seconds=HEARTBEAT_SECONDS):
+            while not snapshots.closing and not await reader.changed(seconds=heard_at + HEARTBEAT_SECONDS - clock()):
                 if not snapshots.closing:
                     yield _HEARTBEAT
+                    heard_at = clock()
     finally:
         reader.close()
 
@@ -83,7 +122,7 @@ async def follow_all(snapshots: Snapshots, *, after_microseconds: int) -> AsyncI
                     continue
                 told[session_id] = snapshot.news
                 newest = max(newest, round(snapshot.changed_at.timestamp() * 1e6))
-                yield event_of(snapshot, event_id=newest)
+                yield session_event(snapshot, event_id=newest).encode()
                 if snapshot.is_terminal:
                     del told[session_id]
             await asyncio.sleep(APART_SECONDS)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,10 +65,11 @@ class LiveProgress:
         except TimeoutError:
             log.warning("the progress service is away: answers begin with the catalogue's counts")
 
-    async def fetch(self, session_id: int) -> None:
-        """Ask for one session, which may be over and no longer be told of; without an answer it stays unknown."""
-        if session_id not in self._heard and self._away_since is None:
-            await self._list([session_id])
+    async def fetch(self, session_ids: Collection[int]) -> None:
+        """Ask for sessions, which may be over and no longer be told of; without an answer they stay unknown."""
+        unknown = [session_id for session_id in session_ids if session_id not in self._heard]
+        if unknown and self._away_since is None:
+            await self._list(unknown)
 
     async def _list(self, session_ids: list[int]) -> bool:
         try:

@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 
 from triptych_gateway.api.schemas import MAX_ID
 
@@ -35,3 +35,4 @@ async def _optional_query_path(request: Request, path: Annotated[str | None, _Na
 QueryPath = Annotated[str, Depends(_query_path)]
 """A path in the query; a byte that is not UTF-8 is percent-encoded as it is."""
 OptionalQueryPath = Annotated[str | None, Depends(_optional_query_path)]
+LastEventId = Annotated[str | None, Header(description="Id of the last event that the reader has.")]

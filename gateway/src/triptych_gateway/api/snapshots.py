@@ -6,6 +6,7 @@ in memory while PostgreSQL, NATS or the progress service is away, and so do the 
 
 import asyncio
 from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -85,15 +86,27 @@ class Snapshots:
         snapshot = self.in_memory(session_id)
         if snapshot is None:
             rows = await self._catalog.rows(session_id)
-            if rows.session.status in ("failed", "cancelled"):
-                # The aggregator may have seen more than was committed, and the bar must not move back.
-                await self._live.fetch(session_id)
+            await self._hear_of_ended([rows])
             snapshot = self._keep(self._make(rows))
         return snapshot
 
     async def body(self, session_id: int) -> schemas.UnifiedProgress:
         """The session as it stands now, as a body. Raises as `get` does."""
-        return schemas.UnifiedProgress.model_validate(self._unify(await self._catalog.rows(session_id)))
+        [body] = await self.bodies([await self._catalog.rows(session_id)])
+        return body
+
+    async def bodies(self, several: Sequence[SessionRows]) -> list[schemas.UnifiedProgress]:
+        """Sessions whose rows were just read, as bodies, in the same order."""
+        await self._hear_of_ended(several)
+        return [schemas.UnifiedProgress.model_validate(self._unify(rows)) for rows in several]
+
+    async def _hear_of_ended(self, several: Sequence[SessionRows]) -> None:
+        """Have the aggregator's counts of sessions that did not end well.
+
+        It may have seen more than was committed, and the bar must not move back.
+        """
+        ended = [rows.session.id for rows in several if rows.session.status in ("failed", "cancelled")]
+        await self._live.fetch(ended)
 
     async def refresh(self, session_id: int) -> None:
         """Read a session now that this gateway has changed it, so that the next answer shows it."""

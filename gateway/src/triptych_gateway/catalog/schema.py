@@ -247,6 +247,7 @@ runs = Table(
     Column("started_at", DateTime(timezone=True)),
     Column("completed_at", DateTime(timezone=True)),
     UniqueConstraint("session_id", "phase", "number"),
+    Index("ix_runs_face_sessions", "id", postgresql_where=text("phase = 'face_detection' AND number = 1")),
     CheckConstraint("phase IN ('training','face_detection','clustering')", name="phase"),
     CheckConstraint("status IN ('pending','running','paused','completed','failed','cancelled')", name="status"),
 )

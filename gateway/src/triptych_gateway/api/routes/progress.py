@@ -2,21 +2,19 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.answers import EVENTS, EVENTS_WITH_END
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.event_stream import event_stream, follow_all, follow_session
-from triptych_gateway.api.parameters import Id
+from triptych_gateway.api.parameters import Id, LastEventId
 from triptych_gateway.catalog import jobs, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["progress"])
 
 _EVENT_ID = re.compile("[0-9]{1,19}")
-LastEventId = Annotated[str | None, Header(description="Id of the last event that the reader has.")]
 
 
 @router.get("/sessions/{session_id}/progress-unified", response_model=schemas.UnifiedProgress)

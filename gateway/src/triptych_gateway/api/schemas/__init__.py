@@ -30,6 +30,10 @@ from triptych_gateway.api.schemas.directories import (
     Subdirectory,
     SubdirectoryChoice,
 )
+from triptych_gateway.api.schemas.face_sessions import (
+    FaceSession,
+    FaceSessionStatus,
+)
 from triptych_gateway.api.schemas.faces import (
     Box,
     Face,
@@ -107,6 +111,8 @@ __all__ = [
     "ErrorBody",
     "Face",
     "FacePerson",
+    "FaceSession",
+    "FaceSessionStatus",
     "Group",
     "GroupDetail",
     "Health",

@@ -102,6 +102,9 @@ def upgrade() -> None:
         WHERE c.session_id = s.id""")
     op.add_column("runs", sa.Column("renewed", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("runs", sa.Column("forgets_persons", sa.Boolean(), server_default="false", nullable=False))
+    op.create_index(
+        "ix_runs_face_sessions", "runs", ["id"], postgresql_where=sa.text("phase = 'face_detection' AND number = 1")
+    )
     op.execute(sa.schema.CreateSequence(sa.Sequence("generations", start=2)))
 
 
@@ -204,6 +207,7 @@ def _add_chosen_directories() -> None:
 
 def downgrade() -> None:
     op.execute(sa.schema.DropSequence(sa.Sequence("generations")))
+    op.drop_index("ix_runs_face_sessions", table_name="runs")
     op.drop_column("runs", "forgets_persons")
     op.drop_column("runs", "renewed")
     op.drop_column("sessions", "photos_found")
