@@ -151,6 +151,7 @@ def test_the_stream_of_a_phase_that_ended_tells_so_once_and_closes(
     [event] = read_events(iter(first.text.splitlines()))
     assert event["event"] == name
     assert json.loads(event["data"]) == face_session
+    assert face_session["status"] == ("failed" if faces == "pending" else faces)
     # What changes in later phases makes it no other end of this one.
     alter("UPDATE sessions SET updated_at = clock_timestamp(), lifecycle_step = 9 WHERE id = :id", id=session_id)
     assert client.get(path, headers={"last-event-id": event["id"]}).status_code == 204

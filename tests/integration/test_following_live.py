@@ -1,6 +1,8 @@
 """Streams of progress: the whole snapshot first, then changes; a slow reader finds only the newest."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -8,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.emptied_database import database_of_a_file, emptied
 from tests.support.live_parts import LiveParts, live_parts
-from tests.support.real_servers import PostgresServer
+from tests.support.real_servers import DEADLINE_SECONDS, PostgresServer
 from tests.support.scripted_progress import ScriptedProgress, scripted_progress
 from triptych_gateway.api import event_stream, live_progress
+from triptych_gateway.api.snapshots import Snapshot
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,24 @@ async def test_the_first_event_is_the_whole_snapshot_and_silence_is_filled_with_
         assert first.body.keys() == (await parts.shown(session_id)).keys()
         assert first.id == first.body["revision"]
         assert [await events.next() for _ in range(3)] == [None] * 3
+
+
+async def test_a_session_that_changes_without_news_for_a_reader_is_silence_too(parts: LiveParts) -> None:
+    session_id = await parts.session()
+
+    def nothing_new(snapshot: Snapshot) -> event_stream.StreamEvent:
+        return event_stream.StreamEvent(status="running", id=str(snapshot.revision), content=b"{}", news=b"{}")
+
+    stream = event_stream.follow(parts.snapshots, session_id, event_of=nothing_new, last_event_id="")
+    assert isinstance(stream, AsyncGenerator)
+    async with contextlib.aclosing(stream), asyncio.timeout(DEADLINE_SECONDS):
+        assert (await anext(stream)).startswith(b"event: progress")
+        told = asyncio.ensure_future(anext(stream))
+        done = 0
+        while not told.done():
+            done += 1
+            await parts.say(session_id, done=done)
+        assert (await told).startswith(b":"), "a heartbeat, however often the session changes"
 
 
 async def test_a_slow_reader_finds_only_the_newest(parts: LiveParts) -> None:

@@ -178,6 +178,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/faces/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Face Sessions
+         * @description Face sessions, newest first. A training session from before faces were looked for has none.
+         */
+        get: operations["listFaceSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/faces/sessions/{face_session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Face Session
+         * @description One face session.
+         */
+        get: operations["getFaceSession"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/faces/sessions/{face_session_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream Face Session
+         * @description Server-Sent Events: the face session as it is, then on each change (`progress`); closes when it ends.
+         *
+         *     It ends with `complete`, or with `error` where it failed, was cancelled, or its training session ended without it.
+         *     Assigned faces are counted when the stream begins: clustering follows this phase. A reader that has the last event
+         *     is told by 204 not to connect again.
+         */
+        get: operations["streamFaceSession"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/faces/unassigned": {
         parameters: {
             query?: never;
@@ -1264,6 +1328,81 @@ export interface components {
             personId: number | null;
         };
         /**
+         * FaceSession
+         * @description The face-detection phase of a training session, seen by itself.
+         * @example {
+         *       "batchSize": 64,
+         *       "clustersCreated": 0,
+         *       "completedAt": null,
+         *       "createdAt": "2026-01-12T09:58:00.000Z",
+         *       "currentBatch": 8,
+         *       "facesAssigned": 0,
+         *       "facesAssignedToPersons": 0,
+         *       "facesDetected": 352,
+         *       "failedImages": 0,
+         *       "id": 368,
+         *       "jobId": null,
+         *       "lastError": null,
+         *       "minConfidence": null,
+         *       "minFaceSize": null,
+         *       "processedImages": 500,
+         *       "progressPercent": 50,
+         *       "startedAt": "2026-01-12T10:00:35.000Z",
+         *       "status": "processing",
+         *       "suggestionsCreated": 0,
+         *       "totalBatches": 16,
+         *       "totalImages": 1000,
+         *       "trainingSessionId": 123
+         *     }
+         */
+        FaceSession: {
+            /** @description Photos per shard. */
+            batchSize: number;
+            /** @description Groups that the session's clustering has found. */
+            clustersCreated: number;
+            completedAt: string | null;
+            /**
+             * Format: date-time
+             * @description When the training session was created.
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            createdAt: string;
+            /** @description The shard that would be at work if photos were taken in order. */
+            currentBatch: number;
+            /** @description Faces in the session's photos that are in a group. */
+            facesAssigned: number;
+            /** @description Faces in the session's photos that are shown as a person, by clustering or by hand. */
+            facesAssignedToPersons: number;
+            /** @description Faces found in the session's photos. */
+            facesDetected: number;
+            failedImages: number;
+            /** @description Stays the same when the phase is restarted; the numbers are those of its latest run. */
+            id: number;
+            /** @description Always null: a phase is no job of a queue. */
+            jobId: string | null;
+            /** @description Why the phase, or training before it, failed. */
+            lastError: string | null;
+            /** @description Least score of a face; null where the model does not tell. */
+            minConfidence: number | null;
+            /** @description Least side of a face in pixels; null where the model does not tell. */
+            minFaceSize: number | null;
+            /** @description Photos that need no more work: done, skipped or failed. */
+            processedImages: number;
+            progressPercent: number;
+            startedAt: string | null;
+            /**
+             * @description That of the phase; failed or cancelled also where the training session ended so before it began.
+             * @enum {string}
+             */
+            status: "pending" | "processing" | "completed" | "failed" | "paused" | "cancelled";
+            /** @description Always 0: what clustering finds is shown at once. */
+            suggestionsCreated: number;
+            /** @description Shards of the photos that needed work. */
+            totalBatches: number;
+            totalImages: number;
+            trainingSessionId: number;
+        };
+        /**
          * Group
          * @description Faces that are the same person.
          * @example {
@@ -1511,6 +1650,18 @@ export interface components {
         Page_Category_: {
             hasMore: boolean;
             items: components["schemas"]["Category"][];
+            /** @description Number of this page, from 1. */
+            page: number;
+            pageSize: number;
+            total: number;
+        };
+        /**
+         * Page[FaceSession]
+         * @description A page of a list.
+         */
+        Page_FaceSession_: {
+            hasMore: boolean;
+            items: components["schemas"]["FaceSession"][];
             /** @description Number of this page, from 1. */
             page: number;
             pageSize: number;
@@ -2788,6 +2939,179 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Person"];
                 };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listFaceSessions: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: number;
+                /** @description Items of a page. */
+                page_size?: number;
+                /** @description Only that of this training session. */
+                training_session_id?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of a list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_FaceSession_"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getFaceSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                face_session_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The face-detection phase of a training session, seen by itself. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaceSession"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    streamFaceSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Id of the last event that the reader has. */
+                "last-event-id"?: string | null;
+            };
+            path: {
+                face_session_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-Sent Events; a comment every 15 s shows that the stream lives. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example event: progress
+                     *     id: 1768212030000000
+                     *     data: {"sessionId": 123, …}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The reader has the last event already, and need not connect again. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {

@@ -14,7 +14,9 @@ class FaceSession(Body):
 
     id: int = Field(description="Stays the same when the phase is restarted; the numbers are those of its latest run.")
     training_session_id: int
-    status: FaceSessionStatus
+    status: FaceSessionStatus = Field(
+        description="That of the phase; failed or cancelled also where the training session ended so before it began."
+    )
     total_images: int = Field(ge=0)
     processed_images: int = Field(ge=0, description="Photos that need no more work: done, skipped or failed.")
     failed_images: int = Field(ge=0)
@@ -23,7 +25,7 @@ class FaceSession(Body):
     min_confidence: float | None = Field(description="Least score of a face; null where the model does not tell.")
     min_face_size: int | None = Field(description="Least side of a face in pixels; null where the model does not tell.")
     batch_size: int = Field(ge=1, description="Photos per shard.")
-    last_error: str | None = Field(description="Why the phase failed.")
+    last_error: str | None = Field(description="Why the phase, or training before it, failed.")
     created_at: Time = Field(description="When the training session was created.")
     started_at: Time | None
     completed_at: Time | None

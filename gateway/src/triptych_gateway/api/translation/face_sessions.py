@@ -16,8 +16,7 @@ def face_session_body(stored: FaceSession, progress: schemas.UnifiedProgress) ->
     return schemas.FaceSession(
         id=stored.id,
         training_session_id=stored.session_id,
-        # "running" is no word of this phase.
-        status=phase.status,  # type: ignore[arg-type]
+        status=_status(progress),
         total_images=phase.progress.total,
         processed_images=phase.progress.current,
         failed_images=phase.failed,
@@ -26,7 +25,7 @@ def face_session_body(stored: FaceSession, progress: schemas.UnifiedProgress) ->
         min_confidence=None,
         min_face_size=None,
         batch_size=stored.shard_size,
-        last_error=phase.error.message if phase.error is not None else None,
+        last_error=_last_error(progress),
         created_at=stored.created_at,
         started_at=phase.started_at,
         completed_at=phase.completed_at,
@@ -40,6 +39,21 @@ def face_session_body(stored: FaceSession, progress: schemas.UnifiedProgress) ->
     )
 
 
+def _status(progress: schemas.UnifiedProgress) -> schemas.FaceSessionStatus:
+    """The phase's; where its session ended before it began, that end, so that nobody waits for it."""
+    status, overall = progress.phases.face_detection.status, progress.overall_status
+    if status == "pending" and overall in TERMINAL:
+        return "cancelled" if overall == "cancelled" else "failed"
+    return "processing" if status == "running" else status
+
+
+def _last_error(progress: schemas.UnifiedProgress) -> str | None:
+    for phase in (progress.phases.face_detection, progress.phases.training):
+        if phase.error is not None:
+            return phase.error.message
+    return None
+
+
 def face_session_event(stored: FaceSession, snapshot: Snapshot) -> StreamEvent:
     """What a snapshot of the training session tells of the face session.
 
@@ -47,15 +61,11 @@ def face_session_event(stored: FaceSession, snapshot: Snapshot) -> StreamEvent:
     """
     progress = schemas.UnifiedProgress.model_validate_json(snapshot.content)
     body, run = face_session_body(stored, progress), progress.phases.face_detection.run
-    status: str = body.status
-    if snapshot.is_terminal and status not in TERMINAL:
-        # The session ended before the phase began or while it was paused: there is nothing to wait for.
-        status = "failed"
-    is_last = status in TERMINAL
+    is_last = body.status in TERMINAL
     content = body.model_dump_json(by_alias=True).encode()
     return StreamEvent(
-        status=status,
-        id=f"{run}-{status}-{body.processed_images}" if is_last else str(snapshot.revision),
+        status=body.status,
+        id=f"{run}-{body.status}-{body.processed_images}" if is_last else str(snapshot.revision),
         content=content,
         news=content,
     )
