@@ -109,7 +109,7 @@ docs-check: environment ## Check that what is generated in docs/ is up to date
 .PHONY: contract
 contract: environment ## Ask a whole stack what the OpenAPI document allows, and walk the specification's scenarios; CASES=
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group contract
-	$(BIN)/python -m pytest --numprocesses=0 -q tests/contract/scenarios tests/contract/test_contract_snapshot.py
+	$(BIN)/python -m pytest --dist=load -q tests/contract/scenarios tests/contract/test_contract_snapshot.py
 	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
 
 .PHONY: contract-snapshot

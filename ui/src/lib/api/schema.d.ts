@@ -1184,9 +1184,9 @@ export interface components {
             /**
              * @description Extensions to count, such as .jpg; all that are read where it is null.
              * @example [
-             *       ".3fr",
-             *       ".arw",
-             *       ".avif"
+             *       ".jpg",
+             *       ".heic",
+             *       ".dng"
              *     ]
              */
             extensions?: string[] | null;
@@ -2066,9 +2066,9 @@ export interface components {
             /**
              * @description Extensions to take, such as .jpg; all that are read where it is null.
              * @example [
-             *       ".3fr",
-             *       ".arw",
-             *       ".avif"
+             *       ".jpg",
+             *       ".heic",
+             *       ".dng"
              *     ]
              */
             extensions?: string[] | null;
@@ -2087,9 +2087,9 @@ export interface components {
             /**
              * @description Extensions to take, such as .jpg; all that are read where it is null.
              * @example [
-             *       ".3fr",
-             *       ".arw",
-             *       ".avif"
+             *       ".jpg",
+             *       ".heic",
+             *       ".dng"
              *     ]
              */
             extensions: string[] | null;
