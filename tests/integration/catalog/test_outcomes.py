@@ -102,6 +102,21 @@ async def test_facts_errors_and_times_of_photos_are_kept(engine: AsyncEngine) ->
     )
 
 
+async def test_what_was_read_of_a_file_that_has_changed_since_is_not_kept_as_its_facts(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id = await new_session(connection, paths=[b"/photos/a"])
+        run = await begin(connection, session_id)
+        (item,) = await items_of(connection, run)
+        await photos.add_photos(connection, await new_session(connection), [found(b"/photos/a", size=11)])
+
+        await results.write_outcomes(connection, run, [embedded(item)], model_id=MODEL)
+        asset = await photos.get_asset(connection, item.asset_id)
+        trained = await table(connection, "SELECT trained_at FROM assets")
+
+    assert (asset.content_sha256, asset.width) == (None, None)
+    assert trained == [(None,)]
+
+
 async def test_a_second_session_skips_what_is_embedded_and_a_changed_file_is_work_again(engine: AsyncEngine) -> None:
     paths = [b"/photos/a", b"/photos/b"]
     async with engine.begin() as connection:

@@ -185,17 +185,19 @@ async def _settle_jobs(connection: AsyncConnection, run: Run, outcomes: Sequence
 
 
 async def _write_facts(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
-    known = [(outcome.item.asset_id, outcome.facts) for outcome in outcomes if outcome.facts is not None]
+    # Of the version that was decoded: where the file has changed since, they are not those of the photo any more.
+    known = [(outcome.item, outcome.facts) for outcome in outcomes if outcome.facts is not None]
     await connection.execute(
         text("""
             UPDATE assets a SET content_sha256 = f.sha256, width = f.width, height = f.height,
                 taken_at = nullif(f.taken_at, '')
-            FROM unnest(CAST(:assets AS bigint[]), CAST(:hashes AS bytea[]), CAST(:widths AS integer[]),
-                        CAST(:heights AS integer[]), CAST(:taken AS text[]))
-                AS f(asset_id, sha256, width, height, taken_at)
-            WHERE a.id = f.asset_id"""),
+            FROM unnest(CAST(:assets AS bigint[]), CAST(:versions AS integer[]), CAST(:hashes AS bytea[]),
+                        CAST(:widths AS integer[]), CAST(:heights AS integer[]), CAST(:taken AS text[]))
+                AS f(asset_id, version, sha256, width, height, taken_at)
+            WHERE a.id = f.asset_id AND a.version = f.version"""),
         {
-            "assets": [asset_id for asset_id, _ in known],
+            "assets": [item.asset_id for item, _ in known],
+            "versions": [item.asset_version for item, _ in known],
             "hashes": [facts.content_sha256 for _, facts in known],
             "widths": [facts.width for _, facts in known],
             "heights": [facts.height for _, facts in known],
