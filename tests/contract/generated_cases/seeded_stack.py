@@ -64,8 +64,7 @@ class Seeded:
         # A few of each status, so that each is met as often as any other.
         of_status = {status: _ids(client, SESSIONS, status=status)[:ENOUGH] for status in _SESSIONS}
         self.known["session_id"] = [one for ids in of_status.values() for one in ids]
-        completed, pending = of_status["completed"][0], of_status["pending"][0]
-        self.known["job_id"] = _ids(client, f"{SESSIONS}/{completed}/jobs")
+        self.known["job_id"] = _ids(client, f"{SESSIONS}/{of_status['completed'][0]}/jobs")
         for name, path in _LISTS.items():
             self.known[name] = _ids(client, path)
         faces = [face for group in _items(client, _LISTS["group_id"]) for face in group["sampleFaces"]]
@@ -80,14 +79,24 @@ class Seeded:
             "person_ids": "person_id",
         }.items():
             self.known[name] = self.known[same_as]
+        self._know_narrower(completed=of_status["completed"], pending=of_status["pending"][0])
+
+    def _know_narrower(self, *, completed: Sequence[int], pending: int) -> None:
+        client = self.stack.client
         subdirectories = client.get(f"{SESSIONS}/{pending}/subdirectories").raise_for_status().json()
         self.known_of[f"PATCH {SESSIONS}/{{session_id}}/subdirectories"] = {
             "session_id": [pending],
             "id": [one["id"] for one in subdirectories],
         }
         for restart in ("restart-training", "restart-faces", "restart-clustering"):
-            self.known_of[f"POST {SESSIONS}/{{session_id}}/{restart}"] = {"session_id": of_status["completed"]}
-        photos = [str(path) for path in root.glob("beach/*.jpg")]
+            self.known_of[f"POST {SESSIONS}/{{session_id}}/{restart}"] = {"session_id": list(completed)}
+        with_failures = next((one["id"] for one in _items(client, SESSIONS) if one["failedImages"] > 0), None)
+        if with_failures is not None:
+            self.known_of[f"POST {SESSIONS}/{{session_id}}/jobs/{{job_id}}/retry"] = {
+                "session_id": [with_failures],
+                "job_id": _ids(client, f"{SESSIONS}/{with_failures}/jobs", status="failed"),
+            }
+        photos = [str(path) for path in self.stack.gateway.media.glob("beach/*.jpg")]
         self.known_of[f"GET {_DIRECTORIES}/preview/thumbnail"] = {"path": photos}
         self.known_of[f"DELETE {_DIRECTORIES}/ignore"] = {"path": self._left_out()}
 

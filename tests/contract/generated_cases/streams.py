@@ -57,7 +57,7 @@ def _wrong(answer: httpx.Response, operation: Mapping[str, Any]) -> str | None:
     if kind != EVENT_STREAM:
         return None
     # The first event comes at once where a stream is of one session; that of all waits for one that is under way.
-    if "{" not in str(answer.request.url) and "sessions/" not in answer.request.url.path:
+    if "/sessions/" not in answer.request.url.path:
         return None
     first = next(answer.iter_lines(), None)
     if first is not None and first.removeprefix("event: ") not in _EVENT_NAMES:
