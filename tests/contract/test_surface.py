@@ -1,9 +1,14 @@
 """What holds for the whole surface: health, cross-origin rules, methods, groups, and the description of itself."""
 
+import itertools
+import socket
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
 from tools.openapi import openapi_document
+from triptych_gateway.api.body_limit import MOST_BODY_BYTES
 
 ORIGIN = "http://localhost:5173"
 
@@ -77,3 +82,24 @@ def test_a_rush_of_huge_queries_is_answered(client: httpx.Client) -> None:
 def test_it_describes_itself(client: httpx.Client) -> None:
     assert client.get("/openapi.json").json() == openapi_document()
     assert "text/html" in client.get("/docs").headers["content-type"]
+
+
+def test_a_body_beyond_the_limit_is_413_whether_or_not_its_size_is_declared(client: httpx.Client) -> None:
+    headers = {"content-type": "application/json", "origin": ORIGIN}
+    mebibyte = b"x" * 2**20
+
+    def stream() -> Iterator[bytes]:
+        yield b'"'
+        yield from itertools.repeat(mebibyte, MOST_BODY_BYTES // len(mebibyte))
+        yield b'"'
+
+    for path in ("/api/v1/training/sessions", "/api/v1/search", "/api/v1/nothing"):
+        with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
+            connection.sendall(
+                f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-length: {MOST_BODY_BYTES + 1}\r\n\r\n".encode()
+            )
+            assert connection.recv(65536).startswith(b"HTTP/1.1 413 "), "refused before anything of it came"
+    for path in ("/api/v1/training/sessions", "/api/v1/search"):
+        answer = client.post(path, content=stream(), headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+        assert answer.headers["access-control-allow-origin"] == ORIGIN

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.body_limit import BodyLimit
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.document import DescribedApi
 from triptych_gateway.api.errors import install_error_handlers
@@ -52,6 +53,7 @@ def create_app(context: ApiContext) -> FastAPI:
     app = described_app()
     app.state.context = context
     # What is added later lies further out.
+    app.add_middleware(BodyLimit)
     app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
     app.add_middleware(
         CORSMiddleware,

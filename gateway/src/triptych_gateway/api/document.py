@@ -119,6 +119,8 @@ def _responses(path: str, operation: Json) -> Json:
         codes.append("not_found")
     if parameters or "requestBody" in operation:
         codes.append("invalid_request")
+    if "requestBody" in operation:
+        codes.append("body_too_large")
     if path.startswith(INTERFACE):
         codes.append("database_away")
     by_status: dict[str, list[str]] = {}

@@ -1,6 +1,7 @@
 """Thumbnails and face crops: made from the photos under the media roots, cached on disk."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import os
@@ -38,9 +39,10 @@ _SHOWN_BY_BROWSERS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """A photo's own file."""
+    """A photo's own file, opened where it was found to lie under the media roots. Whoever has it closes it."""
 
-    path: Path
+    file: BinaryIO
+    size_bytes: int
     media_type: str
     etag: str
 
@@ -62,65 +64,67 @@ class Pictures:
     async def thumbnail(self, asset: Asset | FoundPhoto, *, size_pixels: int) -> tuple[bytes, str]:
         """An upright JPEG whose longer side is at most that long, and its entity tag. Raises ImageFailure."""
         key = self._key("thumbnail", asset.path, asset.size_bytes, asset.modified_ns, size_pixels)
-        return await self._cached(key, lambda: self._make_thumbnail(asset.path, size_pixels))
+        return await self._cached(key, asset.path, lambda file: self._make_thumbnail(file, size_pixels))
 
     async def crop(self, face: Face) -> tuple[bytes, str]:
         """A square JPEG around a face, and its entity tag. Raises ImageFailure."""
-        key = self._key("crop", face.path, face.x, face.y, face.width, face.height, CROP_PIXELS)
-        return await self._cached(key, lambda: self._make_crop(face))
+        key = self._key("crop", face.id, face.path, face.x, face.y, face.width, face.height, CROP_PIXELS)
+        return await self._cached(key, face.path, lambda file: self._make_crop(file, face))
 
     async def full(self, asset: Asset) -> Original | tuple[bytes, str]:
         """The photo at full size: its own file where every browser shows it, else an upright JPEG, with entity tag.
 
         Raises ImageFailure.
         """
-        key = self._key("full", asset.path, asset.size_bytes, asset.modified_ns)
         loop = asyncio.get_running_loop()
-        original = await loop.run_in_executor(self._pool, self._find_original, asset.path)
+        original = await loop.run_in_executor(self._pool, self._open_original, asset.path)
         if original is not None:
-            path, media_type = original
-            return Original(path=path, media_type=media_type, etag=f'"{key}"')
-        return await self._cached(key, lambda: self._make_full(asset.path))
+            return original
+        key = self._key("full", asset.path, asset.size_bytes, asset.modified_ns)
+        return await self._cached(key, asset.path, lambda file: _jpeg(self._decode(file, Resolution())))
 
     @staticmethod
     def _key(*parts: object) -> str:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
-    async def _cached(self, key: str, make: Callable[[], bytes]) -> tuple[bytes, str]:
+    async def _cached(self, key: str, path: bytes, make: Callable[[Path], bytes]) -> tuple[bytes, str]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._read_or_make, key, make), f'"{key}"'
+        return await loop.run_in_executor(self._pool, self._read_or_make, key, path, make), f'"{key}"'
 
-    def _read_or_make(self, key: str, make: Callable[[], bytes]) -> bytes:
+    def _read_or_make(self, key: str, path: bytes, make: Callable[[Path], bytes]) -> bytes:
+        # Also before a picture that is there: it is shown no longer than its photo may be.
+        resolved = self._resolve(path)
         content = self._cache.get(key)
         if content is None:
-            content = make()
+            content = make(resolved)
             self._cache.put(key, content)
         return content
 
-    def _find_original(self, path: bytes) -> tuple[Path, str] | None:
-        """The file and its type, by its first bytes, where browsers show it; else None."""
-        resolved = self._resolve(path)
+    def _open_original(self, path: bytes) -> Original | None:
+        """The photo's file where browsers show it, by its first bytes; else None."""
         try:
-            with _open(resolved) as file:
-                head = file.read(16)
+            with contextlib.ExitStack() as stack:
+                file = stack.enter_context(_open(self._resolve(path)))
+                status, head = os.fstat(file.fileno()), file.read(16)
+                file.seek(0)
+                for media_type, (offset, magic) in _SHOWN_BY_BROWSERS.items():
+                    if head[offset : offset + len(magic)] == magic:
+                        stack.pop_all()
+                        # The file may be newer than what the catalogue knows of it.
+                        tag = self._key("original", path, status.st_ino, status.st_size, status.st_mtime_ns)
+                        return Original(file=file, size_bytes=status.st_size, media_type=media_type, etag=f'"{tag}"')
         except OSError as error:
             raise failure_from_os_error(error) from error
-        for media_type, (offset, magic) in _SHOWN_BY_BROWSERS.items():
-            if head[offset : offset + len(magic)] == magic:
-                return resolved, media_type
         return None
 
-    def _make_full(self, path: bytes) -> bytes:
-        return _jpeg(self._decode(path, Resolution()))
+    def _make_thumbnail(self, file: Path, size_pixels: int) -> bytes:
+        return _jpeg(self._decode(file, Resolution(longest_side_pixels=size_pixels)))
 
-    def _make_thumbnail(self, path: bytes, size_pixels: int) -> bytes:
-        return _jpeg(self._decode(path, Resolution(longest_side_pixels=size_pixels)))
-
-    def _make_crop(self, face: Face) -> bytes:
+    def _make_crop(self, file: Path, face: Face) -> bytes:
         # The face, not the photo, decides how far the photo may be shrunk while it is decoded.
         share = max(face.width, face.height, 0.01) * (1 + 2 * CROP_MARGIN)
         longest = int(min(CROP_PIXELS / share, 8192)) * 2
-        picture = self._decode(face.path, Resolution(longest_side_pixels=longest))
+        picture = self._decode(file, Resolution(longest_side_pixels=longest))
         width, height = picture.size
         side = max(face.width * width, face.height * height) * (1 + 2 * CROP_MARGIN)
         centre_x, centre_y = (face.x + face.width / 2) * width, (face.y + face.height / 2) * height
@@ -134,9 +138,9 @@ class Pictures:
             raise ImageFailure("path_not_allowed", "The photo lies outside the media roots.")
         return Path(os.fsdecode(resolved))
 
-    def _decode(self, path: bytes, resolution: Resolution) -> Image.Image:
+    def _decode(self, path: Path, resolution: Resolution) -> Image.Image:
         try:
-            with _open(self._resolve(path)) as file:
+            with _open(path) as file:
                 content = file.read(self._max_bytes + 1)
         except OSError as error:
             raise failure_from_os_error(error) from error

@@ -2438,6 +2438,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
             422: {
                 headers: {
@@ -2544,6 +2553,15 @@ export interface operations {
             };
             /** @description `name_taken`: Another one has that name already. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2838,6 +2856,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
             422: {
                 headers: {
@@ -2942,6 +2969,15 @@ export interface operations {
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3299,6 +3335,15 @@ export interface operations {
             };
             /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3799,6 +3844,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
             422: {
                 headers: {
@@ -3857,6 +3911,15 @@ export interface operations {
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4076,6 +4139,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
             422: {
                 headers: {
@@ -4284,6 +4356,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
             422: {
                 headers: {
@@ -4450,6 +4531,15 @@ export interface operations {
             };
             /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5334,6 +5424,15 @@ export interface operations {
             };
             /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

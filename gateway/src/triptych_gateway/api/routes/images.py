@@ -1,10 +1,11 @@
 """Photos and their pictures."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import FileResponse
+from starlette.responses import StreamingResponse
 
 from triptych_common.media.failures import ImageFailure
 from triptych_gateway.api import schemas
@@ -19,6 +20,7 @@ from triptych_gateway.catalog import faces, photos
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 
 MAX_THUMBNAIL_PIXELS = 1600
+_CHUNK_BYTES: Final = 256 * 1024
 _HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
 
 
@@ -57,8 +59,19 @@ async def get_full_picture(asset_id: Id, request: Request, context: Context) -> 
         return _picture_response(request, *picture)
     headers = {**_HEADERS, "ETag": picture.etag}
     if _has(request, picture.etag):
+        picture.file.close()
         return Response(status_code=304, headers=headers)
-    return FileResponse(picture.path, media_type=picture.media_type, headers=headers)
+    headers["Content-Length"] = str(picture.size_bytes)
+    return StreamingResponse(_chunks(picture), media_type=picture.media_type, headers=headers)
+
+
+async def _chunks(picture: Original) -> AsyncIterator[bytes]:
+    """The file's bytes, as many as were promised at most."""
+    left = picture.size_bytes
+    with picture.file as file:
+        while left > 0 and (chunk := await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk
 
 
 async def jpeg_response(request: Request, making: Awaitable[tuple[bytes, str]]) -> Response:

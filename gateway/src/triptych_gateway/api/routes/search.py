@@ -43,9 +43,7 @@ _BODIES: Final[dict[str, Any]] = {
 @router.post(
     "/search",
     openapi_extra={"requestBody": _BODIES},
-    responses=errors(
-        "picture_unreadable", "not_found", "no_text_tower", "not_embedded", "body_too_large", "service_away"
-    ),
+    responses=errors("picture_unreadable", "not_found", "no_text_tower", "not_embedded", "service_away"),
 )
 async def search_photos(request: Request, context: Context) -> schemas.SearchResults:
     """The photos that are most like a text, a photo of the library, or a picture that is sent along.
