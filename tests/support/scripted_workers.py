@@ -24,6 +24,8 @@ from triptych.v1 import (
     face_detector_pb2_grpc,
     image_pb2,
 )
+from triptych_common.errors import PreconditionError
+from triptych_common.grpc_status import to_status
 from triptych_common.media.locations import path_from_uri
 from triptych_common.models import ModelInfo, model_to_wire, vector_to_bytes
 
@@ -116,6 +118,9 @@ class _Embedder(embedder_pb2_grpc.EmbedderServicer):
         return embedder_pb2.EmbedderGetModelInfoResponse(model=model_to_wire(self._worker.model))
 
     def EmbedText(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._worker.begin(context, items=len(request.texts), is_work=False)
+        if not self._worker.model.has_text_tower:
+            context.abort_with_status(to_status(PreconditionError("It cannot read.", reason="NO_TEXT_TOWER")))
         return embedder_pb2.EmbedTextResponse(
             vectors=[_vector() for _ in request.texts], model_id=self._worker.model.model_id
         )
@@ -206,7 +211,7 @@ def _vector() -> bytes:
     return vector_to_bytes(np.full(DIMENSION, 0.5, np.float32))
 
 
-def _model(model_id: str, *, device: str) -> ModelInfo:
+def _model(model_id: str, *, device: str, has_text_tower: bool = False) -> ModelInfo:
     return ModelInfo(
         model_id=model_id,
         pack="scripted",
@@ -215,6 +220,7 @@ def _model(model_id: str, *, device: str) -> ModelInfo:
         metric="cosine",
         device=device,
         licence="MIT",
+        has_text_tower=has_text_tower,
     )
 
 
@@ -234,7 +240,7 @@ class ScriptedWorkers:
 @contextlib.contextmanager
 def scripted_workers() -> Iterator[ScriptedWorkers]:
     """An embedder, a face detector and a clusterer, each on a port of its own."""
-    embedder = Worker(model=_model("scripted-clip/1", device="cpu"))
+    embedder = Worker(model=_model("scripted-clip/1", device="cpu", has_text_tower=True))
     facedetect = Worker(model=_model("scripted-faces/1", device="cpu"))
     cluster = Worker(model=_model("scripted-faces/1", device="cpu"))
     embedder.add = partial(embedder_pb2_grpc.add_EmbedderServicer_to_server, _Embedder(embedder))
