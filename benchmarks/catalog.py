@@ -6,6 +6,7 @@ last page of every list, with every filter, 100 items a page, one request at a t
 
 - ``endpoints``: p50 and p95 of each page in milliseconds, over HTTP.
 - ``worst_p95_ms``, ``worst``: the slowest first or last page, which one that is, and the same of a middle page.
+- ``load_average``: of the machine, at the end: what else it does counts in every figure.
 - ``writing``: what a large session writes, in seconds and milliseconds (see `catalog_writing`).
 
 python benchmarks/catalog.py 1000000
@@ -14,6 +15,7 @@ python benchmarks/catalog.py 1000000
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -135,6 +137,7 @@ def measure(photos: int, folder: Path) -> dict[str, Any]:
         "faces": library.faces,
         "persons": library.persons,
         "fill_seconds": round(filled),
+        "load_average": [round(one, 1) for one in os.getloadavg()],
         "endpoints": figures,
         "writing": writing,
         "worst_middle_p95_ms": worst_middle,
