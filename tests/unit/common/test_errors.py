@@ -44,10 +44,10 @@ class _Failing(embedder_pb2_grpc.EmbedderServicer):
     async def EmbedImages(  # noqa: N802
         self, request: embedder_pb2.EmbedImagesRequest, context: Any
     ) -> AsyncGenerator[embedder_pb2.EmbedImagesResponse, None]:
-        yield embedder_pb2.EmbedImagesResponse(model_id="first")
-        if self.error is not None:
-            raise self.error
         try:
+            yield embedder_pb2.EmbedImagesResponse(model_id="first")
+            if self.error is not None:
+                raise self.error
             while True:
                 yield embedder_pb2.EmbedImagesResponse(model_id="x" * 100_000)
         finally:
