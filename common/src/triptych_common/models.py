@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from triptych.v1 import model_pb2
 
 Metric = Literal["cosine", "euclidean"]
-Device = Literal["auto", "cpu", "cuda"]
-"""Where a model is asked to run; "auto" takes the accelerator if there is one."""
+Precision = Literal["fp32", "fp16", "bf16"]
+"""Numbers that a model computes with; what it gives is float32 all the same."""
 
 _METRIC_TO_WIRE = {"cosine": model_pb2.METRIC_COSINE, "euclidean": model_pb2.METRIC_EUCLIDEAN}
 _METRIC_FROM_WIRE: dict[int, Metric] = {
@@ -39,6 +39,13 @@ class ModelInfo:
     notice: str = ""
     """One sentence that must be shown with its results."""
     has_text_tower: bool = False
+    precision: Precision = "fp32"
+    capacity: int = 0
+    """Requests that the service works on or keeps waiting at once; 0 where that is not known."""
+
+
+class DeviceMemoryError(Exception):
+    """The device has not enough memory for as many photos at once; fewer may fit."""
 
 
 def model_to_wire(model: ModelInfo) -> model_pb2.ModelInfo:
@@ -53,6 +60,8 @@ def model_to_wire(model: ModelInfo) -> model_pb2.ModelInfo:
         licence=model.licence,
         notice=model.notice,
         has_text_tower=model.has_text_tower,
+        precision=model.precision,
+        capacity=model.capacity,
     )
 
 
@@ -68,7 +77,14 @@ def model_from_wire(message: model_pb2.ModelInfo) -> ModelInfo:
         licence=message.licence,
         notice=message.notice,
         has_text_tower=message.has_text_tower,
+        precision=_precision(message.precision),
+        capacity=message.capacity,
     )
+
+
+def _precision(name: str) -> Precision:
+    # A service of an earlier version names none, and computes with fp32.
+    return "fp16" if name == "fp16" else "bf16" if name == "bf16" else "fp32"
 
 
 def vector_to_bytes(vector: NDArray[np.float32]) -> bytes:

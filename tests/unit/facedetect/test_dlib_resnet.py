@@ -1,19 +1,22 @@
 """dlib's backend: finds the faces that are there, knows them again, and finds none where there is none."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from triptych_common.devices import AUTO, Device
 from triptych_common.errors import ConfigurationError
 from triptych_facedetect.models import dlib_resnet
 from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 from triptych_facedetect.models.registry import load_model
 
-_OPTIONS = DetectionOptions(device="auto", threads=2, min_score=0.3, long_side_pixels=1600)
+_OPTIONS = DetectionOptions(device=AUTO, threads=2, min_score=0.3, long_side_pixels=1600, models_dir=Path("/nowhere"))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def test_threads_do_not_change_what_is_found(model: FaceModel, astronaut: NDArra
 
 
 def test_a_false_face_is_below_the_least_score(astronaut: NDArray[np.uint8]) -> None:
-    eager = load_model("bundled", DetectionOptions(device="auto", threads=1, min_score=0, long_side_pixels=1600))
+    eager = load_model("bundled", replace(_OPTIONS, threads=1, min_score=0))
     (faces,) = eager.detect([astronaut])
     eager.close()
     assert len(faces) > 1
@@ -100,9 +103,9 @@ def test_a_model_that_is_not_known_is_named_with_those_that_are() -> None:
 
 def test_cuda_that_is_asked_for_and_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlib.DLIB_USE_CUDA", False)
-    options = DetectionOptions(device="cuda", threads=1, min_score=0.3, long_side_pixels=1600)
-    with pytest.raises(ConfigurationError, match="TRIPTYCH_DEVICE is cuda"):
-        load_model("bundled", options)
+    for name in ("cuda", "cuda:1", "tensorrt"):
+        with pytest.raises(ConfigurationError, match=f"TRIPTYCH_DEVICE is {name}"):
+            load_model("bundled", replace(_OPTIONS, device=Device.parse(name)))
 
 
 def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17triptych/v1/model.proto\x12\x0btriptych.v1\"\xc2\x01\n\tModelInfo\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12#\n\x06metric\x18\x05 \x01(\x0e\x32\x13.triptych.v1.Metric\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x0e\n\x06notice\x18\x08 \x01(\t\x12\x16\n\x0ehas_text_tower\x18\t \x01(\x08*I\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x11\n\rMETRIC_COSINE\x10\x01\x12\x14\n\x10METRIC_EUCLIDEAN\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17triptych/v1/model.proto\x12\x0btriptych.v1\"\xe7\x01\n\tModelInfo\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12#\n\x06metric\x18\x05 \x01(\x0e\x32\x13.triptych.v1.Metric\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x0e\n\x06notice\x18\x08 \x01(\t\x12\x16\n\x0ehas_text_tower\x18\t \x01(\x08\x12\x11\n\tprecision\x18\n \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x0b \x01(\r*I\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x11\n\rMETRIC_COSINE\x10\x01\x12\x14\n\x10METRIC_EUCLIDEAN\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METRIC']._serialized_start=237
-  _globals['_METRIC']._serialized_end=310
+  _globals['_METRIC']._serialized_start=274
+  _globals['_METRIC']._serialized_end=347
   _globals['_MODELINFO']._serialized_start=41
-  _globals['_MODELINFO']._serialized_end=235
+  _globals['_MODELINFO']._serialized_end=272
 # @@protoc_insertion_point(module_scope)

@@ -56,6 +56,8 @@ class ModelInfo(_message.Message):
     LICENCE_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
     HAS_TEXT_TOWER_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Stable identifier; vectors of different ids are never compared."""
     pack: _builtins.str
@@ -74,6 +76,10 @@ class ModelInfo(_message.Message):
     """One sentence that must be shown with its results, such as "this is not CLIP"; empty where there is none."""
     has_text_tower: _builtins.bool
     """True where the model turns text into vectors that compare with those of photos."""
+    precision: _builtins.str
+    """Numbers that it computes with: "fp32", "fp16" or "bf16"."""
+    capacity: _builtins.int
+    """Requests that the service works on or keeps waiting at once; further ones are refused. 0 where not known."""
     def __init__(
         self,
         *,
@@ -86,10 +92,12 @@ class ModelInfo(_message.Message):
         licence: _builtins.str = ...,
         notice: _builtins.str = ...,
         has_text_tower: _builtins.bool = ...,
+        precision: _builtins.str = ...,
+        capacity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimension", b"dimension", "display_name", b"display_name", "has_text_tower", b"has_text_tower", "licence", b"licence", "metric", b"metric", "model_id", b"model_id", "notice", b"notice", "pack", b"pack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "device", b"device", "dimension", b"dimension", "display_name", b"display_name", "has_text_tower", b"has_text_tower", "licence", b"licence", "metric", b"metric", "model_id", b"model_id", "notice", b"notice", "pack", b"pack", "precision", b"precision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from triptych.v1 import embedder_pb2_grpc
+from triptych_common.devices import Device
 from triptych_common.grpc_server import GrpcServer
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
@@ -12,6 +13,7 @@ from triptych_common.publisher import ProgressPublisher
 from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
 from triptych_embedder.embedding import Embedding
+from triptych_embedder.models.base import EmbeddingOptions
 from triptych_embedder.models.registry import load_model
 from triptych_embedder.service import SERVICE_NAME, EmbedderService
 
@@ -48,9 +50,10 @@ async def serve(settings: EmbedderSettings) -> None:
 
 
 async def _load(settings: EmbedderSettings) -> Embedding:
-    model = await asyncio.to_thread(
-        load_model, settings.model, device=settings.device, inference_threads=settings.inference_threads
+    options = EmbeddingOptions(
+        device=Device.parse(settings.device), threads=settings.inference_threads, models_dir=settings.models_dir
     )
+    model = await asyncio.to_thread(load_model, settings.model, options)
     log.info("model loaded", model_id=model.info.model_id, device=model.info.device, notice=model.info.notice)
     loader = ImageLoader(
         roots=MediaRoots(settings.media_roots),

@@ -5,6 +5,7 @@ import asyncio
 from pydantic import Field
 
 from triptych.v1 import face_detector_pb2_grpc
+from triptych_common.devices import Device
 from triptych_common.grpc_server import GrpcServer
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
@@ -58,10 +59,11 @@ async def serve(settings: FaceDetectSettings) -> None:
 
 async def _load(settings: FaceDetectSettings) -> Detection:
     options = DetectionOptions(
-        device=settings.device,
+        device=Device.parse(settings.device),
         threads=settings.inference_threads,
         min_score=settings.min_face_score,
         long_side_pixels=settings.detection_long_side_pixels,
+        models_dir=settings.models_dir,
     )
     model = await asyncio.to_thread(load_model, settings.model, options)
     log.info("model loaded", model_id=model.info.model_id, device=model.info.device, notice=model.info.notice)

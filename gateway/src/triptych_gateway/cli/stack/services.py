@@ -48,6 +48,7 @@ class ServiceEnvironment:
             "PYTHONUNBUFFERED": "1",
             "TRIPTYCH_DATA_DIR": str(self.data_directory),
             "TRIPTYCH_LOG_FORMAT": "console",
+            "TRIPTYCH_MODELS_DIR": self.inherited.get("TRIPTYCH_MODELS_DIR", str(self.data_directory / "models")),
             "TRIPTYCH_MEDIA_ROOTS": os.pathsep.join(map(str, self.media_roots)),
         }
         if name != GATEWAY:

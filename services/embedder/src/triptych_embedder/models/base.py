@@ -2,12 +2,26 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_common.devices import Device
 from triptych_common.media import Resolution
 from triptych_common.models import ModelInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingOptions:
+    """What every backend can be told."""
+
+    device: Device
+    threads: int
+    """Threads to compute with on a CPU, ≥ 1."""
+    models_dir: Path
+    """Where the weights are that were fetched."""
 
 
 class EmbeddingModel(ABC):
@@ -25,7 +39,8 @@ class EmbeddingModel(ABC):
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Vectors [n, dimension] of n ≥ 1 upright RGB photos [height, width, 3].
 
-        Their length is one where the metric is cosine. May raise anything; its caller then tries each photo alone.
+        Their length is one where the metric is cosine. Raises DeviceMemoryError where fewer at once may fit; may raise
+        anything else, and its caller then tries each photo alone.
         """
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

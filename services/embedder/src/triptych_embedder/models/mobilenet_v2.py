@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import Resolution
-from triptych_common.models import Device, ModelInfo
+from triptych_common.models import ModelInfo
+from triptych_common.onnx_session import OnnxSession, open_session
 from triptych_common.weights import locate_wheel_file
-from triptych_embedder.models.base import EmbeddingModel
+from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2_graph import FEATURE_COUNT, mobilenet_v2_features
 from triptych_embedder.models.torch_checkpoint import read_torch_checkpoint
 
@@ -34,39 +34,30 @@ class MobileNetV2(EmbeddingModel):
     resolution = Resolution(shortest_side_pixels=2 * _SHORTEST_SIDE_PIXELS)
     micro_batch = 8
 
-    def __init__(self, session: onnxruntime.InferenceSession, *, device: str) -> None:
-        self._session = session
+    def __init__(self, opened: OnnxSession) -> None:
+        self._session = opened.session
         self.info = ModelInfo(
             model_id="mobilenet-v2-imagenet",
             pack="bundled",
             display_name="MobileNetV2 (ImageNet features)",
             dimension=FEATURE_COUNT,
             metric="cosine",
-            device=device,
+            device=opened.device,
             licence="BSD-3-Clause",
             notice="MobileNetV2 ImageNet features: not CLIP, no search by text.",
         )
 
     @classmethod
-    def load(cls, device: Device, inference_threads: int) -> Self:
+    def load(cls, name: str, options: EmbeddingOptions) -> Self:
         """Build the network from the weights that are installed.
 
-        Raises ConfigurationError where they are missing or damaged, or ``device`` is "cuda" and cannot be had.
+        Raises ConfigurationError where they are missing or damaged, the device cannot be had, or a ``name`` is given.
         """
+        if name:
+            raise ConfigurationError(f"The bundled backend has one model and no {name!r}: set TRIPTYCH_MODEL=bundled.")
         weights = locate_wheel_file(WEIGHTS_DISTRIBUTION, WEIGHTS_NAME, sha256=WEIGHTS_SHA256)
         network = mobilenet_v2_features(read_torch_checkpoint(weights)).SerializeToString()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = inference_threads
-        options.inter_op_num_threads = 1
-        # Threads that spin between micro-batches would take the cores that decode the next one.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = _providers(device)
-        session = onnxruntime.InferenceSession(network, options, providers=providers)
-        # ONNX Runtime goes on without a provider that fails to start; that would be a silent CPU.
-        running = session.get_providers()[0]
-        if device == "cuda" and running != providers[0]:
-            raise ConfigurationError("TRIPTYCH_DEVICE is cuda, but ONNX Runtime could not start it; its log says why.")
-        return cls(session, device="cuda:0" if running == _CUDA else "cpu")
+        return cls(open_session(network, device=options.device, threads=options.threads))
 
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Unit vectors [n, 1280]. Raises ValueError where the network gives no finite, non-zero features."""
@@ -100,18 +91,3 @@ def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     )
     values = np.asarray(crop, dtype=np.float32) / np.float32(255)
     return np.ascontiguousarray(((values - _MEAN) / _DEVIATION).transpose(2, 0, 1))
-
-
-_CUDA: Final = "CUDAExecutionProvider"
-_CPU: Final = "CPUExecutionProvider"
-
-
-def _providers(device: Device) -> list[str]:
-    """ONNX Runtime's providers for a device, in order of preference."""
-    has_cuda = _CUDA in onnxruntime.get_available_providers()
-    if device == "cuda" and not has_cuda:
-        raise ConfigurationError(
-            "TRIPTYCH_DEVICE is cuda, but this ONNX Runtime cannot use it: install onnxruntime-gpu on a machine with"
-            " an NVIDIA GPU, or set TRIPTYCH_DEVICE=cpu."
-        )
-    return [_CUDA, _CPU] if has_cuda and device != "cpu" else [_CPU]

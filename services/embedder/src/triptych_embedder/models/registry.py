@@ -4,25 +4,25 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.models import Device
-from triptych_embedder.models.base import EmbeddingModel
+from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2 import MobileNetV2
 
-Loader = Callable[[Device, int], EmbeddingModel]
-"""Loads a model onto a device, for so many inference threads. Raises ConfigurationError."""
+Loader = Callable[[str, EmbeddingOptions], EmbeddingModel]
+"""Loads a model of a backend by its name there ("" where none was given). Raises ConfigurationError."""
 
 BACKENDS: Mapping[str, Loader] = MappingProxyType({"bundled": MobileNetV2.load})
-"""Value of TRIPTYCH_MODEL → how it is loaded."""
+"""Value of TRIPTYCH_MODEL, up to a colon → how it is loaded; what follows the colon is the model's name there."""
 
 
-def load_model(name: str, *, device: Device, inference_threads: int) -> EmbeddingModel:
+def load_model(model: str, options: EmbeddingOptions) -> EmbeddingModel:
     """Load and warm up a model by its name.
 
     Raises ConfigurationError for an unknown name, missing weights, or a device that is not there.
     """
-    loader = BACKENDS.get(name)
+    backend, _, name = model.partition(":")
+    loader = BACKENDS.get(backend)
     if loader is None:
-        raise ConfigurationError(f"TRIPTYCH_MODEL is {name!r}, but the embedder knows {', '.join(sorted(BACKENDS))}.")
-    model = loader(device, inference_threads)
-    model.warm_up()
-    return model
+        raise ConfigurationError(f"TRIPTYCH_MODEL is {model!r}, but the embedder knows {', '.join(sorted(BACKENDS))}.")
+    loaded = loader(name, options)
+    loaded.warm_up()
+    return loaded

@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_common.devices import Device
 from triptych_common.media import Resolution
-from triptych_common.models import Device, ModelInfo
+from triptych_common.models import ModelInfo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +44,8 @@ class DetectionOptions:
     """Faces below it are not reported; its range belongs to the model."""
     long_side_pixels: int
     """Photos are shrunk to this before they are searched."""
+    models_dir: Path
+    """Where the weights are that were fetched."""
 
 
 class FaceModel(ABC):
@@ -59,7 +63,8 @@ class FaceModel(ABC):
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         """The faces of each of n ≥ 1 upright RGB photos [height, width, 3], strongest first.
 
-        May raise anything; its caller then tries each photo alone.
+        Raises DeviceMemoryError where fewer at once may fit; may raise anything else, and its caller then tries each
+        photo alone.
         """
 
     @abstractmethod

@@ -14,9 +14,10 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_common.devices import Device
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import Resolution
-from triptych_common.models import Device, ModelInfo
+from triptych_common.models import ModelInfo
 from triptych_common.weights import locate_wheel_file
 from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 
@@ -63,11 +64,13 @@ class DlibResNet(FaceModel):
         )
 
     @classmethod
-    def load(cls, options: DetectionOptions) -> Self:
+    def load(cls, name: str, options: DetectionOptions) -> Self:
         """Find the weights that are installed.
 
-        Raises ConfigurationError where they are missing or damaged, or the device is "cuda" and cannot be had.
+        Raises ConfigurationError where they are missing or damaged, the device cannot be had, or a ``name`` is given.
         """
+        if name:
+            raise ConfigurationError(f"The bundled backend has one model and no {name!r}: set TRIPTYCH_MODEL=bundled.")
         return cls(
             landmarks=locate_wheel_file(WEIGHTS_DISTRIBUTION, LANDMARKS_NAME, sha256=LANDMARKS_SHA256),
             network=locate_wheel_file(WEIGHTS_DISTRIBUTION, NETWORK_NAME, sha256=NETWORK_SHA256),
@@ -120,14 +123,16 @@ class DlibResNet(FaceModel):
 
 
 def _device(asked: Device) -> str:
-    """The device on which dlib runs. Raises ConfigurationError for "cuda" where it cannot be had."""
-    # A dlib that was built for CUDA runs its network there whenever it finds a GPU; this cannot be switched off.
+    """The device on which dlib runs. Raises ConfigurationError for one that cannot be had."""
+    # A dlib that was built for CUDA runs its network on the first GPU that it finds; this cannot be switched off.
     has_cuda = bool(dlib.DLIB_USE_CUDA) and dlib.cuda.get_num_devices() > 0
-    if asked == "cuda" and not has_cuda:
+    if asked.kind == "tensorrt" or asked.index > 0:
+        raise ConfigurationError(f"TRIPTYCH_DEVICE is {asked}, which dlib cannot use: set TRIPTYCH_DEVICE=auto.")
+    if asked.kind == "cuda" and not has_cuda:
         raise ConfigurationError(
-            "TRIPTYCH_DEVICE is cuda, but this dlib was built without it or finds no GPU: set TRIPTYCH_DEVICE=cpu."
+            f"TRIPTYCH_DEVICE is {asked}, but this dlib was built without it or finds no GPU: set TRIPTYCH_DEVICE=cpu."
         )
-    if asked == "cpu" and has_cuda:
+    if asked.kind == "cpu" and has_cuda:
         raise ConfigurationError(
             "TRIPTYCH_DEVICE is cpu, but this dlib uses its GPU: hide it with CUDA_VISIBLE_DEVICES= or set cuda."
         )

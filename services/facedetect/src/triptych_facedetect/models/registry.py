@@ -7,23 +7,24 @@ from triptych_common.errors import ConfigurationError
 from triptych_facedetect.models.base import DetectionOptions, FaceModel
 from triptych_facedetect.models.dlib_resnet import DlibResNet
 
-Loader = Callable[[DetectionOptions], FaceModel]
-"""Loads a model. Raises ConfigurationError."""
+Loader = Callable[[str, DetectionOptions], FaceModel]
+"""Loads a model of a backend by its name there ("" where none was given). Raises ConfigurationError."""
 
 BACKENDS: Mapping[str, Loader] = MappingProxyType({"bundled": DlibResNet.load})
-"""Value of TRIPTYCH_MODEL → how it is loaded."""
+"""Value of TRIPTYCH_MODEL, up to a colon → how it is loaded; what follows the colon is the model's name there."""
 
 
-def load_model(name: str, options: DetectionOptions) -> FaceModel:
+def load_model(model: str, options: DetectionOptions) -> FaceModel:
     """Load and warm up a model by its name.
 
     Raises ConfigurationError for an unknown name, missing weights, or a device that is not there.
     """
-    loader = BACKENDS.get(name)
+    backend, _, name = model.partition(":")
+    loader = BACKENDS.get(backend)
     if loader is None:
         raise ConfigurationError(
-            f"TRIPTYCH_MODEL is {name!r}, but the face detector knows {', '.join(sorted(BACKENDS))}."
+            f"TRIPTYCH_MODEL is {model!r}, but the face detector knows {', '.join(sorted(BACKENDS))}."
         )
-    model = loader(options)
-    model.warm_up()
-    return model
+    loaded = loader(name, options)
+    loaded.warm_up()
+    return loaded
