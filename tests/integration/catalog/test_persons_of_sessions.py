@@ -22,6 +22,13 @@ async def assert_counted(connection: AsyncConnection) -> None:
         )
         there = await table(connection, f"SELECT * FROM session_{kept}s ORDER BY 1, 2")  # noqa: S608 - one of two
         assert there == counted
+    counted = await table(
+        connection,
+        """SELECT s.session_id, count(p.group_id), count(p.person_id) FROM session_assets s
+        JOIN face_places p ON p.asset_id = s.asset_id AND p.shown WHERE coalesce(p.group_id, p.person_id) IS NOT NULL
+        GROUP BY 1 ORDER BY 1""",
+    )
+    assert await table(connection, "SELECT * FROM session_faces ORDER BY 1") == counted
 
 
 async def regroup(connection: AsyncConnection, session_id: int, *members: list[int]) -> None:
@@ -110,3 +117,4 @@ async def test_nothing_stays_of_a_session_whose_photos_are_forgotten_or_that_is_
         await connection.execute(text("DELETE FROM sessions WHERE id = :id"), {"id": session_id})
         assert await table(connection, "SELECT * FROM session_persons") == []
         assert await table(connection, "SELECT * FROM session_groups") == []
+        assert await table(connection, "SELECT * FROM session_faces") == []

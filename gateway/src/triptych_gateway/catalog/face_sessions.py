@@ -7,7 +7,6 @@ without a run of the phase has none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,39 +58,23 @@ async def get_face_session(connection: AsyncConnection, face_session_id: int) ->
 
 async def _load(connection: AsyncConnection, ids: Sequence[int]) -> list[FaceSession]:
     """Those of the ids that are face sessions, newest first."""
-    rows = (
-        await connection.execute(
-            text("""
-                SELECT r.id, r.session_id, r.shard_size, s.created_at FROM runs r JOIN sessions s ON s.id = r.session_id
-                WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.phase = 'face_detection' AND r.number = 1
-                ORDER BY r.id DESC"""),
-            {"ids": list(ids)},
-        )
-    ).all()
-    session_ids = [row.session_id for row in rows]
-    in_groups = await _count_faces(connection, "session_groups", session_ids)
-    of_persons = await _count_faces(connection, "session_persons", session_ids)
+    rows = await connection.execute(
+        text("""
+            SELECT r.id, r.session_id, r.shard_size, s.created_at, coalesce(f.in_groups, 0) AS faces_in_groups,
+                coalesce(f.of_persons, 0) AS faces_of_persons
+            FROM runs r JOIN sessions s ON s.id = r.session_id LEFT JOIN session_faces f ON f.session_id = r.session_id
+            WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.phase = 'face_detection' AND r.number = 1
+            ORDER BY r.id DESC"""),
+        {"ids": list(ids)},
+    )
     return [
         FaceSession(
             id=row.id,
             session_id=row.session_id,
             shard_size=row.shard_size,
             created_at=row.created_at,
-            faces_in_groups=in_groups.get(row.session_id, 0),
-            faces_of_persons=of_persons.get(row.session_id, 0),
+            faces_in_groups=row.faces_in_groups,
+            faces_of_persons=row.faces_of_persons,
         )
         for row in rows
     ]
-
-
-async def _count_faces(
-    connection: AsyncConnection, table: Literal["session_groups", "session_persons"], session_ids: Sequence[int]
-) -> dict[int, int]:
-    """Faces by session, out of what is counted by group or person; all sessions at once, which is much faster."""
-    rows = await connection.execute(
-        text(f"""
-            SELECT session_id, sum(face_count) AS faces FROM {table}
-            WHERE session_id = ANY(CAST(:ids AS bigint[])) GROUP BY session_id"""),  # noqa: S608 - one of two tables
-        {"ids": list(session_ids)},
-    )
-    return {row.session_id: int(row.faces) for row in rows}

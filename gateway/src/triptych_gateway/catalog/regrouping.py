@@ -218,6 +218,12 @@ async def _count(connection: AsyncConnection) -> None:
            SELECT s.session_id, p.group_id, count(*)
            FROM face_places p JOIN session_assets s ON s.asset_id = p.asset_id
            WHERE p.shown AND p.group_id IS NOT NULL GROUP BY s.session_id, p.group_id""",
+        "DELETE FROM session_faces",
+        """INSERT INTO session_faces (session_id, in_groups, of_persons)
+           SELECT session_id, sum(in_groups), sum(of_persons) FROM (
+               SELECT session_id, face_count AS in_groups, 0 AS of_persons FROM session_groups
+               UNION ALL SELECT session_id, 0, face_count FROM session_persons) c
+           GROUP BY session_id""",
         "SET LOCAL triptych.counting = 'on'",
     ):
         await connection.execute(text(statement))

@@ -424,6 +424,16 @@ def _faces_in_session(table: str, column: str) -> Table:
 session_persons = _faces_in_session("session_persons", "person_id")
 session_groups = _faces_in_session("session_groups", "group_id")
 
+# The sums of both by session, kept likewise: to add them up for each of a page's sessions would read a library's worth.
+session_faces = Table(
+    "session_faces",
+    metadata,
+    Column("session_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("in_groups", BigInteger, nullable=False),
+    Column("of_persons", BigInteger, nullable=False),
+    Index("ix_session_faces_gone", "session_id", postgresql_where=text("in_groups + of_persons = 0")),
+)
+
 # What people said of faces. It names a box in a photo, not a row of `faces`: those are replaced when photos are
 # searched for faces again.
 corrections = Table(

@@ -15,7 +15,7 @@ _COUNTING = "current_setting('triptych.counting', true) IS DISTINCT FROM 'off'"
 
 # A row goes with its last face: so it needs no reference to session, group or person, which would have to be checked
 # for each. Rows are written in the order of their keys, so that two writers do not lock each other out.
-_ADD = """
+ADD_SESSION_FACES = """
 CREATE FUNCTION add_session_faces(
     sessions_of bigint[], groups_of bigint[], persons_of bigint[], changes bigint[]
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -102,7 +102,7 @@ def upgrade() -> None:
     # Pages of problems come in the order in which they were found.
     op.create_index("ix_session_problems_order", "session_problems", ["session_id", "id"])
     op.drop_index("ix_session_problems_session_id", table_name="session_problems")
-    for definition in (_ADD, _COUNT_PLACES, _COUNT_PHOTOS):
+    for definition in (ADD_SESSION_FACES, _COUNT_PLACES, _COUNT_PHOTOS):
         op.execute(definition)
     new, old = "NEW TABLE AS new_rows", "OLD TABLE AS old_rows"
     for event, rows in {"INSERT": new, "UPDATE": f"{old} {new}", "DELETE": old}.items():
