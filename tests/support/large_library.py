@@ -128,6 +128,10 @@ COUNTERS: Final = (
         WHERE p.{one}_id IS NOT NULL GROUP BY s.session_id, p.{one}_id"""  # noqa: S608 - one of two
         for one in ("person", "group")
     ),
+    """INSERT INTO session_faces (session_id, in_groups, of_persons)
+    SELECT s.session_id, count(p.group_id), count(p.person_id)
+    FROM face_places p JOIN session_assets s ON s.asset_id = p.asset_id
+    WHERE coalesce(p.group_id, p.person_id) IS NOT NULL GROUP BY s.session_id""",
     "INSERT INTO person_counts (status, count) SELECT status, count(*) FROM persons GROUP BY status",
 )
 """What triggers would have counted."""
@@ -191,9 +195,11 @@ async def _add_sessions(connection: asyncpg.Connection, sizes: Sequence[int], *,
     await connection.execute(
         "INSERT INTO categories (name) SELECT 'Category ' || n FROM generate_series(0, 29) AS n ORDER BY n"
     )
-    session_ids = [row["id"] for row in await connection.fetch(_SESSIONS, str(root), len(sizes))]
-    await connection.execute(_RUNS, session_ids, list(sizes))
-    await connection.execute(_LEASES)
+    # At once: a gateway that meets a running session without a lease would take it up.
+    async with connection.transaction():
+        session_ids = [row["id"] for row in await connection.fetch(_SESSIONS, str(root), len(sizes))]
+        await connection.execute(_RUNS, session_ids, list(sizes))
+        await connection.execute(_LEASES)
     for session_id, size in zip(session_ids, sizes, strict=True):
         number = max(3, size // _PHOTOS_PER_DIRECTORY)
         directory_ids = [row["id"] for row in await connection.fetch(_DIRECTORIES, session_id, number)]
