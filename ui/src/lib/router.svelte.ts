@@ -1,19 +1,52 @@
 /** The page that the address's hash names. */
 
-export type Route = { page: 'sessions' } | { page: 'session'; sessionId: number } | { page: 'unknown' };
+export type Route =
+  | { page: 'sessions' | 'people' | 'unsorted' | 'search' | 'unknown' }
+  | { page: 'session'; sessionId: number }
+  | { page: 'person'; personId: number }
+  | { page: 'similar'; assetId: number };
+
+export const SESSIONS_HREF = '#/sessions';
+export const PEOPLE_HREF = '#/people';
+export const UNSORTED_HREF = '#/people/unsorted';
+export const SEARCH_HREF = '#/search';
+
+const LISTS: Readonly<Record<string, Route>> = {
+  '': { page: 'sessions' },
+  [SESSIONS_HREF.slice(1)]: { page: 'sessions' },
+  [PEOPLE_HREF.slice(1)]: { page: 'people' },
+  [UNSORTED_HREF.slice(1)]: { page: 'unsorted' },
+  [SEARCH_HREF.slice(1)]: { page: 'search' },
+};
 
 export function parseRoute(hash: string): Route {
   const path = hash.replace(/^#/, '').replace(/\/+$/, '');
-  if (path === '' || path === '/sessions') return { page: 'sessions' };
-  const session = /^\/sessions\/([1-9]\d{0,14})$/.exec(path);
-  return session ? { page: 'session', sessionId: Number(session[1]) } : { page: 'unknown' };
+  const list = Object.hasOwn(LISTS, path) ? LISTS[path] : undefined;
+  if (list) return list;
+  const [, kind, id] = /^\/(sessions|people|search\/photo)\/([1-9]\d{0,14})$/.exec(path) ?? [];
+  switch (kind) {
+    case 'sessions':
+      return { page: 'session', sessionId: Number(id) };
+    case 'people':
+      return { page: 'person', personId: Number(id) };
+    case 'search/photo':
+      return { page: 'similar', assetId: Number(id) };
+    default:
+      return { page: 'unknown' };
+  }
 }
 
 export function sessionHref(sessionId: number): string {
-  return `#/sessions/${sessionId}`;
+  return `${SESSIONS_HREF}/${sessionId}`;
 }
 
-export const SESSIONS_HREF = '#/sessions';
+export function personHref(personId: number): string {
+  return `${PEOPLE_HREF}/${personId}`;
+}
+
+export function similarHref(assetId: number): string {
+  return `${SEARCH_HREF}/photo/${assetId}`;
+}
 
 let current = $state<Route>(parseRoute(location.hash));
 

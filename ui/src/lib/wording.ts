@@ -4,6 +4,7 @@ import {
   isTerminal,
   type Model,
   type OverallStatus,
+  type Person,
   type Phase,
   type PhaseName,
   type PhaseStatus,
@@ -135,4 +136,14 @@ export function offers(snapshot: Snapshot): { now: readonly Offer[]; again: read
   const again = phases.slice(0, unfinished < 0 ? phases.length : unfinished + 1).map(({ name }) => RESTARTS[name]);
   const retry: Offer = { action: 'retryFailed', label: 'Try failed photos again' };
   return { now, again: snapshot.phases.training.failed > 0 ? [retry, ...again] : again };
+}
+
+/** What somebody is called; those whom nobody has named yet are told apart by their number. */
+export function personName(person: Pick<Person, 'id' | 'name'>): string {
+  return person.name ?? `Person ${person.id}`;
+}
+
+/** The last part of a path. */
+export function fileName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }

@@ -2,7 +2,7 @@
 
 import type { Group, Health, Job, NewSession, Page, Session, Snapshot } from './types';
 
-const API = '/api/v1';
+export const API = '/api/v1';
 const TRAINING = `${API}/training`;
 const REQUEST_TIMEOUT_MILLISECONDS = 15_000;
 
@@ -78,15 +78,18 @@ export function getHealth(signal?: AbortSignal): Promise<Health> {
 }
 
 interface RequestOptions {
-  method?: 'GET' | 'POST';
+  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** Sent as JSON, a form as multipart. */
   body?: unknown;
   signal?: AbortSignal | undefined;
 }
 
-async function request<Answer>(url: string, { method = 'GET', body, signal }: RequestOptions): Promise<Answer> {
+export async function request<Answer>(url: string, { method = 'GET', body, signal }: RequestOptions): Promise<Answer> {
   const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MILLISECONDS);
   const init: RequestInit = { method, signal: signal ? AbortSignal.any([signal, timeout]) : timeout };
-  if (body !== undefined) {
+  if (body instanceof FormData) {
+    init.body = body;
+  } else if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers = { 'Content-Type': 'application/json' };
   }

@@ -27,6 +27,13 @@ export type Job = Schemas['Job'];
 export type Face = Schemas['Face'];
 /** Faces that clustering holds to be one person. */
 export type Group = Schemas['Group'];
+/** Who a group is, once a person has looked: it survives that faces are grouped again. */
+export type Person = Schemas['Person'];
+export type PersonFilter = Schemas['PersonFilter'];
+export type PersonChange = Schemas['PersonChange'];
+/** A photo of the library. */
+export type Asset = Schemas['Asset'];
+export type SearchResults = Schemas['SearchResults'];
 export type Health = Schemas['Health'];
 
 /** A page of a list. */

@@ -1,0 +1,81 @@
+/** Requests for what training was for: people, their faces, photos, and the search among them. */
+
+import { API, request } from './client';
+import type { Asset, Face, Page, Person, PersonChange, PersonFilter, SearchResults } from './types';
+
+export const PAGE_SIZE = 100;
+/** Longest side of a photo that is shown large, in pixels: the most that the gateway makes. */
+const LARGE_PIXELS = 1_600;
+
+interface PersonQuery {
+  status?: PersonFilter;
+  /** Part of a name; empty for everybody. */
+  name?: string;
+  sessionId?: number;
+}
+
+export function listPersons(query: PersonQuery, page: number, signal?: AbortSignal): Promise<Page<Person>> {
+  const parameters = new URLSearchParams({ page: String(page), page_size: String(PAGE_SIZE) });
+  if (query.status) parameters.set('status', query.status);
+  if (query.name) parameters.set('q', query.name);
+  if (query.sessionId) parameters.set('session_id', String(query.sessionId));
+  return request(`${API}/faces/persons?${parameters.toString()}`, { signal });
+}
+
+export function getPerson(personId: number, signal?: AbortSignal): Promise<Person> {
+  return request(`${API}/faces/persons/${personId}`, { signal });
+}
+
+export function changePerson(personId: number, change: PersonChange): Promise<Person> {
+  return request(`${API}/faces/persons/${personId}`, { method: 'PATCH', body: change });
+}
+
+/** Makes them one; the answer says who they are now. */
+export function mergePersons(personId: number, personIds: readonly number[]): Promise<Person> {
+  return request(`${API}/faces/persons/${personId}/merge`, { method: 'POST', body: { personIds } });
+}
+
+export function listPersonFaces(personId: number, page: number, signal?: AbortSignal): Promise<Page<Face>> {
+  return request(`${API}/faces/persons/${personId}/faces?page=${page}&page_size=${PAGE_SIZE}`, { signal });
+}
+
+export function listUnassignedFaces(page: number, signal?: AbortSignal): Promise<Page<Face>> {
+  return request(`${API}/faces/unassigned?page=${page}&page_size=${PAGE_SIZE}`, { signal });
+}
+
+/** Says who a face is, for good; null for somebody new. */
+export function sayWho(faceId: number, personId: number | null): Promise<Face> {
+  return request(`${API}/faces/${faceId}/person`, { method: 'POST', body: { personId } });
+}
+
+/** Says that a face is not who it is shown as, for good. */
+export function sayWhoNot(faceId: number): Promise<Face> {
+  return request(`${API}/faces/${faceId}/person`, { method: 'DELETE' });
+}
+
+export function getAsset(assetId: number, signal?: AbortSignal): Promise<Asset> {
+  return request(`${API}/images/${assetId}`, { signal });
+}
+
+export type Sought = { text: string } | { assetId: number } | { picture: File };
+
+/** The photos that are most like a text, a photo of the library, or a picture from elsewhere. */
+export function search(sought: Sought, limit: number, signal?: AbortSignal): Promise<SearchResults> {
+  if (!('picture' in sought)) return request(`${API}/search`, { method: 'POST', body: { ...sought, limit }, signal });
+  const form = new FormData();
+  form.set('image', sought.picture);
+  form.set('limit', String(limit));
+  return request(`${API}/search`, { method: 'POST', body: form, signal });
+}
+
+export function cropUrl(faceId: number): string {
+  return `${API}/faces/${faceId}/crop`;
+}
+
+export function thumbnailUrl(assetId: number): string {
+  return `${API}/images/${assetId}/thumbnail`;
+}
+
+export function largeUrl(assetId: number): string {
+  return `${API}/images/${assetId}/thumbnail?size=${LARGE_PIXELS}`;
+}

@@ -1,0 +1,68 @@
+/** A list that is asked for page by page, as far as the reader goes. */
+
+import { ApiError } from '../api/client';
+import type { Page } from '../api/types';
+import { gateway } from './gateway.svelte';
+
+type Ask<Item> = (page: number, signal: AbortSignal) => Promise<Page<Item>>;
+
+export class PagedList<Item extends { id: number }> {
+  items = $state.raw<readonly Item[]>([]);
+  /** How many there are in all; null until the first answer. */
+  total = $state<number | null>(null);
+  hasMore = $state(false);
+  isLoading = $state(false);
+  /** Why the last page could not be had, in the gateway's words. */
+  problem = $state('');
+
+  #request = new AbortController();
+
+  constructor(
+    private readonly ask: Ask<Item>,
+    private readonly pageSize: number,
+  ) {}
+
+  /** Asks for the first page anew, and forgets the others. */
+  async reload(): Promise<void> {
+    this.stop();
+    await this.#load(1);
+  }
+
+  /** Asks for what follows; does nothing while a page is on its way. */
+  async more(): Promise<void> {
+    if (!this.isLoading && this.hasMore) await this.#load(Math.floor(this.items.length / this.pageSize) + 1);
+  }
+
+  stop(): void {
+    this.#request.abort();
+    this.isLoading = false;
+  }
+
+  /** Takes an item off the list, once the gateway has. */
+  remove(id: number): void {
+    const left = this.items.filter((item) => item.id !== id);
+    if (this.total !== null) this.total -= this.items.length - left.length;
+    this.items = left;
+  }
+
+  async #load(page: number): Promise<void> {
+    const { signal } = (this.#request = new AbortController());
+    this.isLoading = true;
+    try {
+      const answer = await this.ask(page, signal);
+      // The list may have moved between two pages: what is here already is not shown twice.
+      const known = page === 1 ? [] : this.items;
+      const fresh = answer.items.filter(({ id }) => !known.some((item) => item.id === id));
+      this.items = [...known, ...fresh];
+      this.total = answer.total;
+      this.hasMore = answer.hasMore && fresh.length > 0;
+      this.problem = '';
+    } catch (error) {
+      if (signal.aborted || gateway.noticed(error)) return;
+      if (!(error instanceof ApiError)) throw error;
+      this.problem = error.message;
+    } finally {
+      if (!signal.aborted) this.isLoading = false;
+    }
+  }
+}
