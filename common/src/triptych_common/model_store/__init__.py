@@ -1,0 +1,11 @@
+"""Weights that are fetched by command: which there are, how they are had, and where they lie.
+
+manifest.toml   the entries: what each is, where it is fetched from, size and SHA-256 of every file, its licence
+manifest.py     the manifest, typed and checked
+locating.py     where a backend finds an entry, once its content is what the manifest says
+"""
+
+from triptych_common.model_store.locating import entry_directory, entry_name, locate
+from triptych_common.model_store.manifest import Entry, Manifest, manifest, production_model
+
+__all__ = ["Entry", "Manifest", "entry_directory", "entry_name", "locate", "manifest", "production_model"]
