@@ -1,11 +1,11 @@
 """Where a backend finds the weights of an entry, once they are what the manifest says."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.model_store.manifest import PinnedFile, manifest
+from triptych_common.model_store.checking import problem_of
+from triptych_common.model_store.manifest import manifest
 
 
 def entry_name(backend: str, model: str) -> str:
@@ -52,29 +52,3 @@ def locate(name: str, models_dir: Path, *, files: Sequence[str] | None = None) -
                 )
             raise ConfigurationError(f"The weights {name}: {problem}: run `triptych models fetch {name}`.")
     return directory
-
-
-def problem_of(path: Path, file: PinnedFile) -> str | None:
-    """What is wrong with a file, as part of a sentence; None where it is just what is pinned."""
-    problem = size_problem_of(path, file)
-    if problem is not None:
-        return problem
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        return f"{path} cannot be read ({error.strerror})"
-    return None if found == file.sha256 else f"{path} has other content than it should (its SHA-256 differs)"
-
-
-def size_problem_of(path: Path, file: PinnedFile) -> str | None:
-    """What can be told without reading the file; None where it is there and has the size that is pinned."""
-    try:
-        found_bytes = path.stat().st_size
-    except FileNotFoundError:
-        return f"{path} is missing"
-    except OSError as error:
-        return f"{path} cannot be read ({error.strerror})"
-    if found_bytes < file.size_bytes:
-        return f"{path} is cut short ({found_bytes:,} of {file.size_bytes:,} bytes)"
-    return None if found_bytes == file.size_bytes else f"{path} is another file ({found_bytes:,} bytes)"

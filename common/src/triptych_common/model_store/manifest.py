@@ -13,10 +13,10 @@ PhotoService = Literal["embedder", "facedetect"]
 PHOTO_SERVICES: tuple[PhotoService, ...] = ("embedder", "facedetect")
 """The services that run models."""
 
-_PathSegment = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
-FileName = Annotated[str, Field(pattern=rf"^{_PathSegment}$")]
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+FileName = Annotated[str, Field(pattern=rf"^{_SEGMENT}$")]
 """A name without a directory; not hidden, and nothing that leads elsewhere."""
-EntryName = Annotated[str, Field(pattern=rf"^{_PathSegment}/{_PathSegment}$")]
+EntryName = Annotated[str, Field(pattern=rf"^{_SEGMENT}/{_SEGMENT}$")]
 """``backend/model``: the entry's directory below that of all models."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 HttpsUrl = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+/[A-Za-z0-9._~/%-]+$")]
