@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import random
 import zipfile
 from typing import Any
@@ -58,3 +59,22 @@ def packed_entry(
     described = [{"path": f"{prefix}{member}", "file": pinned(member, data)} for member, data in members.items()]
     download = {"url": f"https://example.org/r1/{file}", "file": pinned(file, archive), "members": described}
     return entry(name, [download], **more)
+
+
+def manifest_text(entries: list[Entry], *, production: dict[str, str]) -> str:
+    """A manifest as it is written: TOML, of which JSON's strings, numbers and booleans are a part."""
+    lines = ["[production]", *(f"{service} = {json.dumps(name)}" for service, name in production.items())]
+    for one in entries:
+        lines += ["[[entries]]", *_assignments(one.model_dump(exclude={"licence", "downloads"}))]
+        lines += ["[entries.licence]", *_assignments(one.licence.model_dump())]
+        for download in one.downloads:
+            lines += ["[[entries.downloads]]", f"url = {json.dumps(download.url)}"]
+            lines += [f"file.{line}" for line in _assignments(download.file.model_dump())]
+            for member in download.members:
+                lines += ["[[entries.downloads.members]]", f"path = {json.dumps(member.path)}"]
+                lines += [f"file.{line}" for line in _assignments(member.file.model_dump())]
+    return "\n".join(lines) + "\n"
+
+
+def _assignments(fields: dict[str, Any]) -> list[str]:
+    return [f"{name} = {json.dumps(value)}" for name, value in fields.items()]

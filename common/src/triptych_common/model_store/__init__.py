@@ -10,6 +10,6 @@ fetching.py     brings an entry (needs the extra `fetch`), by transfer.py (one f
 """
 
 from triptych_common.model_store.locating import entry_directory, entry_name, locate
-from triptych_common.model_store.manifest import Entry, Manifest, manifest, production_model
+from triptych_common.model_store.manifest import Entry, Manifest, production_model, read_manifest
 
-__all__ = ["Entry", "Manifest", "entry_directory", "entry_name", "locate", "manifest", "production_model"]
+__all__ = ["Entry", "Manifest", "entry_directory", "entry_name", "locate", "production_model", "read_manifest"]

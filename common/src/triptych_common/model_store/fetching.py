@@ -45,11 +45,7 @@ def fetch(entry: Entry, models_dir: Path, options: FetchOptions, listener: Liste
     try:
         if not work.wrong_files():
             return False
-        if entry.licence.non_commercial and not options.licence_accepted:
-            raise LicenceNotAccepted(
-                f"{entry.name} is licensed as {entry.licence.name!r} ({entry.licence.url}): if that fits your use,"
-                " add --accept-licence."
-            )
+        require_licence(entry, accepted=options.licence_accepted)
         with alone(entry, models_dir, listener):
             # Another fetch may have brought them while this one waited.
             wrong = work.wrong_files()
@@ -58,6 +54,15 @@ def fetch(entry: Entry, models_dir: Path, options: FetchOptions, listener: Liste
             return bool(wrong)
     except OSError as error:
         raise PlaceError.of(error, models_dir) from error
+
+
+def require_licence(entry: Entry, *, accepted: bool) -> None:
+    """Raise LicenceNotAccepted where an entry's licence must be accepted and is not."""
+    if entry.licence.non_commercial and not accepted:
+        raise LicenceNotAccepted(
+            f"{entry.name} is licensed as {entry.licence.name!r} ({entry.licence.url}): if that fits your use, accept"
+            " it with --accept-licence (of `make models` with ACCEPT_LICENCE=1)."
+        )
 
 
 def _brought_by(download: Download) -> tuple[PinnedFile, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.model_store.checking import problem_of
-from triptych_common.model_store.manifest import manifest
+from triptych_common.model_store.manifest import read_manifest
 
 
 def entry_name(backend: str, model: str) -> str:
@@ -32,7 +32,7 @@ def locate(name: str, models_dir: Path, *, files: Sequence[str] | None = None) -
     Raises ConfigurationError, with the command that helps, where one is missing, cut short or has other content.
     """
     directory = entry_directory(name, models_dir)
-    entry = manifest().find(name)
+    entry = read_manifest().find(name)
     if entry is None:
         missing = [file for file in files or () if not (directory / file).is_file()]
         if not directory.is_dir() or missing:

@@ -3,11 +3,13 @@
 import tomllib
 from functools import cache
 from importlib import resources
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from triptych_common.errors import ConfigurationError
+
+MANIFEST: Final = resources.files(__package__) / "manifest.toml"
 
 PhotoService = Literal["embedder", "facedetect"]
 PHOTO_SERVICES: tuple[PhotoService, ...] = ("embedder", "facedetect")
@@ -130,9 +132,9 @@ class Manifest(_Pinned):
 
 
 @cache
-def manifest() -> Manifest:
+def read_manifest() -> Manifest:
     """The manifest that this version was released with. Raises ConfigurationError where it is damaged."""
-    text = resources.files(__package__).joinpath("manifest.toml").read_text(encoding="utf-8")
+    text = MANIFEST.read_text(encoding="utf-8")
     try:
         return Manifest.model_validate(tomllib.loads(text))
     except ValueError as error:
@@ -141,5 +143,5 @@ def manifest() -> Manifest:
 
 def production_model(service: PhotoService) -> str:
     """The value of TRIPTYCH_MODEL that the pack ``production`` stands for, such as ``insightface:buffalo_l``."""
-    found = manifest()
+    found = read_manifest()
     return next(entry.model for entry in found.entries if entry.name == found.production[service])

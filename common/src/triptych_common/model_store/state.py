@@ -1,7 +1,7 @@
 """What of the weights is in a models directory."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +26,8 @@ class State(StrEnum):
     """A fetch was interrupted; the next goes on."""
     WHOLE = "whole"
     DAMAGED = "damaged"
+    UNPINNED = "unpinned"
+    """A person has put it there, and nothing says what it should be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,11 @@ def verify(entry: Entry, models_dir: Path, listener: Listener) -> Finding:
     if seen.state is not State.WHOLE:
         return seen
     directory = entry_directory(entry.name, models_dir)
-    return _finding(entry.name, directory, _problems_of(entry.files, directory, listener))
+    return _finding(
+        entry.name,
+        directory,
+        [problem for file in entry.files if (problem := _problem_of(file, directory, listener)) is not None],
+    )
 
 
 def unpinned(manifest: Manifest, models_dir: Path) -> Iterator[str]:
@@ -68,8 +74,28 @@ def unpinned(manifest: Manifest, models_dir: Path) -> Iterator[str]:
             yield name
 
 
-def verify_export(name: str, models_dir: Path, listener: Listener) -> Finding:
-    """What is true of an export, by the digests that it was written with: every byte is read."""
+def glance_unpinned(name: str, models_dir: Path) -> Finding:
+    """What can be told of an export, or of what a person put there, without reading its files."""
+    directory = entry_directory(name, models_dir)
+    if not is_export(name):
+        return Finding(name=name, state=State.UNPINNED, size_bytes=_size_bytes(directory))
+    return _export_finding(name, models_dir, lambda file: size_problem_of(directory / file.name, file))
+
+
+def is_export(name: str) -> bool:
+    """Whether the entry of that name is made here."""
+    return name.startswith(f"{EXPORT_BACKEND}/")
+
+
+def verify_unpinned(name: str, models_dir: Path, listener: Listener) -> Finding:
+    """What is true of an export, by the digests that it was written with; of anything else only that it is there."""
+    if not is_export(name):
+        return glance_unpinned(name, models_dir)
+    directory = entry_directory(name, models_dir)
+    return _export_finding(name, models_dir, lambda file: _problem_of(file, directory, listener))
+
+
+def _export_finding(name: str, models_dir: Path, problem_of_file: Callable[[PinnedFile], str | None]) -> Finding:
     directory = entry_directory(name, models_dir)
     description = directory / EXPORT_DESCRIPTION
     try:
@@ -82,18 +108,15 @@ def verify_export(name: str, models_dir: Path, listener: Listener) -> Finding:
     except (ValueError, LookupError, TypeError, AttributeError):
         problems = [f"{description} does not describe an export"]
     else:
-        problems = _problems_of(files, directory, listener)
+        problems = [problem for file in files if (problem := problem_of_file(file)) is not None]
     return _finding(name, directory, problems)
 
 
-def _problems_of(files: Sequence[PinnedFile], directory: Path, listener: Listener) -> list[str]:
-    def problem(file: PinnedFile) -> str | None:
-        def on_read(done: int) -> None:
-            listener.on_progress(Step.CHECKING, file.name, done, file.size_bytes)
+def _problem_of(file: PinnedFile, directory: Path, listener: Listener) -> str | None:
+    def on_read(done: int) -> None:
+        listener.on_progress(Step.CHECKING, file.name, done, file.size_bytes)
 
-        return problem_of(directory / file.name, file, on_read=on_read)
-
-    return [found for file in files if (found := problem(file)) is not None]
+    return problem_of(directory / file.name, file, on_read=on_read)
 
 
 def _finding(name: str, directory: Path, problems: Sequence[str]) -> Finding:

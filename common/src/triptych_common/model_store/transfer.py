@@ -78,8 +78,10 @@ def _receive_all(client: httpx.Client, url: str, part: Part, *, options: Transfe
             continue
         failures += 1
         if failures >= (options.attempts if farthest_bytes > start_bytes else options.first_attempts):
-            kept = "; what has come so far is kept, so run the command again to go on" if part.size_bytes else ""
-            raise TransferError(f"{part.file.name} could not be fetched from {url}: {reason}{kept}.")
+            advice = "without a connection, --from DIR takes what somebody else has fetched"
+            if part.size_bytes:
+                advice = "what has come so far is kept, so run the command again to go on"
+            raise TransferError(f"{part.file.name} could not be fetched from {url}: {reason}; {advice}.")
         wait_seconds = min(options.pause_seconds * 2 ** (failures - 1), _LONGEST_PAUSE_SECONDS)
         listener.say(f"{part.file.name}: {reason}; trying again in {wait_seconds:g} s.")
         time.sleep(wait_seconds)

@@ -6,6 +6,7 @@ import typer
 
 from triptych_gateway.cli.buttons import cancel, pause, restart, resume
 from triptych_gateway.cli.doctor import doctor
+from triptych_gateway.cli.models.commands import models
 from triptych_gateway.cli.people import people
 from triptych_gateway.cli.samples.command import samples
 from triptych_gateway.cli.stack.errors import StackError
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 for command in (up, train, status, pause, resume, cancel, restart, people, samples, doctor):
     app.command()(command)
+app.add_typer(models)
 
 
 def main() -> None:

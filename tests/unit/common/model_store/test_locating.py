@@ -16,7 +16,7 @@ NAME = "insightface/small"
 def models_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     entry = packed_entry(NAME, b"zip", MEMBERS)
     known = Manifest.model_construct(entries=(entry,), production={})
-    monkeypatch.setattr(locating, "manifest", lambda: known)
+    monkeypatch.setattr(locating, "read_manifest", lambda: known)
     for name, data in MEMBERS.items():
         path = tmp_path / NAME / name
         path.parent.mkdir(parents=True, exist_ok=True)

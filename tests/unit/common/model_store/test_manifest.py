@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from tests.support.model_entries import entry, pinned, plain_entry
-from triptych_common.model_store import Entry, Manifest, entry_name, manifest, production_model
+from triptych_common.model_store import Entry, Manifest, entry_name, production_model, read_manifest
 from triptych_common.model_store.manifest import PHOTO_SERVICES, PhotoService
 
 FIXED_REVISION = re.compile(r"/resolve/[0-9a-f]{40}/|/releases/download/v\d+(\.\d+)+/")
-ENTRIES = manifest().entries
+ENTRIES = read_manifest().entries
 
 
 @pytest.mark.parametrize("pinned_entry", ENTRIES, ids=lambda found: found.name)

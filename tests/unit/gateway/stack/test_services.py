@@ -23,6 +23,7 @@ ENVIRONMENT = ServiceEnvironment(
     addresses={name: f"127.0.0.1:{20_000 + number}" for number, name in enumerate(GRPC_SERVICES)},
     http_host="127.0.0.1",
     http_port=8000,
+    models_directory=Path("/data/models"),
     inherited={"TRIPTYCH_LOG_LEVEL": "debug", "DATABASE_URL": "inherited", "NATS_URL": "inherited"},
 )
 

@@ -70,6 +70,11 @@ class DataDirectory:
         return self.root / "models"
 
     @property
+    def chosen_models(self) -> Path:
+        """The model of each service that a person has chosen."""
+        return self.root / "models.json"
+
+    @property
     def cache(self) -> Path:
         """What can be computed again."""
         return self.root / "cache"

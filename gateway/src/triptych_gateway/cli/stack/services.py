@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -37,8 +37,12 @@ class ServiceEnvironment:
     """host:port by name, for each of `GRPC_SERVICES`."""
     http_host: str
     http_port: int
+    models_directory: Path
+    """Absolute: services have another working directory than whoever names one."""
     inherited: Mapping[str, str]
     """This process's own environment: services read their further settings from it."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """The model of each service that runs one, by name, as TRIPTYCH_MODEL takes it."""
 
     def of(self, name: str) -> dict[str, str]:
         """The environment of the service `name`; the database's password goes to the gateway alone."""
@@ -48,11 +52,12 @@ class ServiceEnvironment:
             "PYTHONUNBUFFERED": "1",
             "TRIPTYCH_DATA_DIR": str(self.data_directory),
             "TRIPTYCH_LOG_FORMAT": "console",
-            "TRIPTYCH_MODELS_DIR": self.inherited.get("TRIPTYCH_MODELS_DIR", str(self.data_directory / "models")),
+            "TRIPTYCH_MODELS_DIR": str(self.models_directory),
             "TRIPTYCH_MEDIA_ROOTS": os.pathsep.join(map(str, self.media_roots)),
         }
         if name != GATEWAY:
-            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]} | self._metrics_address(name)
+            model = {"TRIPTYCH_MODEL": self.models[name]} if name in self.models else {}
+            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]} | model | self._metrics_address(name)
         addresses = {f"TRIPTYCH_{service.upper()}_ADDRESSES": address for service, address in self.addresses.items()}
         return environment | {
             "DATABASE_URL": self.database_url,

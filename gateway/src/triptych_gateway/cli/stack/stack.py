@@ -13,6 +13,7 @@ from typing import Self
 
 import psutil
 
+from triptych_gateway.cli.models.choice import chosen_models, models_directory
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.external_servers import require_nats, require_postgres
@@ -161,6 +162,7 @@ class Stack:
         self._urls = StackUrls(
             http=f"http://{options.http_host}:{http_port}", nats=nats_url, database=database_url, services=addresses
         )
+        models = chosen_models(self.data_directory, self._environment)
         environment = ServiceEnvironment(
             nats_url=nats_url,
             database_url=database_url,
@@ -169,7 +171,9 @@ class Stack:
             addresses=addresses,
             http_host=options.http_host,
             http_port=http_port,
+            models_directory=models_directory(self.data_directory, self._environment),
             inherited=self._environment,
+            models={service: choice.model for service, choice in models.items()},
         )
         await self._group.__aenter__()
         self._exits.push_async_exit(self._leave_group)

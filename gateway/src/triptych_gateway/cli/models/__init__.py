@@ -1,0 +1,1 @@
+"""`triptych models`: weights, and which model each service is to run."""

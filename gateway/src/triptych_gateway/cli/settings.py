@@ -1,0 +1,33 @@
+"""What the `triptych` command reads from the environment."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+PREFIX = "TRIPTYCH_"
+
+
+class CommandSettings(BaseModel):
+    """Settings of the `triptych` command; an empty variable counts as none."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    embedder_model: str = ""
+    """Model of the embedder that `triptych up` and `train` start, over `TRIPTYCH_MODEL` and `triptych models use`."""
+    facedetect_model: str = ""
+    """Model of the face detector that they start, likewise."""
+    model: str = ""
+    """Model of both services that they start, over what `triptych models use` has chosen."""
+    models_dir: str = ""
+    """Where `triptych models` keeps weights, and the services that it starts find them; `models` in the data directory
+    where it is not set."""
+    models_mirror: str = ""
+    """Base of the URLs that `triptych models fetch` fetches from in place of the manifest's:
+    `BASE/BACKEND/MODEL/FILE`. What comes must still be what the manifest pins."""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """The settings in an environment."""
+        found = {name: environment.get(f"{PREFIX}{name.upper()}", "") for name in cls.model_fields}
+        return cls.model_validate(found)
