@@ -27,6 +27,12 @@ run: install ## Start everything, train on PHOTOS=DIR (or on a sample library), 
 demo: install ## Train on the sample library, print what was found as JSON, and stop
 	@$(BIN)/triptych train --samples --json
 
+.PHONY: models
+models: install ## Fetch the production models, install what runs them, and choose them; ACCEPT_LICENCE=1, FROM=DIR
+	@$(BIN)/triptych models fetch production $(if $(filter 1 yes true,$(ACCEPT_LICENCE)),--accept-licence) $(if $(FROM),--from "$(FROM)")
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable "services/embedder[clip]"
+	@$(BIN)/triptych models use production
+
 .PHONY: test
 test: install ui-test ## Install, and run all tests
 	$(BIN)/python -m pytest

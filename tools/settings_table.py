@@ -3,6 +3,7 @@
 import sys
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -10,6 +11,7 @@ from triptych_cluster.main import ClusterSettings
 from triptych_common.settings import ProcessSettings
 from triptych_embedder.main import EmbedderSettings
 from triptych_facedetect.main import FaceDetectSettings
+from triptych_gateway.cli.settings import CommandSettings
 from triptych_gateway.settings import GatewaySettings
 from triptych_progress.main import ProgressSettings
 
@@ -20,6 +22,8 @@ PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
     "cluster": ClusterSettings,
     "progress": ProgressSettings,
 }
+COMMAND: Final[dict[str, type[BaseModel]]] = {"`triptych`": CommandSettings}
+"""What is read by the command line, and not by the processes that it starts."""
 
 
 def variable(name: str, field: FieldInfo) -> str:
@@ -42,7 +46,7 @@ def default(field: FieldInfo) -> str:
 def settings_table() -> str:
     """One row per variable; where processes differ in a default or a meaning, one row each."""
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for process, settings in PROCESSES.items():
+    for process, settings in [*PROCESSES.items(), *COMMAND.items()]:
         for name, field in settings.model_fields.items():
             if not field.description:
                 sys.exit(f"{settings.__name__}.{name} has no docstring")

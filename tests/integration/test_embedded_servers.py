@@ -17,7 +17,9 @@ import httpx
 import nats
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from triptych_gateway.cli.app import app
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.one_shot import run_to_end
@@ -254,6 +256,24 @@ async def test_a_service_that_cannot_run_as_set_up_stops_the_stack_with_its_word
             pytest.fail("it came up")
     assert await stack.wait() == 1
     assert DataDirectory(root=open_data_root).holder() is None
+
+
+async def test_each_service_is_told_the_model_that_was_chosen_for_it(open_data_root: Path) -> None:
+    used = CliRunner().invoke(app, ["models", "use", "bundled", "--data-dir", str(open_data_root)])
+    assert used.exit_code == 0
+    async with stack_on(open_data_root, TRIPTYCH_FACEDETECT_MODEL="insightface:/packs/mine") as stack:
+        record = running_stack(stack.data_directory)
+        assert record is not None
+        told = {name: psutil.Process(child.process_id).environ() for name, child in record.processes.items()}
+    models = {name: told[name].get("TRIPTYCH_MODEL") for name in (*GRPC_SERVICES, GATEWAY)}
+    assert models == {
+        "embedder": "bundled",
+        "facedetect": "insightface:/packs/mine",
+        "progress": None,
+        "cluster": None,
+        "gateway": None,
+    }
+    assert told["embedder"]["TRIPTYCH_MODELS_DIR"] == str(open_data_root / "models")
 
 
 async def test_what_the_caller_raises_passes_through_unwrapped(open_data_root: Path) -> None:

@@ -169,7 +169,7 @@ def check_models(data_directory: DataDirectory, environment: Mapping[str, str]) 
         yield Finding(check="Models", verdict=Verdict.WRONG, text=str(error))
         return
     for service, choice in choices.items():
-        check = f"Model of the {service}"
+        check = f"Model ({service})"
         problem = hindrance(service, choice.model, models_dir)
         if problem is not None:
             advice = "Do that, or go back with `triptych models use bundled`."

@@ -14,14 +14,14 @@ class CommandSettings(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     embedder_model: str = ""
-    """Model of the embedder that `triptych up` and `train` start, over `TRIPTYCH_MODEL` and `triptych models use`."""
+    """Model of the embedder that `triptych up` and `train` start; wins over `TRIPTYCH_MODEL`."""
     facedetect_model: str = ""
-    """Model of the face detector that they start, likewise."""
+    """Model of the face detector that `triptych up` and `train` start; wins over `TRIPTYCH_MODEL`."""
     model: str = ""
-    """Model of both services that they start, over what `triptych models use` has chosen."""
+    """Model of both services that `triptych up` and `train` start; wins over what `triptych models use` has chosen."""
     models_dir: str = ""
-    """Where `triptych models` keeps weights, and the services that it starts find them; `models` in the data directory
-    where it is not set."""
+    """Where `triptych models` keeps weights and the services that `triptych up` starts find them; where it is not set,
+    `models` in the data directory."""
     models_mirror: str = ""
     """Base of the URLs that `triptych models fetch` fetches from in place of the manifest's:
     `BASE/BACKEND/MODEL/FILE`. What comes must still be what the manifest pins."""

@@ -1,5 +1,6 @@
 """`triptych models` as it is typed, over a small manifest and a real server."""
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from tests.support.file_server import FileServer, file_server
 from tests.support.model_entries import archive_of, content, manifest_text, packed_entry, plain_entry
+from tests.support.real_servers import wait_for
 from triptych_common.model_store import read_manifest
 from triptych_gateway.cli.app import app
 from triptych_gateway.cli.models.choice import chosen_models, models_by_service
@@ -344,20 +346,62 @@ def start(manifest_file: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def at_a_terminal(manifest_file: Path, *arguments: str, answer: str) -> tuple[int, str]:
+    """Exit status, and what a person sees who answers the first question; standard output goes elsewhere."""
+    terminal, end = os.openpty()
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(manifest_file), "models", *arguments],
+            env=dict(os.environ) | {"TERM": "xterm", "COLUMNS": "120"},
+            stdin=end,
+            stdout=subprocess.DEVNULL,
+            stderr=end,
+        ) as process:
+            os.close(end)
+            seen = b""
+            # On Linux a terminal that nobody has open any more is an error to read.
+            with contextlib.suppress(OSError):
+                while piece := os.read(terminal, 4096):
+                    seen += piece
+                    if answer and b"accept it?" in seen:
+                        os.write(terminal, answer.encode())
+                        answer = ""
+            return process.wait(DEADLINE_SECONDS), seen.decode()
+    finally:
+        os.close(terminal)
+
+
+def test_a_person_at_a_terminal_is_asked_and_sees_a_bar(server: FileServer, manifest_file: Path) -> None:
+    status, seen = at_a_terminal(manifest_file, "fetch", FACES, answer="n\n")
+    assert status == 1
+    assert f"{FACES} (0.0 MB) is licensed as: CC-BY-NC-4.0" in seen
+    assert "https://example.org/licence" in seen
+    assert server.requests == []
+    status, seen = at_a_terminal(manifest_file, "fetch", FACES, CLIP, answer="y\n")
+    assert status == 0
+    assert "fetching weights.bin" in seen
+    assert "━" in seen
+    assert states() == {CLIP: "whole", FACES: "whole", "insightface/other": "absent"}
+    # What is here needs no further word.
+    status, seen = at_a_terminal(manifest_file, "fetch", FACES, answer="")
+    assert status == 0
+    assert "licensed" not in seen
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_the_part_and_no_process(
     server: FileServer, manifest_file: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     server.pause_seconds = 0.2
+    models_dir = tmp_path / "data" / "models"
     process = start(manifest_file, "fetch", CLIP)
-    assert server.sending.wait(DEADLINE_SECONDS)
+    wait_for(lambda: any(part.stat().st_size for part in models_dir.rglob("*.part")), "a part has come")
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
     _, told = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == status
     assert "Traceback" not in told
     assert not any(child.is_running() for child in children)
-    models_dir = tmp_path / "data" / "models"
     assert not (models_dir / CLIP).exists()
     (part,) = (models_dir / ".fetching").rglob("*.part")
     had_bytes = part.stat().st_size

