@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from triptych_gateway.cli.models.choice import chosen_models, models_directory
+from triptych_gateway.cli.models.choice import Choice, chosen_models, models_directory
 from triptych_gateway.cli.models.readiness import hindrance
 from triptych_gateway.cli.stack.data_directory import SYSTEM_DIRECTORY, DataDirectory
 from triptych_gateway.cli.stack.errors import StackError
@@ -169,13 +169,19 @@ def check_models(data_directory: DataDirectory, environment: Mapping[str, str]) 
         yield Finding(check="Models", verdict=Verdict.WRONG, text=str(error))
         return
     for service, choice in choices.items():
-        check = f"Model ({service})"
-        problem = hindrance(service, choice.model, models_dir)
-        if problem is not None:
-            advice = "Do that, or go back with `triptych models use bundled`."
-            yield Finding(check=check, verdict=Verdict.WRONG, text=problem, advice=advice)
-        else:
-            yield Finding(check=check, verdict=Verdict.GOOD, text=f"{choice.model} ({choice.origin()})")
+        try:
+            problem = hindrance(service, choice.model, models_dir)
+        except OSError as error:
+            problem = f"{error.filename} cannot be looked at: {error.strerror}"
+        yield _model_finding(service, choice, problem)
+
+
+def _model_finding(service: str, choice: Choice, problem: str | None) -> Finding:
+    check = f"Model ({service})"
+    if problem is None:
+        return Finding(check=check, verdict=Verdict.GOOD, text=f"{choice.model} ({choice.origin()})")
+    advice = "Do that, or go back with `triptych models use bundled`."
+    return Finding(check=check, verdict=Verdict.WRONG, text=problem, advice=advice)
 
 
 def check_page() -> Finding:

@@ -89,7 +89,7 @@ def states() -> dict[str, str]:
     return {model["name"]: model["state"] for model in listed()["models"]}
 
 
-def test_production_is_fetched_once_the_licence_is_accepted(server: FileServer) -> None:
+def test_production_is_fetched_once_the_licence_is_accepted(server: FileServer, tmp_path: Path) -> None:
     refused = invoke("fetch", "production")
     assert "accept it with --accept-licence" in sentence(refused)
     # Not even what needs no acceptance: the question comes before the download.
@@ -99,6 +99,7 @@ def test_production_is_fetched_once_the_licence_is_accepted(server: FileServer) 
     assert fetched.exit_code == 0
     assert fetched.stdout.splitlines() == [f"{CLIP}: fetched", f"{FACES}: fetched"]
     assert states() == {CLIP: "whole", FACES: "whole", "insightface/other": "absent"}
+    assert stat.S_IMODE((tmp_path / "data" / "run").stat().st_mode) == 0o700
     again = invoke("fetch", "production")
     assert again.stdout.splitlines() == [f"{CLIP}: here already, and whole", f"{FACES}: here already, and whole"]
 

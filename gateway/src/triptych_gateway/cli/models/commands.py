@@ -90,7 +90,8 @@ def fetch_models(
     data_directory: DataDir = None,
 ) -> None:
     """Fetch weights. What was interrupted goes on where it stopped; what is here already is checked and left."""
-    models_dir = models_directory(DataDirectory.resolve(data_directory), os.environ)
+    data = DataDirectory.resolve(data_directory)
+    models_dir = models_directory(data, os.environ)
     if source is not None and not source.is_dir():
         raise typer.BadParameter(f"{source} is not a directory", param_hint="--from")
     mirror = CommandSettings.of(os.environ).models_mirror or None
@@ -99,6 +100,9 @@ def fetch_models(
         # Before hundreds of megabytes of the first come, and the second is refused.
         accepted = accept_licence or licences_accepted(entries, models_dir)
         options = FetchOptions(offline=source, mirror=mirror, licence_accepted=accepted)
+        if models_dir == data.models:
+            # With the rights that it is to have, should this be the first command on this machine.
+            data.create()
         for entry in entries:
             with store_view(message_console()) as view:
                 brought = fetch(entry, models_dir, options, view)
@@ -226,6 +230,8 @@ def _told() -> Iterator[None]:
         yield
     except (ModelStoreError, ConfigurationError) as error:
         raise StackError(str(error)) from error
+    except OSError as error:
+        raise StackError(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.") from error
     except KeyboardInterrupt:
         sys.exit(_SIGNAL_STATUS_BASE + signal.SIGINT)
     finally:
