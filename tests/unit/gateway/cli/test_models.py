@@ -335,6 +335,8 @@ def test_export_runs_the_embedders_script_and_gives_its_status(
         assert invoke("export", name, "--force").exit_code == 78
         said = capfd.readouterr().out.strip()
         assert said == f"export --model Small/tag --models-dir {tmp_path / 'data' / 'models'} --force"
+    assert invoke("export", "local-dir:/my__own/clip").exit_code == 78
+    assert capfd.readouterr().out.startswith("export --model local-dir:/my__own/clip --models-dir ")
 
 
 def start(manifest_file: Path, *arguments: str) -> subprocess.Popen[str]:

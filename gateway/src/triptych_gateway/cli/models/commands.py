@@ -141,7 +141,7 @@ def verify_models(
 @models.command("export")
 def export_model(
     model: Annotated[
-        str, typer.Argument(metavar="NAME/TAG", help="CLIP weights that are here; `production` for the default.")
+        str, typer.Argument(metavar="NAME/TAG", help="CLIP weights that are here, `production`, or local-dir:/path.")
     ],
     *,
     force: Annotated[bool, typer.Option("--force", help="Export anew what is exported already.")] = False,

@@ -7,7 +7,8 @@ from triptych_common.model_store.manifest import Entry
 from triptych_gateway.cli.models.choice import PRODUCTION
 from triptych_gateway.cli.stack.errors import StackError
 
-_CLIP_PREFIXES: Final = ("open_clip:", "open_clip/")
+_CLIP_BACKEND: Final = "open_clip:"
+_CLIP_DIRECTORY: Final = "open_clip/"
 
 
 def pinned_entries(names: list[str]) -> list[Entry]:
@@ -33,12 +34,12 @@ def pinned_entries(names: list[str]) -> list[Entry]:
 
 
 def clip_name(word: str) -> str:
-    """NAME/TAG of CLIP weights, however they are named."""
+    """CLIP weights as the embedder names them (``NAME/TAG``, ``local-dir:/path``), whichever way a person does."""
     if word == PRODUCTION:
         word = production_model("embedder")
-    for prefix in _CLIP_PREFIXES:
-        word = word.removeprefix(prefix)
-    return stored_to_name(word)
+    if word.startswith(_CLIP_DIRECTORY):
+        return stored_to_name(word.removeprefix(_CLIP_DIRECTORY))
+    return word.removeprefix(_CLIP_BACKEND)
 
 
 def stored_to_name(directory: str) -> str:
