@@ -21,7 +21,7 @@ from tests.support.model_entries import archive_of, content, manifest_text, pack
 from tests.support.real_servers import wait_for
 from triptych_common.model_store import read_manifest
 from triptych_gateway.cli.app import app
-from triptych_gateway.cli.models.choice import chosen_models, models_by_service
+from triptych_gateway.cli.models.choice import chosen_models, models_by_service, same_space
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.errors import StackError
 
@@ -302,6 +302,20 @@ def test_the_nearest_word_wins(
     choices = chosen_models(data, environment)
     assert (choices["embedder"].model, choices["embedder"].by) == embedder
     assert (choices["facedetect"].model, choices["facedetect"].by) == facedetect
+
+
+@pytest.mark.parametrize(
+    ("model", "other", "same"),
+    [
+        ("open_clip:A/b", "onnx:A/b", True),
+        ("production", "onnx:ViT-B-32/laion2b_s34b_b79k", True),
+        ("production", "open_clip:ViT-B-32/laion2b_s34b_b79k", True),
+        ("bundled", "production", False),
+        ("open_clip:A/b", "open_clip:A/c", False),
+    ],
+)
+def test_an_export_has_the_space_of_its_weights(model: str, other: str, *, same: bool) -> None:
+    assert same_space("embedder", model, other) is same_space("embedder", other, model) is same
 
 
 def test_a_variable_that_wins_is_told(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:

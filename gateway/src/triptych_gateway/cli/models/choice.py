@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from triptych_common.model_store.manifest import PHOTO_SERVICES, PhotoService
+from triptych_common.model_store.manifest import PHOTO_SERVICES, PhotoService, production_model
 from triptych_gateway.cli.settings import PREFIX, CommandSettings
 from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
 from triptych_gateway.cli.stack.errors import StackError
@@ -101,6 +101,16 @@ def remember_models(data_directory: DataDirectory, models: Mapping[PhotoService,
         write_private(data_directory.chosen_models, json.dumps({**earlier, **models}, indent=2) + "\n")
     except OSError as error:
         raise StackError(f"{data_directory.chosen_models} cannot be written: {error.strerror}.") from error
+
+
+def same_space(service: PhotoService, model: str, other: str) -> bool:
+    """Whether vectors of two models of a service may be compared: an export's are those of its weights."""
+
+    def weights(name: str) -> str:
+        backend, colon, rest = (production_model(service) if name == PRODUCTION else name).partition(":")
+        return f"{'open_clip' if backend == 'onnx' else backend}{colon}{rest}"
+
+    return weights(model) == weights(other)
 
 
 def models_by_service(words: list[str]) -> dict[PhotoService, str]:

@@ -22,6 +22,7 @@ from triptych_gateway.cli.models.choice import (
     models_by_service,
     models_directory,
     remember_models,
+    same_space,
 )
 from triptych_gateway.cli.models.licence_question import licences_accepted
 from triptych_gateway.cli.models.readiness import hindrance
@@ -212,7 +213,7 @@ def _tell_of_choice(
         if after[service].by.startswith(PREFIX):
             news = f"{after[service].by} is set here, and for the {service} it wins over this choice."
             messages.print(news, soft_wrap=True, style="yellow")
-    if any(after[service].model != model for service, model in before.items()):
+    if not all(same_space(service, model, after[service].model) for service, model in before.items()):
         messages.print(
             "Another model has a space of its own: its vectors are never compared with the earlier one's. Sessions"
             " keep their results until `triptych restart ID training --all` embeds and searches their photos anew.",
