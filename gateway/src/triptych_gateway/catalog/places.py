@@ -46,7 +46,8 @@ async def vacate(connection: AsyncConnection, asset_ids: Sequence[int], *, model
 async def apply_corrections(connection: AsyncConnection, asset_ids: Sequence[int] | None = None) -> None:
     """Make each corrected face of some photos, or of all, who people said that it is.
 
-    A face is the person that somebody named last; else its group's person, unless somebody said that it is not.
+    A face is the person that somebody named last; else its group's person, unless somebody said that it is not: then it
+    leaves the group too, and is nobody's.
     """
     said = _SAID % ("true" if asset_ids is None else _OF_THE_PHOTOS)
     await connection.execute(
@@ -57,16 +58,19 @@ async def apply_corrections(connection: AsyncConnection, asset_ids: Sequence[int
             decided AS (
                 SELECT p.face_id, n.person_id AS named, g.person_id AS grouped, EXISTS (
                     SELECT 1 FROM said s WHERE s.face_id = p.face_id AND s.kind = 'is_not'
-                        AND s.person_id = g.person_id) AS excluded
+                        AND (g.id IS NULL OR s.person_id = g.person_id)) AS excluded
                 FROM face_places p LEFT JOIN named n ON n.face_id = p.face_id LEFT JOIN groups g ON g.id = p.group_id
                 WHERE p.face_id IN (SELECT face_id FROM said)),
             outcome AS (
-                SELECT face_id, named IS NOT NULL OR excluded AS is_manual,
+                SELECT face_id, named IS NOT NULL OR excluded AS is_manual, named IS NULL AND excluded AS is_nobodys,
                     CASE WHEN named IS NOT NULL THEN named WHEN NOT excluded THEN grouped END AS person_id
                 FROM decided)
-            UPDATE face_places p SET person_id = o.person_id, is_manual = o.is_manual FROM outcome o
-            WHERE p.face_id = o.face_id
-                AND (p.person_id, p.is_manual) IS DISTINCT FROM (o.person_id, o.is_manual)"""),  # noqa: S608
+            UPDATE face_places p SET person_id = o.person_id, is_manual = o.is_manual,
+                group_id = CASE WHEN o.is_nobodys THEN NULL ELSE p.group_id END,
+                probability = CASE WHEN o.is_nobodys THEN NULL ELSE p.probability END
+            FROM outcome o
+            WHERE p.face_id = o.face_id AND ((p.person_id, p.is_manual) IS DISTINCT FROM (o.person_id, o.is_manual)
+                OR (o.is_nobodys AND p.group_id IS NOT NULL))"""),  # noqa: S608
         {} if asset_ids is None else {"asset_ids": list(asset_ids)},
     )
 
