@@ -118,6 +118,17 @@ contract: environment ## Ask a whole stack what the OpenAPI document allows, and
 	$(BIN)/python -m pytest --dist=load -q tests/contract/scenarios tests/contract/test_contract_snapshot.py
 	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
 
+.PHONY: browser
+browser: ## Install Debian's Chromium, with which `make test-ui` reads the page
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+		test "$$(id -u)" = 0 || { echo "Chromium is not installed: run \`make browser\` as root, or install it" >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+.PHONY: test-ui
+test-ui: install browser ## Read the page in a browser while a whole stack trains the sample library for real
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	$(BIN)/python -m pytest -q tests/browser
+
 .PHONY: contract-snapshot
 contract-snapshot: environment ## Take the REST contract as it is now for what is promised
 	$(BIN)/python -m tools.contract_snapshot
@@ -126,7 +137,7 @@ contract-snapshot: environment ## Take the REST contract as it is now for what i
 lock: environment ## Renew constraints.txt to the newest versions that fit together
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
 		--no-header $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
-		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:contract --output-file constraints.txt requirements.in
+		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:contract --group pyproject.toml:browser --output-file constraints.txt requirements.in
 
 .PHONY: bench-clustering
 bench-clustering: environment ## Speed and quality of clustering; N=, SEED=

@@ -1,0 +1,104 @@
+"""Debian's Chromium before a whole stack that trains a sample library for real."""
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.support.running_triptych import Triptych, clean_environment, triptych, triptych_up, working_directory
+
+PHOTOS = 40
+NEW_PHOTOS = 24
+"""Some seconds of work."""
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    """A directory of the module's own, with a place for photos in it."""
+    with working_directory() as made:
+        (made / "media").mkdir()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(directory: Path) -> Iterator[Triptych]:
+    """`triptych up` with the place for photos as its media root."""
+    with triptych_up(directory, media_roots=[directory / "media"], settings={}) as started:
+        yield started
+
+
+def write_samples(folder: Path, *, count: int, seed: int) -> Path:
+    """A sample library; another seed gives other photos."""
+    subprocess.run(
+        triptych("samples", folder, "--count", str(count), "--seed", str(seed)),
+        env=clean_environment(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(directory: Path) -> Path:
+    """Photos that the module's tests share: what was found in them once is known."""
+    return write_samples(directory / "media" / "photos", count=PHOTOS, seed=0)
+
+
+@pytest.fixture
+def new_photos(directory: Path) -> Path:
+    """Photos that no session has seen."""
+    known = sum(1 for _ in (directory / "media").iterdir())
+    return write_samples(directory / "media" / f"new-{known}", count=NEW_PHOTOS, seed=known + 1)
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, without a window."""
+    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.fail("Chromium is not installed: run `make browser` (as root), or install it.")
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
+        yield started
+        await started.close()
+
+
+@dataclass(kw_only=True)
+class Reader:
+    """Somebody who reads the page."""
+
+    page: Page
+    url: str
+    mistakes: list[str] = field(default_factory=list)
+    """What went wrong in the page's own code."""
+
+    async def open(self, address: str) -> None:
+        """Go to one of the page's addresses, such as `#/people`."""
+        await self.page.goto(f"{self.url}/{address}")
+
+
+@pytest_asyncio.fixture
+async def reader(browser: Browser, running: Triptych) -> AsyncIterator[Reader]:
+    """A reader in a browser of their own; the page's code makes no mistake while they read."""
+    context = await browser.new_context(locale="en-US", viewport={"width": 1100, "height": 900})
+    context.set_default_timeout(30_000)
+    one = Reader(page=await context.new_page(), url=running.url)
+    one.page.on("pageerror", lambda error: one.mistakes.append(str(error)))
+    yield one
+    await context.close()
+    assert one.mistakes == []

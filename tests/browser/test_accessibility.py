@@ -1,0 +1,80 @@
+"""For everyone: axe finds nothing to object to on any page, light or dark, and each can be used without a mouse."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import Reader
+from tests.support.running_triptych import Client, Triptych
+
+AXE = Path("ui/node_modules/axe-core/axe.min.js").resolve()
+TRAIN_SECONDS = 120
+
+
+@pytest.fixture
+def axe() -> Iterator[str]:
+    assert AXE.is_file(), "axe-core is not installed: run `make install`"
+    yield AXE.read_text()
+
+
+@pytest_asyncio.fixture
+async def session_id(running: Triptych, photos: Path) -> int:
+    """A completed session's."""
+    client = Client(running.url)
+    try:
+        sessions = (await client.get("/training/sessions"))["items"]
+        trained: int = sessions[-1]["id"] if sessions else await client.begin(photos, shard_photos=16)
+        async for _ in client.watch(trained, deadline_seconds=TRAIN_SECONDS):
+            pass
+        return trained
+    finally:
+        await client.aclose()
+
+
+async def objections(page: Page, axe: str) -> list[str]:
+    await page.evaluate(axe)
+    found: dict[str, Any] = await page.evaluate("() => axe.run(document)")
+    return [f"{one['id']}: {json.dumps([node['html'] for node in one['nodes']][:3])}" for one in found["violations"]]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(["light", "dark"], [360, 1280])])
+async def test_no_page_is_objected_to(
+    reader: Reader, session_id: int, axe: str, scheme: Literal["light", "dark"], width: int
+) -> None:
+    page = reader.page
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    for address, heading in {
+        "#/sessions": "Sessions",
+        f"#/sessions/{session_id}": "People found",
+        "#/people": "People",
+        "#/people/1": "Person 1",
+        "#/people/unsorted": "Unsorted faces",
+        "#/search": "Search",
+        "#/search/photo/1": "Photos like",
+        "#/nowhere": "There is no such page",
+    }.items():
+        await reader.open(address)
+        await expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        assert await objections(page, axe) == [], address
+        assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), address
+
+
+async def test_a_photo_is_opened_and_closed_with_the_keyboard(reader: Reader, session_id: int) -> None:
+    await reader.open(f"#/sessions/{session_id}")
+    await reader.open("#/people/1")
+    face = reader.page.get_by_role("list", name="Faces of").get_by_role("button", name="Open").first
+    await face.focus()
+    await reader.page.keyboard.press("Enter")
+    dialog = reader.page.get_by_role("dialog")
+    await expect(dialog).to_be_visible()
+    await reader.page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(face).to_be_focused()

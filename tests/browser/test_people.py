@@ -1,0 +1,117 @@
+"""What training was for: people who are named, merged, hidden and corrected, and photos that are found."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+from playwright.async_api import Locator, expect
+
+from tests.browser.conftest import Reader
+from tests.support.running_triptych import Client, Triptych
+
+TRAIN_SECONDS = 120
+
+
+async def ended(client: Client, session_id: int) -> None:
+    async for _ in client.watch(session_id, deadline_seconds=TRAIN_SECONDS):
+        pass
+    assert (await client.get(f"/training/sessions/{session_id}"))["status"] == "completed"
+
+
+@pytest_asyncio.fixture
+async def client(running: Triptych, photos: Path) -> AsyncIterator[Client]:
+    """REST calls of somebody else, once a session over the photos is completed."""
+    one = Client(running.url)
+    if not (await one.get("/training/sessions"))["items"]:
+        session_id = await one.begin(photos, shard_photos=16)
+        await ended(one, session_id)
+    yield one
+    await one.aclose()
+
+
+def people(reader: Reader) -> Locator:
+    return reader.page.locator("main li a")
+
+
+async def test_a_person_is_named_and_keeps_the_name_when_faces_are_grouped_again(
+    reader: Reader, client: Client
+) -> None:
+    await reader.open("#/people")
+    await people(reader).first.click()
+    await reader.page.get_by_placeholder("Who is this?").fill("Ada Lovelace")
+    await reader.page.get_by_role("button", name="Save the name").click()
+    await expect(reader.page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    (session,) = (await client.get("/training/sessions"))["items"]
+    (await client.post(f"/training/sessions/{session['id']}/restart-clustering")).raise_for_status()
+    await ended(client, session["id"])
+
+    await reader.open(f"#/sessions/{session['id']}")
+    await reader.page.get_by_role("link", name="Ada Lovelace", exact=True).click()
+    await expect(reader.page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    await reader.open("#/people")
+    await reader.page.get_by_placeholder("Find by name").fill("lovel")
+    await expect(people(reader)).to_have_count(1)
+
+
+async def test_a_face_that_is_not_the_persons_goes_and_waits_among_the_unsorted(reader: Reader, client: Client) -> None:
+    unsorted = (await client.get("/faces/unassigned"))["total"]
+    person = (await client.get("/faces/persons"))["items"][1]
+    await reader.open(f"#/people/{person['id']}")
+    faces = reader.page.get_by_role("list", name="Faces of").locator("li")
+    await expect(faces).to_have_count(person["faceCount"])
+    await faces.first.get_by_role("button", name="Not this person").click()
+    await expect(faces).to_have_count(person["faceCount"] - 1)
+
+    await reader.open("#/people/unsorted")
+    await expect(reader.page.get_by_role("heading", name="Unsorted faces")).to_contain_text(str(unsorted + 1))
+    await reader.page.get_by_role("button", name="Open").first.click()
+    dialog = reader.page.get_by_role("dialog")
+    await dialog.get_by_label("This is").fill("Grace")
+    await dialog.get_by_role("button", name="Say so").click()
+    await expect(dialog.get_by_role("link", name="Grace")).to_be_visible()
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(reader.page.get_by_role("heading", name="Unsorted faces")).to_contain_text(str(unsorted))
+
+
+async def test_two_who_are_one_are_merged_and_somebody_is_hidden_and_shown_again(
+    reader: Reader, client: Client
+) -> None:
+    before = (await client.get("/faces/persons"))["total"]
+    await reader.open("#/people")
+    await reader.page.get_by_role("button", name="Merge…").click()
+    tiles = reader.page.locator("main li button")
+    await tiles.nth(before - 1).click()
+    await tiles.nth(before - 2).click()
+    await reader.page.get_by_role("button", name="Same person (2)").click()
+    await expect(people(reader)).to_have_count(before - 1)
+
+    await people(reader).last.click()
+    await reader.page.get_by_role("button", name="Hide").click()
+    await expect(reader.page.get_by_role("button", name="Show again")).to_be_visible()
+    await reader.open("#/people")
+    await expect(people(reader)).to_have_count(before - 2)
+    await reader.page.get_by_label("Hidden ones").check()
+    await expect(people(reader)).to_have_count(1)
+
+
+async def test_photos_like_one_are_found_and_text_is_refused_where_the_model_cannot_read(
+    reader: Reader, client: Client, photos: Path
+) -> None:
+    person = (await client.get("/faces/persons"))["items"][0]
+    await reader.open(f"#/people/{person['id']}")
+    await reader.page.get_by_role("list", name="Faces of").get_by_role("button", name="Open").first.click()
+    dialog = reader.page.get_by_role("dialog")
+    await expect(dialog.get_by_role("button", name="Face 1", exact=True)).to_be_visible()
+    await dialog.get_by_role("link", name="Photos like this").click()
+    found = reader.page.get_by_role("list", name="Photos found").locator("li")
+    await expect(found.first).to_be_visible()
+
+    await reader.open("#/search")
+    await reader.page.get_by_placeholder("a red boat on the beach").fill("a cat")
+    await reader.page.get_by_role("button", name="Search").click()
+    await expect(reader.page.get_by_role("alert")).to_contain_text("cannot read text")
+    picture = await asyncio.to_thread(lambda: next(path for path in sorted(photos.rglob("*.jpg"))))
+    await reader.page.get_by_label("Or by a picture").set_input_files(picture)
+    await expect(found.first).to_contain_text(picture.name)
+    await expect(found.first).to_contain_text("similarity 1.00")
