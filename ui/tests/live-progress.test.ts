@@ -198,6 +198,18 @@ describe('falling back to polling', () => {
     expect(scene.state.connection).toBe('live');
   });
 
+  it('asks no sooner because a stream that is tried again fails at once', async () => {
+    const scene = await new Scene(snapshot(1, 'running')).begin();
+    scene.stream.breakOff();
+    await vi.advanceTimersByTimeAsync(STREAM_RETRY_MILLISECONDS + POLL_MILLISECONDS);
+    const asked = scene.requests;
+    scene.stream.breakOff();
+    await vi.advanceTimersByTimeAsync(POLL_MILLISECONDS - 1);
+    expect(scene.requests).toBe(asked);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(scene.requests).toBe(asked + 1);
+  });
+
   it('stops polling at two-second pace once the session no longer runs', async () => {
     const scene = await new Scene(snapshot(1, 'running'), { streaming: false }).begin();
     scene.answer = snapshot(2, 'paused');

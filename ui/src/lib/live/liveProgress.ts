@@ -49,6 +49,7 @@ export class LiveProgress {
   #request: AbortController | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #streamNotBefore = 0;
+  #askedAt = 0;
 
   readonly #onChange: (state: LiveState) => void;
   readonly #onAway: () => void;
@@ -89,6 +90,7 @@ export class LiveProgress {
   async #ask(): Promise<void> {
     const request = new AbortController();
     this.#request = request;
+    this.#askedAt = Date.now();
     try {
       const snapshot = await this.#fetchSnapshot(this.sessionId, request.signal);
       if (!request.signal.aborted) this.#answered(snapshot);
@@ -169,10 +171,13 @@ export class LiveProgress {
     if (!isOlder || isTerminal(snapshot.overallStatus) || isTerminal(shown.overallStatus)) this.#change({ snapshot });
   }
 
+  /** Asks instead, but no sooner after the last question than while polling: a stream may fail as soon as it is tried. */
   #fallBack(): void {
     this.#release();
     this.#change({ connection: 'polling' });
-    void this.#ask();
+    const wait = this.#askedAt + POLL_MILLISECONDS - Date.now();
+    if (wait > 0) this.#askIn(wait);
+    else void this.#ask();
   }
 
   #fallBackIn(milliseconds: number): void {
