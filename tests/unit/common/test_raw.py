@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from tests.support.raw_photos import make_dng
-from triptych_common.media.decoding import PHOTO_EXTENSIONS, DecodedImage, Resolution, decode_image
+from triptych_common.media.decoding import DecodedImage, decode_image
 from triptych_common.media.failures import ImageFailure
+from triptych_common.media.formats import PHOTO_EXTENSIONS
 from triptych_common.media.raw import read_raw
+from triptych_common.media.scaling import Resolution
 
 SENSOR = (64, 48)
 PREVIEW = (40, 30)

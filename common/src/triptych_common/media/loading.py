@@ -10,9 +10,10 @@ from pathlib import Path
 import fsspec
 
 from triptych_common.logging import get_logger
-from triptych_common.media.decoding import DecodedImage, Resolution, decode_image
+from triptych_common.media.decoding import DecodedImage, decode_image
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
+from triptych_common.media.scaling import Resolution
 
 log = get_logger(__name__)
 

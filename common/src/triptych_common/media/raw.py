@@ -9,6 +9,7 @@ import rawpy
 from PIL import ExifTags, Image
 
 from triptych_common.media.failures import ImageFailure
+from triptych_common.media.limits import check_pixels
 
 RAW_EXTENSIONS: Final = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mrw", ".nef", ".nrw", ".orf"}
@@ -57,10 +58,7 @@ def read_raw(content: bytes, *, max_pixels: int) -> RawPicture | None:
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
             width, height = raw.sizes.iwidth, raw.sizes.iheight
-            if width * height > max_pixels:
-                raise ImageFailure(
-                    "too_large", f"The picture has {width:,} × {height:,} pixels; the limit is {max_pixels:,}."
-                )
+            check_pixels((width, height), max_pixels)
             orientation = _ORIENTATIONS.get(raw.sizes.flip, 1)
             if orientation >= 5:
                 width, height = height, width

@@ -14,9 +14,10 @@ from typing import BinaryIO, Final
 
 from PIL import Image
 
-from triptych_common.media.decoding import Resolution, decode_image
+from triptych_common.media.decoding import decode_image
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
+from triptych_common.media.scaling import Resolution
 from triptych_gateway.api.picture_cache import PictureCache
 from triptych_gateway.catalog.faces import Face
 from triptych_gateway.catalog.photos import Asset, FoundPhoto

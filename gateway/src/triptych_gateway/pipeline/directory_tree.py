@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from triptych_common.media.decoding import PHOTO_EXTENSIONS
 from triptych_common.media.failures import failure_from_os_error
+from triptych_common.media.formats import PHOTO_EXTENSIONS
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.catalog.photos import Problem
 

@@ -1,0 +1,55 @@
+"""Limits on what decoding may cost, checked on a file's header before anything of that size is allocated."""
+
+import struct
+from typing import Final
+
+from PIL import Image, TiffImagePlugin
+
+from triptych_common.media.failures import ImageFailure
+
+MAX_SCANS: Final = 100
+"""Scans that a progressive JPEG may have. Encoders write about ten; a scan of a few bytes can stand for a pass over
+the whole picture, so that a small file may cost hours."""
+
+_TILE_SIDES: Final = (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
+
+
+def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Raises ImageFailure too_large for a picture [width, height] of more than ``max_pixels``."""
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageFailure("too_large", f"The picture has {width:,} × {height:,} pixels; the limit is {max_pixels:,}.")
+
+
+def check_before_opening(content: bytes, max_pixels: int) -> None:
+    """Check what Pillow would allocate as soon as it opens a file: the canvas of a WebP. Raises ImageFailure."""
+    canvas = _webp_canvas(content[:30])
+    if canvas is not None:
+        check_pixels(canvas, max_pixels)
+
+
+def check_opened(image: Image.Image, content: bytes, max_pixels: int) -> None:
+    """Check what an opened picture says of itself, before its pixels are decoded. Raises ImageFailure too_large."""
+    check_pixels(image.size, max_pixels)
+    if image.info.get("progressive") and (scans := content.count(b"\xff\xda")) > MAX_SCANS:
+        raise ImageFailure("too_large", f"The picture is made of {scans:,} scans; the limit is {MAX_SCANS}.")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # A tile is decoded whole, also where little of it is inside the picture.
+        tile_width, tile_height = (image.tag_v2.get(side, 0) for side in _TILE_SIDES)
+        if isinstance(tile_width, int) and isinstance(tile_height, int):
+            check_pixels((tile_width, tile_height), max_pixels)
+
+
+def _webp_canvas(head: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP by its first 30 bytes (RFC 9649, section 2.5 to 2.7); None for other files."""
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return None
+    match head[12:16]:
+        case b"VP8X":
+            width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+        case b"VP8L":
+            (bits,) = struct.unpack_from("<I", head, 21)
+            width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case _:
+            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 26))
+    return width, height
