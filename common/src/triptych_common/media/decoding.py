@@ -17,7 +17,7 @@ from triptych_common.media.limits import check_before_opening, check_opened
 from triptych_common.media.metadata import DECODER_ERRORS, taken_at
 from triptych_common.media.orientation import orientation_of, turn_upright, upright_size
 from triptych_common.media.raw import read_raw
-from triptych_common.media.scaling import Resolution, shrink_decoded, shrink_while_decoding
+from triptych_common.media.scaling import Resolution, decode_shrunk, shrink_decoded
 
 pillow_heif.register_heif_opener()
 # The limit on pixels is ours, checked on the header before anything is decoded; Pillow's own only warns.
@@ -93,10 +93,9 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
 def _decode(image: Image.Image, resolution: Resolution) -> Image.Image:
     """Decode, shrink, and only then, for fewer pixels, make sRGB. Raises what Pillow raises."""
     full_size = image.size
-    shrink_while_decoding(image, resolution)
-    image.load()
+    part = decode_shrunk(image, resolution)
     profile = image.info.get("icc_profile")
-    small = shrink_decoded(without_palette(image), resolution, full_size=full_size)
+    small = shrink_decoded(without_palette(image), resolution, full_size=full_size, part=part)
     return to_srgb(small, profile if isinstance(profile, bytes) else None)
 
 

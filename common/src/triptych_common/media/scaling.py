@@ -4,12 +4,16 @@ What was measured, and what else was tried: docs/decisions/0014-decoding.md.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from PIL import Image
 
 _FILTER: Final = Image.Resampling.HAMMING
 """As fast as bilinear, and nearly as sharp as bicubic where pictures are made smaller."""
+
+Part: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels, of what a decoded picture shows: sides that are no multiple of its divisor
+end within the last pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +45,23 @@ class Resolution:
         return min(factors, key=lambda factor: factor[0] / factor[1], default=(1, 1))
 
 
-def shrink_while_decoding(image: Image.Image, resolution: Resolution) -> None:
-    """Have an opened picture that is not decoded yet decode smaller: a JPEG at 1/2, 1/4 or 1/8, out of its cosines."""
-    image.draft(None, resolution.smallest_size(image.size))
+def decode_shrunk(image: Image.Image, resolution: Resolution) -> Part:
+    """Decode an opened picture, smaller where its format can: a JPEG at 1/2, 1/4 or 1/8, out of its cosines.
+
+    Raises what Pillow's decoders raise.
+    """
+    drafted = image.draft(None, resolution.smallest_size(image.size))
+    image.load()
+    return drafted[1] if drafted is not None else (0, 0, *image.size)
 
 
-def shrink_decoded(image: Image.Image, resolution: Resolution, *, full_size: tuple[int, int]) -> Image.Image:
-    """A decoded picture, which may be smaller than its ``full_size`` by now, as small as the resolution says."""
+def shrink_decoded(
+    image: Image.Image, resolution: Resolution, *, full_size: tuple[int, int], part: Part
+) -> Image.Image:
+    """A picture that was decoded from ``full_size``, and shows it in that part, as small as the resolution says."""
     exact = resolution.exact_size(full_size)
     if exact is not None:
-        return image if image.size == exact else image.resize(exact, _FILTER, reducing_gap=2.0)
+        return image if image.size == exact else image.resize(exact, _FILTER, box=part, reducing_gap=2.0)
     smallest = resolution.smallest_size(full_size)
     factor = min(image.width // smallest[0], image.height // smallest[1])
     return image.reduce(factor) if factor > 1 else image
