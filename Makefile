@@ -159,6 +159,10 @@ bench-gateway: environment ## Speed of the gateway's answers and streams; needs 
 bench-catalog: environment ## Speed of every list over 1,000,000 photos, and of what sessions write; N=
 	@PYTHONPATH=. $(BIN)/python benchmarks/catalog.py $(or $(N),1000000)
 
+.PHONY: bench-decode
+bench-decode: environment bench-tools ## Speed and fidelity of decoding photos, beside the other libraries
+	@PYTHONPATH=. $(BIN)/python benchmarks/decode.py
+
 .PHONY: bench-discovery
 bench-discovery: environment ## Speed and memory of discovery over 200,000 files; N=
 	@PYTHONPATH=. $(BIN)/python benchmarks/discovery.py $(or $(N),200000)
