@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from tests.support.colour_profiles import (
     ADOBE_RGB,
@@ -78,6 +78,24 @@ def test_adobe_rgb_comes_out_as_srgb(colour: tuple[int, int, int]) -> None:
     assert middle(decoded(content)) == pytest.approx(
         expected(colour, ADOBE_RGB, lambda value: value**2.19921875), abs=3
     )
+
+
+@pytest.mark.parametrize(("index", "is_adobe"), [("R03", True), ("R98", False), ("", False)])
+def test_a_camera_may_say_adobe_rgb_in_its_exif_alone(index: str, is_adobe: bool) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {ExifTags.Interop.InteropIndex: index}
+    content = encode(patch((60, 160, 80)), "JPEG", quality=100, subsampling=0, exif=exif)
+
+    as_adobe = expected((60, 160, 80), ADOBE_RGB, lambda value: value**2.19921875)
+    assert middle(decoded(content)) == pytest.approx(as_adobe if is_adobe else [60, 160, 80], abs=3)
+
+
+def test_a_profile_in_the_file_is_believed_before_the_exif() -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {ExifTags.Interop.InteropIndex: "R03"}
+    content = encode(patch((60, 160, 80)), "JPEG", quality=100, exif=exif, icc_profile=make_rgb_profile(SRGB))
+
+    assert middle(decoded(content)) == pytest.approx([60, 160, 80], abs=3)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF"])

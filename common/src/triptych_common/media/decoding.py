@@ -16,6 +16,7 @@ from triptych_common.media.formats import FORMATS
 from triptych_common.media.limits import check_before_opening, check_opened
 from triptych_common.media.metadata import DECODER_ERRORS, taken_at
 from triptych_common.media.orientation import orientation_of, turn_upright, upright_size
+from triptych_common.media.profiles import profile_of
 from triptych_common.media.raw import read_raw
 from triptych_common.media.scaling import Resolution, decode_shrunk, shrink_decoded
 
@@ -94,9 +95,8 @@ def _decode(image: Image.Image, resolution: Resolution) -> Image.Image:
     """Decode, shrink, and only then, for fewer pixels, make sRGB. Raises what Pillow raises."""
     full_size = image.size
     part = decode_shrunk(image, resolution)
-    profile = image.info.get("icc_profile")
     small = shrink_decoded(without_palette(image), resolution, full_size=full_size, part=part)
-    return to_srgb(small, profile if isinstance(profile, bytes) else None)
+    return to_srgb(small, profile_of(image))
 
 
 def _sentence(error: Exception) -> str:
