@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from tests.support.colour_profiles import DISPLAY_P3, make_rgb_profile
 from triptych_common.media import DecodedImage, ImageFailure, Resolution, decode_image
 from triptych_common.media.scaling import decode_shrunk, shrink_decoded
 
@@ -231,7 +232,7 @@ def test_a_jpeg_that_ends_early_is_damaged_at_every_size(options: dict[str, Any]
 
 
 def test_the_same_photo_comes_out_the_same_from_many_threads() -> None:
-    content = encode(SCENE, icc_profile=None)
+    content = encode(SCENE, icc_profile=make_rgb_profile(DISPLAY_P3))
     alone = decode(content, SMALL[0]).pixels
     found: list[bool] = []
 
