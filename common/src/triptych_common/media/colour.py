@@ -15,7 +15,7 @@ _UNNOTICED_LEVELS: Final = 2
 """A profile that moves no colour further than this, of 255, is sRGB by another name."""
 
 
-def without_palette(image: Image.Image) -> Image.Image:
+def with_8_bit_channels(image: Image.Image) -> Image.Image:
     """A decoded picture with 8-bit channels that can be resampled: palettes looked up, deep greys scaled."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
@@ -31,7 +31,7 @@ def without_palette(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """A picture out of ``without_palette`` as RGB in sRGB: transparency over white, colours by its ICC profile.
+    """A picture out of ``with_8_bit_channels`` as RGB in sRGB: transparency over white, colours by its ICC profile.
 
     A profile that is damaged or speaks of other channels is ignored. What is not sRGB costs about 10 ms a megapixel:
     shrink first.

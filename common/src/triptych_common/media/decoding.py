@@ -10,7 +10,7 @@ import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from triptych_common.media.colour import to_srgb, without_palette
+from triptych_common.media.colour import to_srgb, with_8_bit_channels
 from triptych_common.media.failures import ImageFailure
 from triptych_common.media.formats import FORMATS
 from triptych_common.media.limits import check_before_opening, check_opened
@@ -95,7 +95,7 @@ def _decode(image: Image.Image, resolution: Resolution) -> Image.Image:
     """Decode, shrink, and only then, for fewer pixels, make sRGB. Raises what Pillow raises."""
     full_size = image.size
     part = decode_shrunk(image, resolution)
-    small = shrink_decoded(without_palette(image), resolution, full_size=full_size, part=part)
+    small = shrink_decoded(with_8_bit_channels(image), resolution, full_size=full_size, part=part)
     return to_srgb(small, profile_of(image))
 
 
