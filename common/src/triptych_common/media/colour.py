@@ -57,9 +57,9 @@ def _from_profile(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | Non
         return None
     try:
         transform = _transform(ImageCms.ImageCmsProfile(io.BytesIO(profile)), mode)
-    except (ImageCms.PyCMSError, OSError):
+        return None if mode != "CMYK" and _changes_nothing(transform) else transform
+    except (ImageCms.PyCMSError, OSError, ValueError):
         return None
-    return None if mode != "CMYK" and _changes_nothing(transform) else transform
 
 
 @lru_cache(maxsize=1)
