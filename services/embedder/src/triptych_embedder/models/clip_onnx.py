@@ -1,0 +1,133 @@
+"""The ONNX backend: an exported CLIP model through ONNX Runtime, without PyTorch and open_clip."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych_common.errors import ConfigurationError
+from triptych_common.models import ModelInfo
+from triptych_common.onnx_session import OnnxSession, open_session
+from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
+from triptych_embedder.models.clip_export_format import (
+    IMAGE_INPUT,
+    IMAGE_NAME,
+    OUTPUT,
+    TEXT_INPUT,
+    TEXT_NAME,
+    ExportDescription,
+    read_description,
+    read_tokenizer,
+)
+from triptych_embedder.models.clip_tokenizer import ClipTokenizer
+from triptych_embedder.models.clip_weights import stored_name
+from triptych_embedder.models.onnx_memory import run_network
+from triptych_embedder.models.precision import require_fp32
+from triptych_embedder.models.unit_vectors import unit_vectors
+
+NO_TEXT: Final = "No search by text: the export has no tokenizer."
+
+_MICRO_BATCH_CPU: Final = 8
+_MICRO_BATCH_GPU: Final = 64
+
+
+class OnnxClip(EmbeddingModel):
+    """Image tower, and text tower where there is one, each to unit vectors of one space."""
+
+    def __init__(
+        self,
+        description: ExportDescription,
+        *,
+        image: OnnxSession,
+        text: OnnxSession | None,
+        tokenizer: ClipTokenizer | None,
+        threads: int,
+    ) -> None:
+        self._preprocessing = description.to_preprocessing()
+        self._image = image.session
+        self._text = text.session if text is not None else None
+        self._tokenizer = tokenizer
+        self._threads = threads
+        self.resolution = self._preprocessing.resolution
+        self.micro_batch = _MICRO_BATCH_CPU if image.device == "cpu" else _MICRO_BATCH_GPU
+        self.info = ModelInfo(
+            model_id=description.model_id,
+            pack="production",
+            display_name=f"{description.display_name}, ONNX",
+            dimension=description.dimension,
+            metric=description.metric,
+            device=image.device,
+            licence=description.licence,
+            notice="" if text is not None else NO_TEXT,
+            has_text_tower=text is not None,
+        )
+
+    @classmethod
+    def load(cls, name: str, options: EmbeddingOptions) -> Self:
+        """Load an export: ``NAME/TAG`` of the model store, or the path of its directory.
+
+        Raises ConfigurationError where it is missing, damaged or of another model, or device or precision cannot be
+        had.
+        """
+        require_fp32(options.precision, model="an ONNX export")
+        directory = export_directory(name, options.models_dir)
+        description = read_description(directory)
+        # What follows the slash is the digest of a checkpoint that has no tag.
+        if not Path(name).is_absolute() and description.model_id not in (f"clip:{name}", f"clip:{_with_digest(name)}"):
+            raise ConfigurationError(
+                f"The export in {directory} is of {description.model_id}: run `triptych models export {name}`."
+            )
+        image = _open(directory / IMAGE_NAME, options, description, kind=IMAGE_INPUT)
+        text = tokenizer = None
+        if description.tokenizer is not None:
+            text = _open(directory / TEXT_NAME, options, description, kind=TEXT_INPUT)
+            tokenizer = read_tokenizer(directory, description.tokenizer)
+        return cls(description, image=image, text=text, tokenizer=tokenizer, threads=options.threads)
+
+    def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Unit vectors [n, dimension]. Raises ValueError where the network gives no finite, non-zero features."""
+        pictures = self._preprocessing.prepare_all(images, threads=self._threads)
+        return unit_vectors(run_network(self._image, {IMAGE_INPUT: pictures}, output=OUTPUT))
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors [n, dimension]. Raises ValueError where the network gives no finite, non-zero features."""
+        if self._text is None or self._tokenizer is None:
+            return super().embed_texts(texts)
+        return unit_vectors(run_network(self._text, {TEXT_INPUT: self._tokenizer(texts)}, output=OUTPUT))
+
+    def warm_up(self) -> None:
+        """Run both networks once."""
+        super().warm_up()
+        if self.info.has_text_tower:
+            self.embed_texts(["a photo"])
+
+
+def export_directory(name: str, models_dir: Path) -> Path:
+    """Where the export ``NAME/TAG`` is kept; an absolute path is itself. Raises ConfigurationError for another name."""
+    return Path(name) if Path(name).is_absolute() else models_dir / "onnx" / stored_name(name)
+
+
+def _with_digest(name: str) -> str:
+    return name.replace("/", "@")
+
+
+def _open(path: Path, options: EmbeddingOptions, description: ExportDescription, *, kind: str) -> OnnxSession:
+    """A network of the export, once its inputs and outputs are those that the description tells of."""
+    try:
+        opened = open_session(path, device=options.device, threads=options.threads)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # ONNX Runtime has a class of its own for each status
+        raise ConfigurationError(f"ONNX Runtime cannot load {path}: {error}") from error
+    preprocessing, tokenizer = description.preprocessing, description.tokenizer
+    expected = {
+        IMAGE_INPUT: ("tensor(float)", [3, preprocessing.height, preprocessing.width]),
+        TEXT_INPUT: ("tensor(int64)", [tokenizer.context_length if tokenizer is not None else 0]),
+    }[kind]
+    inputs = [(one.name, one.type, list(one.shape[1:])) for one in opened.session.get_inputs()]
+    outputs: list[tuple[str, Any]] = [(one.name, one.shape[-1]) for one in opened.session.get_outputs()]
+    if inputs != [(kind, *expected)] or outputs != [(OUTPUT, description.dimension)]:
+        raise ConfigurationError(f"{path} is not the network that model.json describes: export the model again.")
+    return opened
