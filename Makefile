@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
+MODELS_VENV ?= .venv-models
 BIN := $(VENV)/bin
 PHOTOS ?=
 PROJECTS := pyproject.toml requirements.in requirements-weights.txt constraints.txt \
@@ -36,6 +37,19 @@ models: install ## Fetch the production models, install what runs them, and choo
 .PHONY: test
 test: install ui-test ## Install, and run all tests
 	$(BIN)/python -m pytest
+
+.PHONY: test-models
+test-models: $(MODELS_VENV)/bin/.installed ## Run the real open_clip and insightface code, in an environment of its own with PyTorch
+	$(MODELS_VENV)/bin/python -m pytest --numprocesses=0 --confcutdir=tests/models tests/models
+
+# Everything else must do without PyTorch, so that it is never in the environment of `make test`.
+$(MODELS_VENV)/bin/.installed: $(PROJECTS) requirements-models.in
+	@$(PYTHON) -c 'import sys; sys.exit("Triptych needs Python 3.11 or later; name one with PYTHON=") if sys.version_info < (3, 11) else None'
+	test -x $(MODELS_VENV)/bin/python || $(PYTHON) -m venv $(MODELS_VENV)
+	$(MODELS_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(MODELS_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --group models
+	$(MODELS_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --requirement requirements-models.in
+	touch $@
 
 .PHONY: dev
 dev: install ## Start everything; services start anew when their code changes
@@ -173,4 +187,4 @@ bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two r
 
 .PHONY: clean
 clean: ## Remove what was installed and built; never data
-	rm -rf $(VENV) ui/node_modules $(dir $(PAGE))
+	rm -rf $(VENV) $(MODELS_VENV) ui/node_modules $(dir $(PAGE))
