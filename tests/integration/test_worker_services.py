@@ -21,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
 
+from tests.support.clip_exports import DIMENSION, write_export
 from tests.support.nats_server import free_port
 from tests.support.real_servers import nats_server
 from triptych.v1 import (
@@ -465,12 +466,33 @@ async def test_a_call_that_outlasts_the_drain_is_told_to_go_elsewhere(stack: Sta
     assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
 
 
+async def test_an_exported_clip_model_embeds_photos_and_texts_into_one_space(stack: Stack) -> None:
+    write_export(stack.folder / "onnx" / "tiny__one")
+    service = stack.start("embedder", model="onnx:tiny/one", models_dir=str(stack.folder))
+    await _until_serving(service)
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = embedder_pb2_grpc.EmbedderStub(channel)
+        answer = await stub.GetModelInfo(embedder_pb2.EmbedderGetModelInfoRequest())
+        model = answer.model
+        assert (model.model_id, model.dimension, model.has_text_tower) == ("clip:tiny/one", DIMENSION, True)
+        assert (model.device, model.precision, model.pack) == ("cpu", "fp32", "production")
+        texts = await stub.EmbedText(embedder_pb2.EmbedTextRequest(texts=["a cat", "a dog"], model_id="clip:tiny/one"))
+        request = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png", "coffee.png"]))
+        photos = [outcome async for message in stub.EmbedImages(request) for outcome in message.outcomes]
+    for content in (*texts.vectors, *(outcome.vector for outcome in photos)):
+        (vector,) = vectors_from_bytes(content, dimension=DIMENSION)
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "sentence"),
     [
         ("embedder", {"device": "cuda"}, "TRIPTYCH_DEVICE is cuda"),
         ("facedetect", {"device": "cuda"}, "TRIPTYCH_DEVICE is cuda"),
         ("embedder", {"model": "nobody"}, "TRIPTYCH_MODEL is 'nobody'"),
+        ("embedder", {"model": "production", "models_dir": "/nowhere"}, "run `triptych models fetch production`"),
+        ("embedder", {"precision": "fp16"}, "TRIPTYCH_PRECISION is fp16"),
+        ("embedder", {"precision": "fp8"}, "setting precision"),
         ("facedetect", {"micro_batch": "0"}, "setting micro_batch"),
     ],
 )

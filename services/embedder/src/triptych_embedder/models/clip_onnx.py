@@ -52,6 +52,7 @@ class OnnxClip(EmbeddingModel):
         self._threads = threads
         self.resolution = self._preprocessing.resolution
         self.micro_batch = _MICRO_BATCH_CPU if image.device == "cpu" else _MICRO_BATCH_GPU
+        self.lanes = 1 if image.device == "cpu" else 2
         self.info = ModelInfo(
             model_id=description.model_id,
             pack="production",

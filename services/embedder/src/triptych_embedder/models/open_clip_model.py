@@ -52,6 +52,7 @@ class OpenClip(EmbeddingModel):
             self._encode_image = torch.compile(self._encode_image, dynamic=True)
         self.resolution = towers.preprocessing.resolution
         self.micro_batch = _MICRO_BATCH_CPU if device == "cpu" else _MICRO_BATCH_GPU
+        self.lanes = 1 if device == "cpu" else 2
         self.info = ModelInfo(
             model_id=weights.model_id,
             pack="production",
@@ -102,6 +103,14 @@ class OpenClip(EmbeddingModel):
         with _memory_errors(), torch.inference_mode():
             features = self._encode_text(tokens.to(self._device), False).float().cpu().numpy()
         return unit_vectors(features)
+
+    def close(self) -> None:
+        """Let go of the network, and of what PyTorch keeps of the device for itself."""
+        del self._encode_image, self._encode_text
+        if self._compiles:
+            torch.compiler.reset()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def warm_up(self) -> None:
         """Run both towers once. Raises ConfigurationError where they cannot be compiled, or need another precision."""
