@@ -1,6 +1,7 @@
 """Exports: the same space as PyTorch's, written whole or not at all, and served without PyTorch."""
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from triptych_embedder.models.clip_weights import find_weights
 from triptych_embedder.models.open_clip_towers import load_towers
 from triptych_embedder.models.registry import load_model
 
+_COMMAND = [str(Path(sys.executable).with_name("triptych-embedder-models"))]
 _TEXTS = ["a photo of a cat", "Eine Rakete — vor dem Start", "", "coffee " * 100, "猫 😀"]
 
 
@@ -32,7 +34,7 @@ def _options(models_dir: Path) -> EmbeddingOptions:
 
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", "from triptych_embedder.model_commands import main; main()", *arguments],
+        [*_COMMAND, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -97,6 +99,20 @@ def test_the_command_exports_once_and_says_how_to_serve_it(tmp_path: Path) -> No
     assert _run(*arguments).returncode == 0
     read_description(target)
     assert _names(tmp_path / "onnx") == [target.name]
+
+
+def test_a_command_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    # Deep enough that it is not done before it is told to end.
+    deep = {**TINY_CONFIG, "vision_cfg": {**TINY_CONFIG["vision_cfg"], "layers": 24}}
+    directory = write_local_directory(tmp_path / "mine", model=deep)
+    command = [*_COMMAND, "export", "--model", f"local-dir:{directory}", "--models-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("exporting image.onnx" in line for line in process.stdout)
+        process.terminate()
+        process.stdout.read()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert _names(tmp_path / "onnx") == []
 
 
 def test_the_command_says_in_one_sentence_what_is_missing(tmp_path: Path) -> None:

@@ -193,6 +193,13 @@ def test_a_network_or_training_that_open_clip_does_not_know_is_refused(tmp_path:
         load_model(f"open_clip:local-dir:{tmp_path}", _options(tmp_path))
 
 
+def test_a_text_tower_that_is_built_from_a_hub_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"")
+    with pytest.raises(ConfigurationError, match="cannot run: its text tower"):
+        load_model(f"open_clip:roberta-ViT-B-32@{path}", _options(tmp_path))
+
+
 def test_random_weights_cannot_be_had(tmp_path: Path) -> None:
     for name in ("RN50", "RN50/", "local-dir:", f"local-dir:{tmp_path}"):
         with pytest.raises(ConfigurationError):

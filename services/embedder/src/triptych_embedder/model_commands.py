@@ -1,6 +1,7 @@
 """The command triptych-embedder-models: what is done with weights outside of the service."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from triptych_embedder.models.clip_weights import DEFAULT_CLIP, ClipWeights, fin
 def main() -> NoReturn:
     """Entry point of the console script; exit status 78 with one sentence where it cannot be done."""
     arguments = _parser().parse_args()
+    # So that what was written aside is removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         _export(arguments)
     except ConfigurationError as error:

@@ -52,6 +52,10 @@ def load_towers(weights: ClipWeights, *, device: str, precision: Precision) -> C
     else:
         config, options = _known_config(weights), _tag_options(weights)
         name = weights.architecture
+    if config["text_cfg"].get("hf_model_name"):
+        raise ConfigurationError(
+            f"{weights.display_name} cannot run: its text tower is one that is built from Hugging Face's hub."
+        )
     try:
         with _quiet():
             model = open_clip.create_model(
@@ -68,7 +72,7 @@ def load_towers(weights: ClipWeights, *, device: str, precision: Precision) -> C
     except Exception as error:  # open_clip, PyTorch, pickle, zip and safetensors each have their own
         raise ConfigurationError(
             f"The weights {weights.checkpoint} are damaged, or not of this network ({_first_line(error)}): fetch them"
-            " again (`triptych models fetch production --force` for the default)."
+            " again (`triptych models fetch production` for the default)."
         ) from error
     model.eval().requires_grad_(requires_grad=False)
     return ClipTowers(
