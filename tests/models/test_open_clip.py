@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -259,6 +260,14 @@ def test_memory_that_runs_out_is_told_so_that_fewer_are_tried(
         model.embed_images(photos()[:1])
     monkeypatch.undo()
     assert model.embed_images(photos()[:1]).shape == (1, 64)
+
+
+def test_a_model_that_was_let_go_can_be_loaded_again(directory: Path, model: EmbeddingModel) -> None:
+    name = f"open_clip:local-dir:{directory}"
+    first: Any = load_model(name, _options(directory))
+    first.close()
+    again = load_model(name, _options(directory))
+    assert np.abs(again.embed_images(photos()) - model.embed_images(photos())).max() < 1e-6
 
 
 def test_loading_says_nothing_of_its_own_steps(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
