@@ -2,9 +2,10 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,6 +17,8 @@ from tests.support.clip_exports import CONTEXT_LENGTH, DIMENSION, describe, writ
 from triptych_common.devices import CPU, Device
 from triptych_common.errors import ConfigurationError
 from triptych_common.models import DeviceMemoryError
+from triptych_common.onnx_session import OnnxSession, open_session
+from triptych_embedder.models import clip_onnx
 from triptych_embedder.models.base import EmbeddingOptions
 from triptych_embedder.models.clip_onnx import OnnxClip
 from triptych_embedder.models.clip_weights import DEFAULT_CLIP
@@ -51,6 +54,27 @@ def test_vectors_do_not_depend_on_their_batch(tmp_path: Path) -> None:
     assert np.abs(model.embed_images(photos) - alone).max() < 1e-6
     alone = np.concatenate([model.embed_texts([text]) for text in texts])
     assert np.abs(model.embed_texts(texts) - alone).max() < 1e-6
+
+
+@pytest.mark.parametrize(("device", "counts"), [("cpu", [1, 1]), ("cuda:0", [1, 1]), ("tensorrt:0", [1, 1, 64, 64])])
+def test_engines_are_built_for_whole_micro_batches_before_the_first_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, counts: list[int]
+) -> None:
+    """No GPU is needed to see what it would be given: a CPU takes its place."""
+    seen: list[int] = []
+
+    def run_and_count(session: Any, inputs: Mapping[str, NDArray[Any]], *, output: str) -> NDArray[Any]:
+        seen.extend(len(values) for values in inputs.values())
+        return run_network(session, inputs, output=output)
+
+    def open_as(network: bytes | Path, *, device: Device, threads: int) -> OnnxSession:
+        return replace(open_session(network, device=CPU, threads=threads), device=str(device))
+
+    monkeypatch.setattr(clip_onnx, "run_network", run_and_count)
+    monkeypatch.setattr(clip_onnx, "open_session", open_as)
+    options = replace(_options(tmp_path), device=Device.parse(device))
+    load_model(f"onnx:{write_export(tmp_path / 'mine')}", options)
+    assert seen == counts
 
 
 def test_an_export_without_tokenizer_embeds_photos_and_says_that_texts_cannot_be(tmp_path: Path) -> None:

@@ -99,10 +99,14 @@ class OnnxClip(EmbeddingModel):
         return unit_vectors(run_network(self._text, {TEXT_INPUT: self._tokenizer(texts)}, output=OUTPUT))
 
     def warm_up(self) -> None:
-        """Run both networks once."""
-        super().warm_up()
-        if self.info.has_text_tower:
-            self.embed_texts(["a photo"])
+        """Run both networks once, and in TensorRT with a whole micro-batch too.
+
+        TensorRT builds an engine, for a minute or so, whenever it is given more at once than ever before.
+        """
+        for count in (1, self.micro_batch) if self.info.device.startswith("tensorrt") else (1,):
+            self.embed_images([np.full((256, 256, 3), 128, np.uint8)] * count)
+            if self.info.has_text_tower:
+                self.embed_texts(["a photo"] * count)
 
 
 def export_directory(name: str, models_dir: Path) -> Path:
