@@ -40,7 +40,7 @@ test: install ui-test ## Install, and run all tests
 
 .PHONY: test-models
 test-models: $(MODELS_VENV)/bin/.installed ## Run the real open_clip and insightface code, in an environment of its own with PyTorch
-	$(MODELS_VENV)/bin/python -m pytest --numprocesses=0 --confcutdir=tests/models tests/models
+	$(MODELS_VENV)/bin/python -m pytest --confcutdir=tests/models tests/models
 
 # Everything else must do without PyTorch, so that it is never in the environment of `make test`.
 $(MODELS_VENV)/bin/.installed: $(PROJECTS) requirements-models.in

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.models.hub_tokenizers import write_hub_tokenizer
 from tests.models.photos import photo_paths, photos
-from tests.models.tiny_clip import TINY_CONFIG, TINY_RESNET, known_network, write_checkpoint, write_local_directory
+from tests.models.tiny_clip import TINY_CONFIG, TINY_NETWORKS, known_network, write_checkpoint, write_local_directory
 from triptych_common.devices import CPU
 from triptych_common.errors import ConfigurationError
 from triptych_common.onnx_session import open_session
@@ -60,19 +62,16 @@ def _assert_one_space(exported: EmbeddingModel, original: EmbeddingModel) -> Non
     assert np.abs(exported.embed_images(many) - alone).max() < 1e-4
 
 
-_CUSTOM_TEXT = {**TINY_CONFIG, "custom_text": True, "quick_gelu": True}
 _SQUASHED = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "resize_mode": "squash"}
 
 
 @pytest.mark.parametrize(
-    ("architecture", "preprocessing"),
-    [(TINY_CONFIG, {}), (TINY_RESNET, {}), (_CUSTOM_TEXT, _SQUASHED)],
-    ids=["transformer", "resnet", "custom-text"],
+    ("network", "preprocessing"), [*((name, {}) for name in TINY_NETWORKS), ("transformer", _SQUASHED)]
 )
 def test_an_export_is_of_the_space_of_its_weights(
-    tmp_path: Path, architecture: dict[str, object], preprocessing: dict[str, object]
+    tmp_path: Path, network: str, preprocessing: dict[str, object]
 ) -> None:
-    directory = write_local_directory(tmp_path / "mine", model=architecture, preprocessing=preprocessing)
+    directory = write_local_directory(tmp_path / "mine", model=TINY_NETWORKS[network], preprocessing=preprocessing)
     weights = find_weights(f"local-dir:{directory}", tmp_path)
     steps: list[str] = []
     description = export_clip(weights, tmp_path / "out", photos=photo_paths(), report=steps.append)
@@ -144,11 +143,32 @@ def test_an_export_that_differs_is_refused_and_leaves_what_was_there(
     assert _names(target.parent) == ["out"]
 
 
-def test_a_network_with_a_tokenizer_from_elsewhere_is_exported_without_texts(tmp_path: Path) -> None:
-    config = {**TINY_CONFIG, "text_cfg": {**TINY_CONFIG["text_cfg"], "hf_tokenizer_name": "somebody/something"}}
-    weights = find_weights(f"local-dir:{write_local_directory(tmp_path / 'mine', model=config)}", tmp_path)
+def _with_hub_tokenizer(**options: object) -> dict[str, Any]:
+    text = {**TINY_CONFIG["text_cfg"], "hf_tokenizer_name": "somebody/something", **options}
+    return {**TINY_CONFIG, "text_cfg": {**text, "context_length": 16, "pool_type": "last"}}
+
+
+@pytest.mark.parametrize("tokenizer", [{}, {"clean": "canonicalize"}, {"strip_sep_token": True}])
+def test_a_tokenizer_from_elsewhere_is_exported_too(tmp_path: Path, tokenizer: dict[str, object]) -> None:
+    directory = write_local_directory(tmp_path / "mine", model=_with_hub_tokenizer(tokenizer_kwargs=tokenizer))
+    write_hub_tokenizer(directory)
+    weights = find_weights(f"local-dir:{directory}", tmp_path)
     description = export_clip(weights, tmp_path / "out", photos=[], report=lambda _: None)
+    assert "tokenizer.json" in description.files and "merges.txt" not in description.files
+    original = load_model(f"open_clip:local-dir:{directory}", _options(tmp_path))
+    _assert_one_space(load_model(f"onnx:{tmp_path / 'out'}", _options(tmp_path)), original)
+
+
+@pytest.mark.parametrize("mode", [None, "clips"])
+def test_a_network_whose_tokenizer_cannot_be_exported_is_exported_for_photos(tmp_path: Path, mode: str | None) -> None:
+    directory = write_local_directory(tmp_path / "mine", model=_with_hub_tokenizer(tokenizer_mode=mode))
+    if mode is not None:
+        write_hub_tokenizer(directory)
+    steps: list[str] = []
+    weights = find_weights(f"local-dir:{directory}", tmp_path)
+    description = export_clip(weights, tmp_path / "out", photos=[], report=steps.append)
     assert description.tokenizer is None and list(description.files) == ["image.onnx"]
+    assert any(step.startswith("no text tower") for step in steps)
     model = load_model(f"onnx:{tmp_path / 'out'}", _options(tmp_path))
     assert not model.info.has_text_tower and model.embed_images(photos()[:1]).shape == (1, 64)
 

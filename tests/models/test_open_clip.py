@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.models.hub_tokenizers import write_hub_tokenizer
 from tests.models.photos import photo_paths, photos
-from tests.models.tiny_clip import TINY_CONFIG, TINY_RESNET, known_network, write_checkpoint, write_local_directory
+from tests.models.tiny_clip import TINY_CONFIG, TINY_NETWORKS, known_network, write_checkpoint, write_local_directory
 from triptych_common.devices import AUTO, CPU, Device
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import decode_image
@@ -25,6 +26,7 @@ from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.precision import WantedPrecision
 from triptych_embedder.models.registry import load_model
 
+_FP32_AND_BF16: tuple[WantedPrecision, WantedPrecision] = ("fp32", "bf16")
 _TEXTS = ["a photo of a cat", "Eine Rakete vor dem Start", "", "coffee " * 100]
 
 
@@ -47,9 +49,9 @@ def _cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
     return cosines
 
 
-@pytest.mark.parametrize("architecture", [TINY_CONFIG, TINY_RESNET], ids=["transformer", "resnet"])
-def test_vectors_are_those_that_open_clip_gives(tmp_path: Path, architecture: dict[str, object]) -> None:
-    directory = write_local_directory(tmp_path / "mine", model=architecture)
+@pytest.mark.parametrize("network", TINY_NETWORKS)
+def test_vectors_are_those_that_open_clip_gives(tmp_path: Path, network: str) -> None:
+    directory = write_local_directory(tmp_path / "mine", model=TINY_NETWORKS[network])
     ours = load_model(f"open_clip:local-dir:{directory}", _options(tmp_path))
     theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{directory}")
     theirs.eval()
@@ -75,13 +77,26 @@ def test_vectors_are_unit_long_float32_and_do_not_depend_on_their_batch(model: E
     assert np.abs(together - backwards).max() < 1e-4
 
 
-def test_bf16_gives_nearly_the_same_vectors_as_float32(directory: Path, model: EmbeddingModel) -> None:
-    half = load_model(f"open_clip:local-dir:{directory}", replace(_options(directory), precision="bf16"))
-    assert half.info.precision == "bf16" and half.info.model_id == model.info.model_id
+@pytest.mark.parametrize("network", TINY_NETWORKS)
+def test_bf16_gives_nearly_the_same_vectors_as_float32(tmp_path: Path, network: str) -> None:
+    directory = write_local_directory(tmp_path / "mine", model=TINY_NETWORKS[network])
+    whole, half = (
+        load_model(f"open_clip:local-dir:{directory}", replace(_options(tmp_path), precision=precision))
+        for precision in _FP32_AND_BF16
+    )
+    assert half.info.precision == "bf16" and half.info.model_id == whole.info.model_id
     vectors = half.embed_images(photos())
     assert vectors.dtype == np.float32
-    assert _cosines(vectors, model.embed_images(photos())).min() > 0.999
-    assert _cosines(half.embed_texts(_TEXTS), model.embed_texts(_TEXTS)).min() > 0.999
+    assert _cosines(vectors, whole.embed_images(photos())).min() > 0.999
+    assert _cosines(half.embed_texts(_TEXTS), whole.embed_texts(_TEXTS)).min() > 0.999
+
+
+def test_a_network_that_does_not_run_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Here its configuration contradicts itself; elsewhere it cannot have the precision."""
+    config = {**TINY_NETWORKS["timm"], "vision_cfg": {**TINY_NETWORKS["timm"]["vision_cfg"], "image_size": 64}}
+    directory = write_local_directory(tmp_path / "mine", model=config)
+    with pytest.raises(ConfigurationError, match=r"does not run in bf16 on cpu .*: set TRIPTYCH_PRECISION=fp32"):
+        load_model(f"open_clip:local-dir:{directory}", replace(_options(tmp_path), precision="bf16"))
 
 
 def test_a_compiled_network_gives_the_same_vectors(directory: Path, model: EmbeddingModel) -> None:
@@ -211,9 +226,29 @@ def test_what_cannot_be_downloaded_is_not_asked_for(directory: Path, model: Embe
     assert model.info.has_text_tower and os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_a_network_with_a_tokenizer_from_elsewhere_says_that_texts_cannot_be_embedded(tmp_path: Path) -> None:
-    config = {**TINY_CONFIG, "text_cfg": {**TINY_CONFIG["text_cfg"], "hf_tokenizer_name": "somebody/something"}}
-    directory = write_local_directory(tmp_path / "mine", model=config)
+def _with_hub_tokenizer(**options: object) -> dict[str, Any]:
+    text = {**TINY_CONFIG["text_cfg"], "hf_tokenizer_name": "somebody/something", "tokenizer_kwargs": options}
+    return {**TINY_CONFIG, "text_cfg": {**text, "context_length": 16, "pool_type": "last"}}
+
+
+@pytest.mark.parametrize("options", [{}, {"clean": "canonicalize"}, {"strip_sep_token": True}])
+def test_a_tokenizer_from_elsewhere_is_read_from_beside_the_weights(tmp_path: Path, options: dict[str, object]) -> None:
+    directory = write_local_directory(tmp_path / "mine", model=_with_hub_tokenizer(**options))
+    write_hub_tokenizer(directory)
+    ours = load_model(f"open_clip:local-dir:{directory}", _options(tmp_path))
+    theirs = open_clip.create_model(f"local-dir:{directory}").eval()
+    tokens = open_clip.get_tokenizer(f"local-dir:{directory}")(_TEXTS)
+    with torch.inference_mode():
+        expected = theirs.encode_text(tokens, normalize=True).numpy()
+    assert ours.info.has_text_tower and ours.info.notice == ""
+    assert np.abs(ours.embed_texts(_TEXTS) - expected).max() < 1e-5
+    (directory / "tokenizer.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"The tokenizer in .* cannot be read"):
+        load_model(f"open_clip:local-dir:{directory}", _options(tmp_path))
+
+
+def test_without_its_tokenizer_a_network_embeds_photos_and_says_that_texts_cannot_be(tmp_path: Path) -> None:
+    directory = write_local_directory(tmp_path / "mine", model=_with_hub_tokenizer())
     model = load_model(f"open_clip:local-dir:{directory}", _options(tmp_path))
     assert not model.info.has_text_tower and "No search by text" in model.info.notice
     assert model.embed_images(photos()[:1]).shape == (1, 64)

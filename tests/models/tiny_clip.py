@@ -24,6 +24,41 @@ TINY_RESNET: dict[str, Any] = {
 """One of OpenAI's residual networks, with attention at the end."""
 
 
+def _changed(
+    *, vision: dict[str, Any] | None = None, text: dict[str, Any] | None = None, **rest: Any
+) -> dict[str, Any]:
+    return {
+        **TINY_CONFIG,
+        "vision_cfg": {**TINY_CONFIG["vision_cfg"], **(vision or {})},
+        "text_cfg": {**TINY_CONFIG["text_cfg"], **(text or {})},
+        **rest,
+    }
+
+
+TINY_NETWORKS: dict[str, dict[str, Any]] = {
+    "transformer": TINY_CONFIG,
+    "resnet": TINY_RESNET,
+    "custom text, QuickGELU": _changed(custom_text=True, quick_gelu=True),
+    "not square": _changed(vision={"image_size": [64, 96]}),
+    "layer scale, mean, end token": _changed(
+        vision={"pool_type": "avg", "final_ln_after_pool": True, "ls_init_value": 1e-3},
+        text={"pool_type": "eos", "eos_id": 49407},
+    ),
+    "timm": {
+        **TINY_CONFIG,
+        "custom_text": True,
+        "vision_cfg": {"image_size": 224, "timm_model_name": "vit_tiny_patch16_224", "timm_pool": ""},
+    },
+    "CoCa": _changed(
+        custom_text=True,
+        vision={"attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True},
+        text={"context_length": 76, "embed_cls": True, "output_tokens": True},
+        multimodal_cfg={"context_length": 76, "width": 64, "heads": 4, "layers": 1, "attn_pooler_heads": 4},
+    ),
+}
+"""Networks of every kind that open_clip builds itself."""
+
+
 def write_local_directory(
     directory: Path,
     *,

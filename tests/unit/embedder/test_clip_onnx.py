@@ -20,6 +20,7 @@ from triptych_common.models import DeviceMemoryError
 from triptych_common.onnx_session import OnnxSession, open_session
 from triptych_embedder.models import clip_onnx
 from triptych_embedder.models.base import EmbeddingOptions
+from triptych_embedder.models.clip_export_format import HubTokenizerPart
 from triptych_embedder.models.clip_onnx import OnnxClip
 from triptych_embedder.models.clip_weights import DEFAULT_CLIP
 from triptych_embedder.models.onnx_memory import run_network
@@ -85,6 +86,21 @@ def test_an_export_without_tokenizer_embeds_photos_and_says_that_texts_cannot_be
         model.embed_texts(["cat"])
 
 
+def test_a_tokenizer_that_needs_a_library_is_done_without_it_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    monkeypatch.delitem(sys.modules, "triptych_embedder.models.hub_tokenizer", raising=False)
+    directory = write_export(tmp_path / "mine")
+    (directory / "tokenizer.json").write_text("{}")
+    describe(directory)
+    part = HubTokenizerPart(context_length=CONTEXT_LENGTH, cleaning="lower", pad_token=1, dropped_token=None)
+    _edit(directory / "model.json", tokenizer=part.model_dump(by_alias=True))
+    model = load_model(f"onnx:{directory}", _options(tmp_path))
+    assert not model.info.has_text_tower and "install the Python package `tokenizers`" in model.info.notice
+    assert model.embed_images(_photos(1)).shape == (1, DIMENSION)
+
+
 def test_the_digest_of_a_checkpoint_stands_for_its_tag(tmp_path: Path) -> None:
     write_export(tmp_path / "onnx" / "tiny__0123456789ab", model_id="clip:tiny@0123456789ab")
     assert load_model("onnx:tiny/0123456789ab", _options(tmp_path)).info.model_id == "clip:tiny@0123456789ab"
@@ -134,7 +150,7 @@ def _odd_merges(directory: Path) -> None:
         ),
         (_replace_network, "not the network that model.json describes"),
         (_no_network, "ONNX Runtime cannot load"),
-        (_odd_merges, "no pairs"),
+        (_odd_merges, r"merges\.txt holds no tokenizer"),
     ],
 )
 def test_an_export_that_is_not_whole_is_refused(tmp_path: Path, damage: Callable[[Path], object], said: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -18,12 +19,15 @@ from triptych_common.devices import CPU
 from triptych_common.errors import ConfigurationError
 from triptych_common.onnx_session import open_session
 from triptych_embedder.models.clip_export_format import (
+    HUB_TOKENIZER_NAME,
     IMAGE_INPUT,
     IMAGE_NAME,
     OUTPUT,
     TEXT_INPUT,
     TEXT_NAME,
+    ClipTokenizerPart,
     ExportDescription,
+    HubTokenizerPart,
     PreprocessingPart,
     TokenizerPart,
     describe_file,
@@ -87,7 +91,9 @@ def export_clip(weights: ClipWeights, target: Path, *, photos: Sequence[Path], r
         aside.mkdir()
         cosines = {IMAGE_NAME: _export_tower(_image_tower(towers, photos), aside, towers.dimension, report)}
         tokenizer = _write_tokenizer(towers, aside)
-        if tokenizer is not None:
+        if tokenizer is None:
+            report("no text tower: its tokenizer is not beside the weights, or of a kind that cannot be exported")
+        else:
             cosines[TEXT_NAME] = _export_tower(_text_tower(towers), aside, towers.dimension, report)
         description = _describe(weights, towers, tokenizer, aside, cosines)
         write_description(aside, description)
@@ -205,12 +211,20 @@ def _write_tokenizer(towers: ClipTowers, directory: Path) -> TokenizerPart | Non
     Raises ConfigurationError where the tokens are not open_clip's.
     """
     tokenize = towers.tokenize
-    if tokenize is None:
+    part: TokenizerPart
+    values = {"context_length": getattr(tokenize, "context_length", None), "cleaning": towers.cleaning}
+    if isinstance(tokenize, open_clip.tokenizer.SimpleTokenizer):
+        write_merges(directory, tokenize.bpe_ranks)
+        part = ClipTokenizerPart.model_validate(values)
+    elif hasattr(getattr(tokenize, "tokenizer", None), "backend_tokenizer") and not tokenize.tokenizer_mode:
+        (directory / HUB_TOKENIZER_NAME).write_text(tokenize.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
+        dropped = tokenize.tokenizer.sep_token_id if tokenize.strip_sep_token else None
+        values |= {"pad_token": tokenize.tokenizer.pad_token_id, "dropped_token": dropped}
+        part = HubTokenizerPart.model_validate(values)
+    else:
         return None
-    write_merges(directory, tokenize.bpe_ranks)
-    part = TokenizerPart.model_validate({"context_length": tokenize.context_length, "cleaning": towers.cleaning})
-    tokens = read_tokenizer(directory, part)(_SENTENCES)
-    if not np.array_equal(tokens, tokenize(list(_SENTENCES)).numpy()):
+    ours = read_tokenizer(directory, part)
+    if ours is None or not np.array_equal(ours(_SENTENCES), tokenize(list(_SENTENCES)).numpy()):
         raise ConfigurationError(
             "The network's tokenizer has a way of its own, which an export cannot have: nothing was written."
         )

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -17,6 +20,7 @@ DESCRIPTION_NAME: Final = "model.json"
 IMAGE_NAME: Final = "image.onnx"
 TEXT_NAME: Final = "text.onnx"
 MERGES_NAME: Final = "merges.txt"
+HUB_TOKENIZER_NAME: Final = "tokenizer.json"
 IMAGE_INPUT, TEXT_INPUT, OUTPUT = "pictures", "tokens", "features"
 """Names in the networks: float32 [n, 3, height, width], int64 [n, context length] and float32 [n, dimension]."""
 FORMAT: Final = 1
@@ -40,12 +44,37 @@ class PreprocessingPart(_Part):
     fill: int = Field(ge=0, le=255)
 
 
-class TokenizerPart(_Part):
+class ClipTokenizerPart(_Part):
     """How a text becomes tokens; see ``ClipTokenizer``."""
 
     kind: Literal["clip_byte_pairs"] = "clip_byte_pairs"
     context_length: int = Field(ge=2, le=65536)
     cleaning: Cleaning
+
+    @property
+    def file_name(self) -> str:
+        """The file that it needs."""
+        return MERGES_NAME
+
+
+class HubTokenizerPart(_Part):
+    """Likewise, by a tokenizer of Hugging Face's; see ``HubTokenizer``."""
+
+    kind: Literal["hugging_face"] = "hugging_face"
+    context_length: int = Field(ge=2, le=65536)
+    cleaning: Cleaning
+    pad_token: int = Field(ge=0)
+    dropped_token: int | None
+
+    @property
+    def file_name(self) -> str:
+        """The file that it needs."""
+        return HUB_TOKENIZER_NAME
+
+
+TokenizerPart: TypeAlias = Annotated[ClipTokenizerPart | HubTokenizerPart, Field(discriminator="kind")]
+Tokenize: TypeAlias = Callable[[Sequence[str]], NDArray[np.int64]]
+"""Texts to tokens [n, context length]."""
 
 
 class FilePart(_Part):
@@ -86,7 +115,8 @@ def read_description(directory: Path) -> ExportDescription:
         raise ConfigurationError(f"There is no ONNX export in {directory}: {_HOW_TO_EXPORT}.") from error
     except (OSError, ValidationError) as error:
         raise ConfigurationError(f"{path} cannot be read, or is of another version: {_HOW_TO_EXPORT}.") from error
-    needed = {IMAGE_NAME} | ({TEXT_NAME, MERGES_NAME} if description.tokenizer is not None else set())
+    tokenizer = description.tokenizer
+    needed = {IMAGE_NAME} | ({TEXT_NAME, tokenizer.file_name} if tokenizer is not None else set())
     missing = needed - set(description.files)
     if missing:
         raise ConfigurationError(f"{path} names no {', '.join(sorted(missing))}: {_HOW_TO_EXPORT}.")
@@ -113,15 +143,34 @@ def write_merges(directory: Path, merges: Mapping[tuple[str, str], Any]) -> None
     (directory / MERGES_NAME).write_text(lines, encoding="utf-8")
 
 
-def read_tokenizer(directory: Path, part: TokenizerPart) -> ClipTokenizer:
-    """The tokenizer of an export whose files are whole. Raises ConfigurationError for merges that are none."""
+def read_tokenizer(directory: Path, part: TokenizerPart) -> Tokenize | None:
+    """The tokenizer of an export whose files are whole; None where it needs a library that is not installed.
+
+    Raises ConfigurationError for a file that holds none.
+    """
+    content = (directory / part.file_name).read_text(encoding="utf-8")
+    try:
+        return _hub_tokenizer(content, part) if isinstance(part, HubTokenizerPart) else _clip_tokenizer(content, part)
+    except ValueError as error:
+        raise ConfigurationError(f"{directory / part.file_name} holds no tokenizer: {_HOW_TO_EXPORT}.") from error
+
+
+def _clip_tokenizer(content: str, part: ClipTokenizerPart) -> ClipTokenizer:
     # Only line feeds end a line: some symbols are letters that Python's splitlines takes for ends.
-    lines = (directory / MERGES_NAME).read_text(encoding="utf-8").rstrip("\n").split("\n")
-    pairs = [line.split(" ") for line in lines if line]
-    if any(len(pair) != 2 for pair in pairs):
-        raise ConfigurationError(f"{directory / MERGES_NAME} holds lines that are no pairs: {_HOW_TO_EXPORT}.")
+    pairs = [line.split(" ") for line in content.rstrip("\n").split("\n")]
     merges = [(first, second) for first, second in pairs]
     return ClipTokenizer(merges, context_length=part.context_length, cleaning=part.cleaning)
+
+
+def _hub_tokenizer(content: str, part: HubTokenizerPart) -> Tokenize | None:
+    try:
+        module = import_module("triptych_embedder.models.hub_tokenizer")
+    except ModuleNotFoundError as error:
+        if error.name != "tokenizers":
+            raise
+        return None
+    tokenizer: Tokenize = module.HubTokenizer(content, **part.model_dump(exclude={"kind"}))
+    return tokenizer
 
 
 _HOW_TO_EXPORT: Final = "run `triptych models export NAME/TAG`"

@@ -18,16 +18,17 @@ from triptych_embedder.models.clip_export_format import (
     TEXT_INPUT,
     TEXT_NAME,
     ExportDescription,
+    Tokenize,
     read_description,
     read_tokenizer,
 )
-from triptych_embedder.models.clip_tokenizer import ClipTokenizer
 from triptych_embedder.models.clip_weights import stored_name
 from triptych_embedder.models.onnx_memory import run_network
 from triptych_embedder.models.precision import require_fp32
 from triptych_embedder.models.unit_vectors import unit_vectors
 
 NO_TEXT: Final = "No search by text: the export has no tokenizer."
+NO_LIBRARY: Final = "No search by text: install the Python package `tokenizers`."
 
 _MICRO_BATCH_CPU: Final = 8
 _MICRO_BATCH_GPU: Final = 64
@@ -42,7 +43,7 @@ class OnnxClip(EmbeddingModel):
         *,
         image: OnnxSession,
         text: OnnxSession | None,
-        tokenizer: ClipTokenizer | None,
+        tokenizer: Tokenize | None,
         threads: int,
     ) -> None:
         self._preprocessing = description.to_preprocessing()
@@ -61,7 +62,7 @@ class OnnxClip(EmbeddingModel):
             metric=description.metric,
             device=image.device,
             licence=description.licence,
-            notice="" if text is not None else NO_TEXT,
+            notice="" if text is not None else NO_TEXT if description.tokenizer is None else NO_LIBRARY,
             has_text_tower=text is not None,
         )
 
@@ -81,10 +82,9 @@ class OnnxClip(EmbeddingModel):
                 f"The export in {directory} is of {description.model_id}: run `triptych models export {name}`."
             )
         image = _open(directory / IMAGE_NAME, options, description, kind=IMAGE_INPUT)
-        text = tokenizer = None
-        if description.tokenizer is not None:
-            text = _open(directory / TEXT_NAME, options, description, kind=TEXT_INPUT)
-            tokenizer = read_tokenizer(directory, description.tokenizer)
+        part = description.tokenizer
+        tokenizer = read_tokenizer(directory, part) if part is not None else None
+        text = _open(directory / TEXT_NAME, options, description, kind=TEXT_INPUT) if tokenizer is not None else None
         return cls(description, image=image, text=text, tokenizer=tokenizer, threads=options.threads)
 
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ class ClipTokenizer:
         self._tokens = {word: token for token, word in enumerate(words)}
         self._ranks = {merge: rank for rank, merge in enumerate(merges)}
         self._context_length = context_length
-        self._clean = _CLEANINGS[cleaning]
+        self._clean = CLEANINGS[cleaning]
         self._tokens_of_word = lru_cache(_CACHED_WORDS)(self._split)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
@@ -111,8 +111,9 @@ def _canonicalize(text: str) -> str:
     return " ".join(plain.lower().split())
 
 
-_CLEANINGS: Final[dict[Cleaning, Callable[[str], str]]] = {
+CLEANINGS: Final[Mapping[Cleaning, Callable[[str], str]]] = {
     "lower": _lower,
     "whitespace": _whitespace,
     "canonicalize": _canonicalize,
 }
+"""What is done to a text first."""

@@ -13,11 +13,13 @@ from triptych_common.errors import ConfigurationError
 from triptych_common.models import DeviceMemoryError, ModelInfo, Precision
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_weights import ClipWeights, find_weights
-from triptych_embedder.models.open_clip_towers import ClipTowers, load_towers
+from triptych_embedder.models.open_clip_towers import ClipTowers, first_line, load_towers
 from triptych_embedder.models.precision import choose_precision
 from triptych_embedder.models.unit_vectors import unit_vectors
 
-NO_TEXT: Final = "No search by text: the tokenizer of this network is not part of open_clip."
+NO_TEXT: Final = (
+    "No search by text: this network's tokenizer.json and tokenizer_config.json are not beside its weights."
+)
 
 _TYPES: Final = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _MICRO_BATCH_CPU: Final = 8
@@ -113,7 +115,7 @@ class OpenClip(EmbeddingModel):
             torch.cuda.empty_cache()
 
     def warm_up(self) -> None:
-        """Run both towers once. Raises ConfigurationError where they cannot be compiled, or need another precision."""
+        """Run both towers once. Raises ConfigurationError where they do not run as they are to."""
         try:
             super().warm_up()
             if self.info.has_text_tower:
@@ -127,11 +129,11 @@ class OpenClip(EmbeddingModel):
                 f"{self.info.display_name} gives no usable vectors in {self.info.precision}:"
                 " set TRIPTYCH_PRECISION=fp32 (or bf16), or fetch its weights again."
             ) from error
-        except Exception as error:
-            if not self._compiles:
-                raise
+        except Exception as error:  # the network is others' code, and so is what compiles it
+            advice = "unset TRIPTYCH_COMPILE_MODEL" if self._compiles else "set TRIPTYCH_PRECISION=fp32"
             raise ConfigurationError(
-                f"PyTorch could not compile the network ({type(error).__name__}): unset TRIPTYCH_COMPILE_MODEL."
+                f"{self.info.display_name} does not run in {self.info.precision} on {self._device}"
+                f" ({first_line(error)}): {advice}."
             ) from error
 
 

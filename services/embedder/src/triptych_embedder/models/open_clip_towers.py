@@ -17,8 +17,9 @@ from triptych_embedder.models.clip_weights import CONFIG_NAME, ClipWeights
 
 _PREPROCESSING_KEYS: Final = ("mean", "std", "interpolation", "resize_mode")
 _RESIZE_MODES: Final[dict[str, ResizeMode]] = {"shortest": "shortest", "longest": "longest", "squash": "squash"}
-_CLEANING: Final = "lower"
-"""What open_clip's tokenizer does with a text where its configuration does not say."""
+_HUB_TOKENIZER: Final = "hf_tokenizer_name"
+"""Key of the text tower's configuration: the name of a tokenizer of Hugging Face's."""
+_HUB_TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,14 +31,9 @@ class ClipTowers:
     preprocessing: Preprocessing
     tokenize: Any
     """open_clip's tokenizer: texts → tokens [n, context]; None where that needs files that are not here."""
-    text_config: Mapping[str, Any]
-    """open_clip's configuration of the text tower."""
+    cleaning: str
+    """What the tokenizer does with a text first, by open_clip's names."""
     dimension: int
-
-    @property
-    def cleaning(self) -> str:
-        """What the tokenizer does with a text first, by open_clip's names."""
-        return str(self.text_config.get("tokenizer_kwargs", {}).get("clean", _CLEANING))
 
 
 def load_towers(weights: ClipWeights, *, device: str, precision: Precision) -> ClipTowers:
@@ -56,6 +52,8 @@ def load_towers(weights: ClipWeights, *, device: str, precision: Precision) -> C
         raise ConfigurationError(
             f"{weights.display_name} cannot run: its text tower is one that is built from Hugging Face's hub."
         )
+    # open_clip's plain fp16 and bf16 keep some layers in fp32, which not all of its networks can: layer scale, CoCa.
+    mode = precision if precision == "fp32" else f"pure_{precision}"
     try:
         with _quiet():
             model = open_clip.create_model(
@@ -63,7 +61,7 @@ def load_towers(weights: ClipWeights, *, device: str, precision: Precision) -> C
                 pretrained=None if from_directory else str(weights.checkpoint),
                 require_pretrained=True,
                 weights_only=True,
-                precision=precision,
+                precision=mode,
                 device=device,
                 **options,
             )
@@ -71,15 +69,15 @@ def load_towers(weights: ClipWeights, *, device: str, precision: Precision) -> C
         raise ConfigurationError(f"{weights.display_name} does not fit into the memory of {device}.") from error
     except Exception as error:  # open_clip, PyTorch, pickle, zip and safetensors each have their own
         raise ConfigurationError(
-            f"The weights {weights.checkpoint} are damaged, or not of this network ({_first_line(error)}): fetch them"
+            f"The weights {weights.checkpoint} are damaged, or not of this network ({first_line(error)}): fetch them"
             " again (`triptych models fetch production` for the default)."
         ) from error
     model.eval().requires_grad_(requires_grad=False)
     return ClipTowers(
         model=model,
         preprocessing=_preprocessing(model.visual.preprocess_cfg),
-        tokenize=_tokenizer(name, config),
-        text_config=config["text_cfg"],
+        tokenize=_tokenizer(name, config, weights),
+        cleaning=_cleaning(config),
         dimension=int(config["embed_dim"]),
     )
 
@@ -124,7 +122,7 @@ def _read_config(weights: ClipWeights) -> Mapping[str, Any]:
         config: Mapping[str, Any] = json.loads(path.read_bytes())["model_cfg"]
         int(config["embed_dim"]), dict(config["text_cfg"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ConfigurationError(f"{path} is no configuration of open_clip ({_first_line(error)}).") from error
+        raise ConfigurationError(f"{path} is no configuration of open_clip ({first_line(error)}).") from error
     return config
 
 
@@ -165,14 +163,37 @@ def _three(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _tokenizer(name: str, config: Mapping[str, Any]) -> Any:
-    """open_clip's tokenizer; None for one of Hugging Face's, which is fetched from there."""
-    if config["text_cfg"].get("hf_tokenizer_name"):
+def _tokenizer(name: str, config: Mapping[str, Any], weights: ClipWeights) -> Any:
+    """open_clip's tokenizer. One of Hugging Face's is read from beside the weights; None where it is not there.
+
+    Raises ConfigurationError where it is damaged.
+    """
+    text = config["text_cfg"]
+    if not text.get(_HUB_TOKENIZER):
+        with _quiet():
+            return open_clip.get_tokenizer(name)
+    directory = weights.checkpoint.parent
+    if not all((directory / name).is_file() for name in _HUB_TOKENIZER_FILES):
         return None
-    with _quiet():
-        return open_clip.get_tokenizer(name)
+    try:
+        return open_clip.tokenizer.HFTokenizer(
+            str(directory),
+            context_length=text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH),
+            tokenizer_mode=text.get("tokenizer_mode"),
+            **text.get("tokenizer_kwargs", {}),
+        )
+    except Exception as error:  # transformers and tokenizers each have their own
+        raise ConfigurationError(f"The tokenizer in {directory} cannot be read ({first_line(error)}).") from error
 
 
-def _first_line(error: Exception) -> str:
+def _cleaning(config: Mapping[str, Any]) -> str:
+    """What the tokenizer does with a text first: what is configured, else what open_clip does otherwise."""
+    text = config["text_cfg"]
+    default = "whitespace" if text.get(_HUB_TOKENIZER) else "lower"
+    return str((text.get("tokenizer_kwargs") or {}).get("clean", default))
+
+
+def first_line(error: Exception) -> str:
+    """An error of others' code in a few words."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
