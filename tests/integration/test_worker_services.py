@@ -490,7 +490,7 @@ async def test_an_exported_clip_model_embeds_photos_and_texts_into_one_space(sta
         ("embedder", {"device": "cuda"}, "TRIPTYCH_DEVICE is cuda"),
         ("facedetect", {"device": "cuda"}, "TRIPTYCH_DEVICE is cuda"),
         ("embedder", {"model": "nobody"}, "TRIPTYCH_MODEL is 'nobody'"),
-        ("embedder", {"model": "production", "models_dir": "/nowhere"}, "run `triptych models fetch production`"),
+        ("embedder", {"model": "production", "models_dir": "/nowhere"}, "run `triptych models fetch open_clip/"),
         ("embedder", {"precision": "fp16"}, "TRIPTYCH_PRECISION is fp16"),
         ("embedder", {"precision": "fp8"}, "setting precision"),
         ("facedetect", {"micro_batch": "0"}, "setting micro_batch"),

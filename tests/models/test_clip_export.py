@@ -117,7 +117,7 @@ def test_a_command_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
 def test_the_command_says_in_one_sentence_what_is_missing(tmp_path: Path) -> None:
     missing = _run("export", "--model", "ViT-B-32/laion2b_s34b_b79k", "--models-dir", str(tmp_path))
     assert missing.returncode == 78
-    assert missing.stderr.count("\n") == 1 and "run `triptych models fetch production`" in missing.stderr
+    assert missing.stderr.count("\n") == 1 and "run `triptych models fetch open_clip/" in missing.stderr
     nowhere = _run("export", "--model", "RN50", "--models-dir", str(tmp_path), "--checkpoint", "/nowhere/at/all.pt")
     assert nowhere.returncode == 78 and "There is no checkpoint /nowhere/at/all.pt" in nowhere.stderr
 

@@ -22,7 +22,7 @@ from triptych_embedder.models import clip_onnx
 from triptych_embedder.models.base import EmbeddingOptions
 from triptych_embedder.models.clip_export_format import HubTokenizerPart
 from triptych_embedder.models.clip_onnx import OnnxClip
-from triptych_embedder.models.clip_weights import DEFAULT_CLIP
+from triptych_embedder.models.clip_weights import default_clip
 from triptych_embedder.models.onnx_memory import run_network
 from triptych_embedder.models.registry import load_model
 
@@ -194,8 +194,8 @@ def test_a_precision_or_device_that_cannot_be_had_is_refused(tmp_path: Path) -> 
 
 
 def test_production_is_the_export_where_there_is_one(tmp_path: Path) -> None:
-    architecture, tag = DEFAULT_CLIP.split("/")
-    directory = write_export(tmp_path / "onnx" / f"{architecture}__{tag}", model_id=f"clip:{DEFAULT_CLIP}")
+    architecture, tag = default_clip().split("/")
+    directory = write_export(tmp_path / "onnx" / f"{architecture}__{tag}", model_id=f"clip:{default_clip()}")
     assert isinstance(load_model("production", _options(tmp_path)), OnnxClip)
     _flip(directory / "image.onnx")
     with pytest.raises(ConfigurationError, match="damaged"):
@@ -203,7 +203,7 @@ def test_production_is_the_export_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_production_without_weights_says_how_to_fetch_them(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="run `triptych models fetch production`"):
+    with pytest.raises(ConfigurationError, match="run `triptych models fetch open_clip/ViT-B-32__laion2b_s34b_b79k`"):
         load_model("production", _options(tmp_path))
     with pytest.raises(ConfigurationError, match="onnx:NAME/TAG"):
         load_model("production:other", _options(tmp_path))

@@ -19,12 +19,12 @@ _DIGEST = hashlib.sha256(b"weights").hexdigest()[:12]
 
 
 def test_weights_of_the_store_are_named_for_their_network_and_training(tmp_path: Path) -> None:
-    checkpoint = _write(tmp_path / "open_clip" / "ViT-B-32__laion2b_s34b_b79k" / "open_clip_pytorch_model.bin")
-    weights = find_weights("ViT-B-32/laion2b_s34b_b79k", tmp_path)
+    checkpoint = _write(tmp_path / "open_clip" / "ViT-L-14__laion2b_s32b_b82k" / "open_clip_pytorch_model.bin")
+    weights = find_weights("ViT-L-14/laion2b_s32b_b82k", tmp_path)
     assert (weights.checkpoint, weights.directory) == (checkpoint, None)
-    assert (weights.model_id, weights.licence) == ("clip:ViT-B-32/laion2b_s34b_b79k", "MIT")
-    assert (weights.architecture, weights.tag) == ("ViT-B-32", "laion2b_s34b_b79k")
-    assert weights.stored_as == "ViT-B-32__laion2b_s34b_b79k"
+    assert (weights.model_id, weights.licence) == ("clip:ViT-L-14/laion2b_s32b_b82k", "MIT")
+    assert (weights.architecture, weights.tag) == ("ViT-L-14", "laion2b_s32b_b82k")
+    assert weights.stored_as == "ViT-L-14__laion2b_s32b_b82k"
 
 
 def test_a_checkpoint_outside_of_the_store_is_named_for_its_content(tmp_path: Path) -> None:
@@ -69,8 +69,17 @@ def test_a_name_without_weights_is_refused(tmp_path: Path) -> None:
             find_weights(name, tmp_path)
 
 
+_PINNED = "open_clip/ViT-B-32__laion2b_s34b_b79k"
+
+
+def test_weights_that_are_not_those_that_the_store_pins_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path / _PINNED / "open_clip_model.safetensors")
+    with pytest.raises(ConfigurationError, match=f"is cut short .* run `triptych models fetch {_PINNED}`"):
+        find_weights("ViT-B-32/laion2b_s34b_b79k", tmp_path)
+
+
 def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="run `triptych models fetch production`"):
+    with pytest.raises(ConfigurationError, match=f"are not in .* run `triptych models fetch {_PINNED}`"):
         find_weights("ViT-B-32/laion2b_s34b_b79k", tmp_path)
     with pytest.raises(ConfigurationError, match=r"put their checkpoint into .*/open_clip/ViT-L-14__openai as"):
         find_weights("ViT-L-14/openai", tmp_path)

@@ -10,7 +10,7 @@ from typing import NoReturn
 from triptych_common.errors import EXIT_BAD_CONFIGURATION, ConfigurationError
 from triptych_embedder.models.clip_export_format import read_description
 from triptych_embedder.models.clip_extra import import_clip_module
-from triptych_embedder.models.clip_weights import DEFAULT_CLIP, ClipWeights, find_weights
+from triptych_embedder.models.clip_weights import ClipWeights, default_clip, find_weights
 
 
 def main() -> NoReturn:
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         required=True,
         metavar="NAME/TAG",
-        help=f"Weights in the model store (such as {DEFAULT_CLIP}), or local-dir:/path; NAME alone with --checkpoint",
+        help=f"Weights in the model store (such as {default_clip()}), or local-dir:/path; NAME alone with --checkpoint",
     )
     export.add_argument("--models-dir", required=True, type=Path, help="Directory of the model store")
     export.add_argument("--checkpoint", type=Path, help="A checkpoint outside of the model store")

@@ -1,4 +1,4 @@
-"""Which CLIP weights a name means, and where their files are; nothing is read but what names them."""
+"""Which CLIP weights a name means, and where their files are, once they are what the model store pins."""
 
 import hashlib
 import re
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from triptych_common.errors import ConfigurationError
+from triptych_common.model_store import entry_name, locate, production_model, read_manifest
 
-DEFAULT_CLIP: Final = "ViT-B-32/laion2b_s34b_b79k"
-"""What `production` means."""
 CONFIG_NAME: Final = "open_clip_config.json"
 
+_BACKEND: Final = "open_clip"
+_EXAMPLE: Final = "ViT-B-32/laion2b_s34b_b79k"
 _LOCAL_DIRECTORY: Final = "local-dir:"
 _NAME: Final = re.compile(r"(?P<architecture>[A-Za-z0-9][A-Za-z0-9_.-]*)(/(?P<tag>[A-Za-z0-9][A-Za-z0-9_.-]*))?")
 _CHECKPOINT_NAMES: Final = (
@@ -50,11 +51,16 @@ class ClipWeights:
     licence: str
 
 
+def default_clip() -> str:
+    """What ``production`` means, as NAME/TAG."""
+    return production_model("embedder").removeprefix(f"{_BACKEND}:")
+
+
 def stored_name(name: str) -> str:
     """The directory of NAME/TAG in the model store. Raises ConfigurationError for a name of another form."""
     match = _NAME.fullmatch(name)
     if match is None or match["tag"] is None:
-        raise ConfigurationError(f"{name!r} names no CLIP weights: give NAME/TAG, such as {DEFAULT_CLIP}.")
+        raise ConfigurationError(f"{name!r} names no CLIP weights: give NAME/TAG, such as {_EXAMPLE}.")
     return f"{match['architecture']}__{match['tag']}"
 
 
@@ -70,24 +76,36 @@ def find_weights(name: str, models_dir: Path) -> ClipWeights:
     if match is None or (match["tag"] is None and not at):
         raise ConfigurationError(
             f"{name!r} names no weights, and without any the vectors would be noise: give open_clip:NAME/TAG (such as"
-            f" {DEFAULT_CLIP}), open_clip:NAME@/path/to/checkpoint or open_clip:local-dir:/path."
+            f" {_EXAMPLE}), open_clip:NAME@/path/to/checkpoint or open_clip:local-dir:/path."
         )
     architecture, tag = match["architecture"], match["tag"] or ""
     if at:
         return _at_path(architecture, tag, Path(path))
-    directory = models_dir / "open_clip" / stored_name(network)
+    return _in_store(architecture, tag, models_dir)
+
+
+def _in_store(architecture: str, tag: str, models_dir: Path) -> ClipWeights:
+    network = f"{architecture}/{tag}"
+    stored_as = stored_name(network)
+    directory = models_dir / _BACKEND / stored_as
+    entry = read_manifest().find(entry_name(_BACKEND, network))
+    if entry is not None:
+        locate(entry.name, models_dir)
     checkpoint = _checkpoint_in(directory) if directory.is_dir() else None
     if checkpoint is None:
-        raise ConfigurationError(f"The weights {network} are not in {models_dir}: {_how_to_get(network, directory)}.")
+        raise ConfigurationError(
+            f"The weights {network} are not in {models_dir}, and no command fetches them: put their checkpoint into"
+            f" {directory} as {_CHECKPOINT_NAMES[0]} or {_CHECKPOINT_NAMES[2]}."
+        )
     return ClipWeights(
         architecture=architecture,
         tag=tag,
         directory=directory if (directory / CONFIG_NAME).is_file() else None,
         checkpoint=checkpoint,
         model_id=f"clip:{network}",
-        stored_as=stored_name(network),
+        stored_as=stored_as,
         display_name=f"CLIP {architecture} ({tag})",
-        licence="MIT" if tag.startswith(_MIT) else "as published with the weights",
+        licence=entry.licence.name if entry is not None else _licence(tag),
     )
 
 
@@ -139,10 +157,8 @@ def _checkpoint_in(directory: Path) -> Path | None:
     return others[0] if len(others) == 1 else None
 
 
-def _how_to_get(network: str, directory: Path) -> str:
-    if network == DEFAULT_CLIP:
-        return "run `triptych models fetch production`"
-    return f"put their checkpoint into {directory} as {_CHECKPOINT_NAMES[0]} or {_CHECKPOINT_NAMES[2]}"
+def _licence(tag: str) -> str:
+    return "MIT" if tag.startswith(_MIT) else "as published with the weights"
 
 
 def _digest(checkpoint: Path) -> str:

@@ -8,7 +8,7 @@ from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_export_format import DESCRIPTION_NAME
 from triptych_embedder.models.clip_extra import import_clip_module
 from triptych_embedder.models.clip_onnx import OnnxClip, export_directory
-from triptych_embedder.models.clip_weights import DEFAULT_CLIP, find_weights
+from triptych_embedder.models.clip_weights import default_clip, find_weights
 from triptych_embedder.models.mobilenet_v2 import MobileNetV2
 
 Loader = Callable[[str, EmbeddingOptions], EmbeddingModel]
@@ -22,16 +22,15 @@ def _load_open_clip(name: str, options: EmbeddingOptions) -> EmbeddingModel:
 
 def _load_production(name: str, options: EmbeddingOptions) -> EmbeddingModel:
     """The default CLIP: its ONNX export where there is one, which needs no PyTorch, else its checkpoint."""
+    network = default_clip()
     if name:
-        raise ConfigurationError(
-            f"`production` is {DEFAULT_CLIP}: name {name!r} as open_clip:NAME/TAG or onnx:NAME/TAG."
-        )
+        raise ConfigurationError(f"`production` is {network}: name {name!r} as open_clip:NAME/TAG or onnx:NAME/TAG.")
     # One that is damaged is refused, not passed over.
-    if (export_directory(DEFAULT_CLIP, options.models_dir) / DESCRIPTION_NAME).exists():
-        return OnnxClip.load(DEFAULT_CLIP, options)
+    if (export_directory(network, options.models_dir) / DESCRIPTION_NAME).exists():
+        return OnnxClip.load(network, options)
     # Missing weights are said before missing packages: fetching comes first.
-    find_weights(DEFAULT_CLIP, options.models_dir)
-    return _load_open_clip(DEFAULT_CLIP, options)
+    find_weights(network, options.models_dir)
+    return _load_open_clip(network, options)
 
 
 BACKENDS: Mapping[str, Loader] = MappingProxyType(
