@@ -151,7 +151,8 @@ contract-snapshot: environment ## Take the REST contract as it is now for what i
 lock: environment ## Renew constraints.txt to the newest versions that fit together
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
 		--no-header $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
-		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:contract --group pyproject.toml:browser --output-file constraints.txt requirements.in
+		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:contract --group pyproject.toml:browser \
+		--output-file constraints.txt requirements.in requirements-models.in
 
 .PHONY: bench-clustering
 bench-clustering: environment ## Speed and quality of clustering; N=, SEED=
