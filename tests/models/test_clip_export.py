@@ -31,7 +31,7 @@ _TEXTS = ["a photo of a cat", "Eine Rakete — vor dem Start", "", "coffee " * 1
 
 
 def _options(models_dir: Path) -> EmbeddingOptions:
-    return EmbeddingOptions(device=CPU, threads=2, models_dir=models_dir)
+    return EmbeddingOptions(device=CPU, threads=1, models_dir=models_dir)
 
 
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":

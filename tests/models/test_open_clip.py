@@ -41,7 +41,7 @@ def model(directory: Path) -> EmbeddingModel:
 
 
 def _options(models_dir: Path) -> EmbeddingOptions:
-    return EmbeddingOptions(device=CPU, threads=2, models_dir=models_dir)
+    return EmbeddingOptions(device=CPU, threads=1, models_dir=models_dir)
 
 
 def _cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
