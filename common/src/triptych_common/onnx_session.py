@@ -1,17 +1,31 @@
 """ONNX Runtime sessions on the device that was asked for, and on no other."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from triptych_common.devices import Device
 from triptych_common.errors import ConfigurationError
+from triptych_common.models import DeviceMemoryError
 
 _CPU: Final = "CPUExecutionProvider"
 _CUDA: Final = "CUDAExecutionProvider"
 _TENSORRT: Final = "TensorrtExecutionProvider"
+
+_OUT_OF_MEMORY: Final = (
+    "failed to allocate memory",
+    "out of memory",
+    "bad allocation",
+    "std::bad_alloc",
+    "cudnn_status_alloc_failed",
+    "cublas_status_alloc_failed",
+)
+"""What ONNX Runtime's allocators, CUDA, cuDNN and cuBLAS say; there is no error of its own for it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +61,19 @@ def open_session(network: bytes | Path, *, device: Device, threads: int) -> Onnx
             )
         kind = {_CUDA: "cuda", _TENSORRT: "tensorrt"}.get(running, "cpu")
     return OnnxSession(session=session, device=kind if kind == "cpu" else f"{kind}:{device.index}")
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]
+) -> list[NDArray[Any]]:
+    """The named outputs of a network. Raises DeviceMemoryError where memory ran out, and what ONNX Runtime raises."""
+    try:
+        values: list[NDArray[Any]] = session.run(list(outputs), dict(inputs))
+    except (runtime.RuntimeException, runtime.Fail, MemoryError) as error:
+        if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+            raise DeviceMemoryError(str(error)) from error
+        raise
+    return values
 
 
 def _choose(device: Device) -> str:

@@ -8,7 +8,10 @@ import pytest
 from triptych_cluster.parameters import KNOWN_MODELS, Metric, Parameters, UnknownModelError, parameters_for
 
 
-@pytest.mark.parametrize("model_id", ["arcface-r50", "arcface-w600k", "buffalo_l", "antelopev2"])
+@pytest.mark.parametrize(
+    "model_id",
+    ["arcface-r50", "insightface:buffalo_l", "insightface:w600k_r50@4c06341c33c2", "buffalo_l", "antelopev2"],
+)
 def test_arcface_models_compare_by_cosine(model_id: str) -> None:
     parameters = parameters_for(model_id)
     assert parameters.metric is Metric.COSINE

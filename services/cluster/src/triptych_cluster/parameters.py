@@ -177,6 +177,8 @@ _DLIB = Parameters(
 _BY_MODEL = (
     ("dlib-resnet-v1", _DLIB),
     ("arcface-*", _ARCFACE),
+    # A pack by its name, or by the digest of its recogniser; every recogniser that InsightFace publishes is an ArcFace.
+    ("insightface:*", _ARCFACE),
     ("buffalo_l", _ARCFACE),
     ("antelopev2", _ARCFACE),
 )

@@ -27,12 +27,12 @@ class FaceDetectSettings(PhotoServiceSettings):
 
     listen: str = "127.0.0.1:50052"
     """Address that the service listens on, host:port."""
-    min_face_score: float = Field(default=0.3, ge=0, le=10)
-    """Faces that the detector is less sure of are not reported. The default fits the bundled model, where ordinary
-    faces score 0.5 to 3 and a false one 0.12; other models have other ranges."""
-    detection_long_side_pixels: int = Field(default=1600, ge=64, le=8192)
+    min_face_score: float | None = Field(default=None, ge=0, le=10)
+    """Faces that the detector is less sure of are not reported. Where it is not set, the model's own: 0.3 of the
+    bundled one, where ordinary faces score 0.5 to 3 and a false one 0.12; 0.5 of InsightFace's, which give 0 to 1."""
+    detection_long_side_pixels: int | None = Field(default=None, ge=64, le=8192)
     """Photos are shrunk until their longer side is this long before they are searched: smaller is faster and misses
-    small faces."""
+    small faces. Where it is not set, the model's own: 1600 of the bundled one, 640 of InsightFace's."""
 
 
 async def serve(settings: FaceDetectSettings) -> None:

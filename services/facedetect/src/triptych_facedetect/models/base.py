@@ -40,10 +40,10 @@ class DetectionOptions:
     device: Device
     threads: int
     """Photos that are searched at once on a CPU."""
-    min_score: float
-    """Faces below it are not reported; its range belongs to the model."""
-    long_side_pixels: int
-    """Photos are shrunk to this before they are searched."""
+    min_score: float | None
+    """Faces below it are not reported; its range belongs to the model, and so does what it is where nothing is set."""
+    long_side_pixels: int | None
+    """Photos are shrunk to this before they are searched; the model's own where nothing is set."""
     models_dir: Path
     """Where the weights are that were fetched."""
 

@@ -27,6 +27,10 @@ LANDMARKS_SHA256: Final = "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30f
 NETWORK_NAME: Final = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
 NETWORK_SHA256: Final = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 
+DEFAULT_MIN_SCORE: Final = 0.3
+"""Ordinary faces score 0.5 to 3, and a false one 0.12."""
+DEFAULT_LONG_SIDE_PIXELS: Final = 1600
+
 _UPSAMPLINGS: Final = 1
 """The detector's window is 80 pixels wide; doubling the photo once finds faces from about 40 pixels."""
 
@@ -41,14 +45,14 @@ class DlibResNet(FaceModel):
     def __init__(self, *, landmarks: Path, network: Path, options: DetectionOptions, device: str) -> None:
         self._landmarks = str(landmarks)
         self._network = str(network)
-        self._min_score = options.min_score
+        self._min_score = DEFAULT_MIN_SCORE if options.min_score is None else options.min_score
         self._threads = options.threads
         # dlib's objects are not safe to share, so each thread has its own. The detector (about 0.5 s a photo) lets go
         # of the interpreter's lock; the network (about 0.1 s a face) holds it: one process embeds some ten faces per
         # second however many its cores, and more replicas embed more.
         self._own = threading.local()
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="dlib", initializer=self._bring_up)
-        self.resolution = Resolution(longest_side_pixels=options.long_side_pixels)
+        self.resolution = Resolution(longest_side_pixels=options.long_side_pixels or DEFAULT_LONG_SIDE_PIXELS)
         # About a second's work. Photos are searched one by one: more at once would only save the moments at the end of
         # each micro-batch in which a thread waits for the others.
         self.micro_batch = 2 * options.threads

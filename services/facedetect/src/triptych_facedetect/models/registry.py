@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from triptych_common.errors import ConfigurationError
 from triptych_facedetect.models.base import DetectionOptions, FaceModel
@@ -10,7 +11,31 @@ from triptych_facedetect.models.dlib_resnet import DlibResNet
 Loader = Callable[[str, DetectionOptions], FaceModel]
 """Loads a model of a backend by its name there ("" where none was given). Raises ConfigurationError."""
 
-BACKENDS: Mapping[str, Loader] = MappingProxyType({"bundled": DlibResNet.load})
+_DEFAULT_PACK: Final = "buffalo_l"
+"""What `production` means."""
+
+
+def _load_insightface(name: str, options: DetectionOptions) -> FaceModel:
+    """Imported only here: it brings OpenCV, scikit-image and more, which the bundled backend starts without."""
+    try:
+        from triptych_facedetect.models.insightface_model import InsightFace  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The insightface backend needs the package {error.name}, which is not installed: run"
+            " `pip install 'triptych-facedetect[insightface]'`."
+        ) from error
+    return InsightFace.load(name, options)
+
+
+def _load_production(name: str, options: DetectionOptions) -> FaceModel:
+    if name:
+        raise ConfigurationError(f"`production` is insightface:{_DEFAULT_PACK}: name {name!r} as insightface:PACK.")
+    return _load_insightface(_DEFAULT_PACK, options)
+
+
+BACKENDS: Mapping[str, Loader] = MappingProxyType(
+    {"bundled": DlibResNet.load, "insightface": _load_insightface, "production": _load_production}
+)
 """Value of TRIPTYCH_MODEL, up to a colon → how it is loaded; what follows the colon is the model's name there."""
 
 
