@@ -182,6 +182,10 @@ bench-decode: environment bench-tools ## Speed and fidelity of decoding photos, 
 bench-discovery: environment ## Speed and memory of discovery over 200,000 files; N=
 	@PYTHONPATH=. $(BIN)/python benchmarks/discovery.py $(or $(N),200000)
 
+.PHONY: bench-faces
+bench-faces: environment ## Speed of the insightface backend against InsightFace's own loop; PACK=, ROUNDS=
+	@PYTHONPATH=. $(BIN)/python benchmarks/face_detection.py --rounds $(or $(ROUNDS),3) $(if $(PACK),--pack "$(PACK)")
+
 .PHONY: bench-eta
 bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png

@@ -5,7 +5,7 @@ turned depends on its colour. The recogniser's vectors depend on every part of a
 real faces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class Graph:
         onnx.save(model, path)
 
 
+Burden = Callable[[Graph, str], str]
+"""Adds layers that compute something from the pictures of that name, and names it: [b, 1, 1, 1], almost nothing."""
+
+
 def write_pack(directory: Path, *, detector: DetectorShape | None = None, recogniser_batch: int | str = "None") -> Path:
     """A pack of a detector and a recogniser, named as in buffalo_l, beside a network that is neither."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -79,7 +83,9 @@ def write_pack(directory: Path, *, detector: DetectorShape | None = None, recogn
     return directory
 
 
-def write_detector(path: Path, shape: DetectorShape, *, kinds: Sequence[str] = ("score", "bbox", "kps")) -> None:
+def write_detector(
+    path: Path, shape: DetectorShape, *, kinds: Sequence[str] = ("score", "bbox", "kps"), burden: Burden | None = None
+) -> None:
     """SCRFD's outputs: of each kind one for each of three strides, boxes and landmarks in strides."""
     graph = Graph()
     image = "input.1"
@@ -88,6 +94,8 @@ def write_detector(path: Path, shape: DetectorShape, *, kinds: Sequence[str] = (
         colours = graph.convolution(
             image, f"colour{stride}", filters=_mean_of_cell(stride), bias=np.zeros(3), stride=stride
         )
+        if burden is not None and stride == STRIDES[0]:
+            colours = graph.node("Add", [colours, burden(graph, image)], "burdened")
         for kind in kinds:
             filters, bias = _answers(stride)[kind]
             flow = graph.convolution(colours, f"{kind}{stride}.map", filters=filters, bias=bias, stride=1)
@@ -105,12 +113,21 @@ def write_detector(path: Path, shape: DetectorShape, *, kinds: Sequence[str] = (
     )
 
 
-def write_recogniser(path: Path, *, batch: int | str = "None", side_pixels: int = 112, dimension: int = 512) -> None:
+def write_recogniser(
+    path: Path,
+    *,
+    batch: int | str = "None",
+    side_pixels: int = 112,
+    dimension: int = 512,
+    burden: Burden | None = None,
+) -> None:
     """[n, 3, side, side] → [n, dimension]; no two faces of different pixels have the same direction."""
     graph = Graph()
     random = np.random.default_rng(7)
     filters = random.normal(0, 0.12, (24, 3, 8, 8))
     flow = graph.convolution("input.1", "parts", filters=filters, bias=random.normal(0, 0.1, 24), stride=8)
+    if burden is not None:
+        flow = graph.node("Add", [flow, burden(graph, "input.1")], "burdened")
     flow = graph.node("Flatten", [graph.node("Tanh", [flow], "bent")], "flat")
     count = 24 * (side_pixels // 8) ** 2
     matrix = graph.weight("matrix", random.normal(0, count**-0.5, (count, dimension)))
