@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
 
 from tests.support.clip_exports import DIMENSION, write_export
+from tests.support.insightface_pack import photo_with_faces, write_pack
 from tests.support.nats_server import free_port
 from tests.support.real_servers import nats_server
 from triptych.v1 import (
@@ -32,6 +33,7 @@ from triptych.v1 import (
     face_detector_pb2,
     face_detector_pb2_grpc,
     image_pb2,
+    model_pb2,
     progress_event_pb2,
     work_pb2,
 )
@@ -336,6 +338,29 @@ async def test_faces_come_with_boxes_landmarks_and_vectors(stack: Stack, channel
     assert (event.counts.done, event.counts.failed, event.source) == (3, 1, "facedetect")
 
 
+async def test_an_insightface_pack_finds_faces_in_the_process_of_its_own(stack: Stack) -> None:
+    write_pack(stack.folder / "insightface" / "tiny")
+    for count in (0, 1, 7, 3):
+        photo = photo_with_faces(count, height=900, width=1200, seed=count)
+        Image.fromarray(photo).save(stack.media / f"{count} faces.png")
+    service = stack.start("facedetect", model="insightface:tiny", models_dir=str(stack.folder))
+    await _until_serving(service)
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = face_detector_pb2_grpc.FaceDetectorStub(channel)
+        model = (await stub.GetModelInfo(face_detector_pb2.FaceDetectorGetModelInfoRequest())).model
+        assert (model.dimension, model.metric, model.device) == (512, model_pb2.METRIC_COSINE, "cpu")
+        assert model.model_id.startswith("insightface:w600k_r50@")
+        items = _items(stack, ["0 faces.png", "1 faces.png", "text.jpg", "7 faces.png", "3 faces.png"])
+        request = face_detector_pb2.DetectFacesRequest(items=items, model_id=model.model_id)
+        outcomes = {one.item_id: one async for message in stub.DetectFaces(request) for one in message.outcomes}
+    assert [len(outcomes[item.item_id].faces.faces) for item in items] == [0, 1, 0, 7, 3]
+    assert [outcomes[item.item_id].HasField("error") for item in items] == [False, False, True, False, False]
+    for face in [face for outcome in outcomes.values() for face in outcome.faces.faces]:
+        (vector,) = vectors_from_bytes(face.embedding, dimension=512)
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+        assert len(face.landmarks) == 5 and 0.5 <= face.score <= 1
+
+
 def _cluster_requests(
     vectors: np.ndarray[Any, np.dtype[np.float32]],
     *,
@@ -494,6 +519,11 @@ async def test_an_exported_clip_model_embeds_photos_and_texts_into_one_space(sta
         ("embedder", {"precision": "fp16"}, "TRIPTYCH_PRECISION is fp16"),
         ("embedder", {"precision": "fp8"}, "setting precision"),
         ("facedetect", {"micro_batch": "0"}, "setting micro_batch"),
+        (
+            "facedetect",
+            {"model": "production", "models_dir": "/nowhere"},
+            "triptych models fetch insightface/buffalo_l",
+        ),
     ],
 )
 def test_a_process_that_cannot_work_as_it_is_set_up_says_so_and_ends(

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,19 +11,18 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from triptych_common.errors import ConfigurationError
+from triptych_common.model_store import Entry, entry_name, locate, read_manifest
 
-DEFAULT_PACK: Final = "buffalo_l"
-RESEARCH_ONLY: Final = "non-commercial research only"
-
-_DIRECTORY: Final = "insightface"
+_BACKEND: Final = "insightface"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PUBLISHED: Final = ("buffalo_l", "antelopev2")
-"""Packs whose name says which weights they are: the model store fetches them by digest."""
 _LANDMARK_DETECTOR_OUTPUTS: Final = (9, 15)
 _BOX_DETECTOR_OUTPUTS: Final = (6, 10)
 _CROP_UNITS_PIXELS: Final = (112, 128)
 """InsightFace aligns faces to squares of a multiple of either."""
+_PACKAGE_MANIFEST: Final = "manifest.json"
+"""Of InsightFace's packages since version 2, whose networks are prepared for in other ways."""
 _DIGEST_CHARACTERS: Final = 12
+_ADVICE: Final = "put the pack's files there again, or run `triptych models fetch production --accept-licence`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,80 +66,80 @@ def find_pack(name: str, models_dir: Path) -> FacePack:
     """The pack ``name`` of the model store, or the one in the directory ``/path``.
 
     As InsightFace does, takes the first file of either kind in the order of their names. Raises ConfigurationError,
-    with the command to run, where the pack is missing, damaged or of another kind.
+    with what to do, where the pack is missing, damaged or of another kind.
     """
-    if name.startswith(("/", "~")):
-        directory = Path(name).expanduser()
-        advice = "name a directory with the .onnx files of a pack"
-    elif _NAME.fullmatch(name):
-        directory = models_dir / _DIRECTORY / name
-        advice = _how_to_get(name, directory)
-    else:
-        raise ConfigurationError(
-            f"{name!r} names no InsightFace pack: set TRIPTYCH_MODEL=insightface:{DEFAULT_PACK} or insightface:/path."
-        )
-    if not directory.is_dir():
-        raise ConfigurationError(f"The InsightFace pack {name} is not in {directory.parent}: {advice}.")
-    networks = [_read(path, advice) for path in _onnx_files(directory, advice)]
-    detector = _first((one for one in networks if one.is_detector), "detector (SCRFD)", directory, advice)
+    paths = _onnx_files(name, models_dir)
+    directory = paths[0].parent
+    networks = [_read(path) for path in paths]
+    detector = _first((one for one in networks if one.is_detector), "detector (SCRFD)", directory)
     if detector.output_count not in _LANDMARK_DETECTOR_OUTPUTS:
         what = "no landmarks" if detector.output_count in _BOX_DETECTOR_OUTPUTS else "something else than SCRFD does"
         raise ConfigurationError(
-            f"{detector.path} gives {what}, and without landmarks faces cannot be aligned: choose another pack, such as"
-            f" insightface:{DEFAULT_PACK}."
+            f"{detector.path} gives {what}, and without landmarks no face can be aligned: choose another pack."
         )
-    recogniser = _first((one for one in networks if one.is_recogniser), "recogniser (ArcFace)", directory, advice)
-    return _named(name, detector.path, recogniser.path)
+    recogniser = _first((one for one in networks if one.is_recogniser), "recogniser (ArcFace)", directory)
+    return _named(detector.path, recogniser.path)
 
 
-def _named(name: str, detector: Path, recogniser: Path) -> FacePack:
-    if name in _PUBLISHED:
-        return FacePack(
-            model_id=f"insightface:{name}",
-            display_name=f"InsightFace {name}",
-            licence=RESEARCH_ONLY,
-            detector=detector,
-            recogniser=recogniser,
-        )
-    # Whoever puts other weights under an old name has another space, so the weights name it.
-    stem = "-".join(re.findall(r"[A-Za-z0-9._]+", recogniser.stem)) or "recogniser"
-    digest = _sha256(recogniser)[:_DIGEST_CHARACTERS]
+def _named(detector: Path, recogniser: Path) -> FacePack:
+    """Called as its recogniser is: wherever the files lie, and whatever detector is with them, that is the space."""
+    digest = _sha256(recogniser)
+    entry = _pinned_by(digest)
+    if entry is not None:
+        name, licence = entry.name.removeprefix(f"{_BACKEND}/"), entry.licence.name
+    else:
+        stem = "-".join(re.findall(r"[A-Za-z0-9._]+", recogniser.stem)) or "recogniser"
+        name, licence = f"{stem}@{digest[:_DIGEST_CHARACTERS]}", "as published with the pack"
     return FacePack(
-        model_id=f"insightface:{stem}@{digest}",
-        display_name=f"InsightFace {stem}",
-        licence=f"as published with the pack; InsightFace's own: {RESEARCH_ONLY}",
+        model_id=f"insightface:{name}",
+        display_name=f"InsightFace {name}",
+        licence=licence,
         detector=detector,
         recogniser=recogniser,
     )
 
 
-def _how_to_get(name: str, directory: Path) -> str:
-    if name == DEFAULT_PACK:
-        return "run `triptych models fetch production --accept-licence`"
-    if name in _PUBLISHED:
-        return f"run `triptych models fetch {_DIRECTORY}/{name} --accept-licence`"
-    return f"no command fetches it, so put its .onnx files into {directory}, or choose insightface:{DEFAULT_PACK}"
+def _pinned_by(digest: str) -> Entry | None:
+    """The pack of the model store that has a file of this content."""
+    packs = (entry for entry in read_manifest().entries if entry.name.startswith(f"{_BACKEND}/"))
+    return next((entry for entry in packs if any(file.sha256 == digest for file in entry.files)), None)
 
 
-def _onnx_files(directory: Path, advice: str) -> list[Path]:
-    if (directory / "manifest.json").exists():
+def _onnx_files(name: str, models_dir: Path) -> list[Path]:
+    """Of a pack that is pinned only what is pinned, once it is whole; else whatever is there."""
+    if name.startswith(("/", "~")):
+        return _onnx_files_in(Path(name).expanduser())
+    if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{directory} is a package with a manifest of its own, which this version does not read: choose a pack of"
-            f" plain .onnx files, such as insightface:{DEFAULT_PACK}."
+            f"{name!r} names no InsightFace pack: set TRIPTYCH_MODEL to insightface:buffalo_l or insightface:/the/path."
+        )
+    stored_as = entry_name(_BACKEND, name)
+    directory = locate(stored_as, models_dir)
+    entry = read_manifest().find(stored_as)
+    return _onnx_files_in(directory) if entry is None else sorted(directory / file.name for file in entry.files)
+
+
+def _onnx_files_in(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        raise ConfigurationError(f"There is no directory {directory}: name one with the .onnx files of a pack.")
+    if (directory / _PACKAGE_MANIFEST).exists():
+        raise ConfigurationError(
+            f"{directory} is a package with a {_PACKAGE_MANIFEST}, which this version does not read: choose a pack of"
+            " plain .onnx files, such as insightface:buffalo_l."
         )
     paths = sorted(directory.glob("*.onnx"))
     if not paths:
-        raise ConfigurationError(f"There is no .onnx file in {directory}: {advice}.")
+        raise ConfigurationError(f"There is no .onnx file in {directory}: {_ADVICE}.")
     return paths
 
 
-def _read(path: Path, advice: str) -> _Network:
+def _read(path: Path) -> _Network:
     try:
         graph = onnx.load(path, load_external_data=False).graph
     except (DecodeError, OSError) as error:
-        raise ConfigurationError(f"{path} is cut short or damaged: {advice}.") from error
+        raise ConfigurationError(f"{path} is cut short or damaged: {_ADVICE}.") from error
     if not graph.node:
-        raise ConfigurationError(f"{path} holds no network: {advice}.")
+        raise ConfigurationError(f"{path} holds no network: {_ADVICE}.")
     # Old files list their weights among the inputs.
     weights = {one.name for one in graph.initializer}
     inputs = [one for one in graph.input if one.name not in weights]
@@ -151,11 +150,11 @@ def _read(path: Path, advice: str) -> _Network:
     )
 
 
-def _first(networks: Iterable[_Network], what: str, directory: Path, advice: str) -> _Network:
-    found: Sequence[_Network] = list(networks)
-    if not found:
-        raise ConfigurationError(f"There is no {what} among the .onnx files in {directory}: {advice}.")
-    return found[0]
+def _first(networks: Iterable[_Network], what: str, directory: Path) -> _Network:
+    found = next(iter(networks), None)
+    if found is None:
+        raise ConfigurationError(f"There is no {what} among the .onnx files in {directory}: {_ADVICE}.")
+    return found
 
 
 def _sha256(path: Path) -> str:

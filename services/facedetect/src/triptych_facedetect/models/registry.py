@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
 
 from triptych_common.errors import ConfigurationError
+from triptych_common.model_store import production_model
 from triptych_facedetect.models.base import DetectionOptions, FaceModel
 from triptych_facedetect.models.dlib_resnet import DlibResNet
 
 Loader = Callable[[str, DetectionOptions], FaceModel]
 """Loads a model of a backend by its name there ("" where none was given). Raises ConfigurationError."""
-
-_DEFAULT_PACK: Final = "buffalo_l"
-"""What `production` means."""
 
 
 def _load_insightface(name: str, options: DetectionOptions) -> FaceModel:
@@ -28,9 +25,10 @@ def _load_insightface(name: str, options: DetectionOptions) -> FaceModel:
 
 
 def _load_production(name: str, options: DetectionOptions) -> FaceModel:
+    model = production_model("facedetect")
     if name:
-        raise ConfigurationError(f"`production` is insightface:{_DEFAULT_PACK}: name {name!r} as insightface:PACK.")
-    return _load_insightface(_DEFAULT_PACK, options)
+        raise ConfigurationError(f"`production` is {model}: name {name!r} as insightface:{name}.")
+    return _load_insightface(model.partition(":")[2], options)
 
 
 BACKENDS: Mapping[str, Loader] = MappingProxyType(
