@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from tests.support.insightface_pack import DetectorShape, Graph, write_detector, write_recogniser
 
@@ -24,7 +25,9 @@ def write_costly_pack(directory: Path) -> Path:
     """A pack of two networks in files as large and as costly as those of buffalo_l."""
     directory.mkdir(parents=True, exist_ok=True)
     write_detector(directory / "det_10g.onnx", DetectorShape(), burden=_scrfd)
-    write_recogniser(directory / "w600k_r50.onnx", burden=_r50)
+    write_recogniser(
+        directory / "w600k_r50.onnx", burden=lambda graph, image: _almost_nothing(graph, _r50(graph, image))
+    )
     return directory
 
 
@@ -87,7 +90,18 @@ def _scrfd(graph: Graph, image: str) -> str:
     return _almost_nothing(graph, layers)
 
 
-def _r50(graph: Graph, image: str) -> str:
+def write_deep_recogniser(path: Path) -> None:
+    """ArcFace r50's layers, untrained, whose own numbers are the answer: for how exact deep networks are."""
+    graph = Graph()
+    graph.node("Flatten", [_r50(graph, "input.1").flow], "683")
+    graph.write(
+        path,
+        [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, ["None", 3, 112, 112])],
+        [helper.make_tensor_value_info("683", TensorProto.FLOAT, ["None", _DIMENSION])],
+    )
+
+
+def _r50(graph: Graph, image: str) -> _Layers:
     layers = _Layers(graph, image, 3)
     layers.convolve(64)
     layers.bend("PRelu")
@@ -98,7 +112,7 @@ def _r50(graph: Graph, image: str) -> str:
     layers.apply("Flatten")
     layers.apply("MatMul", graph.weight("fully", random.normal(0, _R50_FEATURES**-0.5, (_R50_FEATURES, _DIMENSION))))
     layers.apply("Reshape", graph.weight("as_picture", [-1, _DIMENSION, 1, 1], np.int64))
-    return _almost_nothing(graph, layers)
+    return layers
 
 
 def _almost_nothing(graph: Graph, layers: _Layers) -> str:
