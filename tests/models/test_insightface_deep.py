@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from insightface.app import FaceAnalysis
 
 from benchmarks.face_networks import write_costly_pack, write_deep_recogniser
 from tests.support.insightface_pack import photo_with_faces
-from triptych_common.devices import CPU
+from triptych_common.devices import CPU, Device
 from triptych_facedetect.models.base import DetectionOptions
 from triptych_facedetect.models.insightface_model import InsightFace
 
@@ -47,6 +48,24 @@ def test_deep_networks_give_what_insightface_gives(model: InsightFace, pack: Pat
     ):
         np.testing.assert_allclose([face.x * 1440, face.y * 1080], other.bbox[:2], atol=0.5)
         assert float(face.embedding @ other.normed_embedding) >= 0.9999
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
+    reason="no onnxruntime-gpu here: InsightFace's networks on a GPU are untested",
+)
+def test_a_gpu_gives_what_the_cpu_gives(model: InsightFace, pack: Path) -> None:
+    options = DetectionOptions(
+        device=Device.parse("cuda"), threads=2, min_score=None, long_side_pixels=None, models_dir=pack
+    )
+    on_gpu = InsightFace.load(str(pack), options)
+    assert on_gpu.info.device == "cuda:0"
+    photos = [photo_with_faces(count, seed=count) for count in (0, 3, 6)]
+    for faces, others in zip(on_gpu.detect(photos), model.detect(photos), strict=True):
+        assert len(faces) == len(others)
+        # A GPU's convolutions add in another order, and with fewer digits (TF32).
+        assert all(float(a.embedding @ b.embedding) > 0.999 for a, b in zip(faces, others, strict=True))
+    on_gpu.close()
 
 
 def test_a_face_alone_and_among_sixty_four_has_one_vector(model: InsightFace) -> None:

@@ -213,6 +213,17 @@ def test_memory_that_runs_out_is_told_as_such(
         one_at_a_time.detect(photos)
 
 
+def test_another_error_of_the_runtime_is_not_taken_for_memory(
+    one_at_a_time: FaceModel, photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise runtime.RuntimeException("Non-zero status code returned while running Conv node")
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", broken)
+    with pytest.raises(runtime.RuntimeException):
+        one_at_a_time.detect(photos)
+
+
 def test_a_vector_without_direction_is_refused(
     one_at_a_time: FaceModel, photos: Photos, monkeypatch: pytest.MonkeyPatch
 ) -> None:

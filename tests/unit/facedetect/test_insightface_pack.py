@@ -1,6 +1,7 @@
 """InsightFace packs: found whole or not at all, each trouble in one sentence with what to do."""
 
 import hashlib
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,12 @@ def test_a_device_that_is_not_there_is_refused(
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ConfigurationError, match=f"TRIPTYCH_DEVICE is {Device.parse(device)}"):
         load_model("insightface:ours", _options(tmp_path, Device.parse(device)))
+
+
+def test_the_bundled_backend_starts_without_what_the_packs_need() -> None:
+    heavy = "{'cv2', 'insightface', 'onnx', 'onnxruntime', 'skimage'}"
+    code = f"import sys, triptych_facedetect.main; print({heavy} & set(sys.modules) or 0)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "0\n"
 
 
 def test_the_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
