@@ -9,14 +9,16 @@ import numpy as np
 import onnxruntime
 import pytest
 from insightface.app import FaceAnalysis
+from insightface.utils.face_align import arcface_dst, norm_crop
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from tests.support.insightface_pack import DetectorShape, photo_with_faces, write_pack
+from tests.support.insightface_pack import DetectorShape, photo_with_faces, write_pack, write_recogniser
 from triptych_common.devices import CPU
 from triptych_common.models import DeviceMemoryError
 from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 from triptych_facedetect.models.insightface_model import InsightFace
+from triptych_facedetect.models.insightface_recognition import FaceRecogniser
 from triptych_facedetect.models.registry import load_model
 
 _SHAPES = {
@@ -222,6 +224,27 @@ def test_another_error_of_the_runtime_is_not_taken_for_memory(
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", broken)
     with pytest.raises(runtime.RuntimeException):
         one_at_a_time.detect(photos)
+
+
+def test_landmarks_that_are_all_one_point_cannot_be_aligned(packs: dict[str, Path]) -> None:
+    recogniser = FaceRecogniser(packs["any batch"] / "w600k_r50.onnx", device=CPU, threads=1)
+    photo = photo_with_faces(1)
+    assert recogniser.align(photo, np.full((5, 2), 100, np.float32)) is None
+    crop = recogniser.align(photo, arcface_dst * 2 + 300)
+    assert crop is not None and crop.shape == (112, 112, 3)
+
+
+@pytest.mark.parametrize("side_pixels", [112, 128, 224, 256])
+def test_faces_are_cut_out_as_insightface_does_at_every_size(tmp_path: Path, side_pixels: int) -> None:
+    write_recogniser(tmp_path / "recogniser.onnx", side_pixels=side_pixels)
+    recogniser = FaceRecogniser(tmp_path / "recogniser.onnx", device=CPU, threads=1)
+    photo = photo_with_faces(4)
+    landmarks = arcface_dst[:, ::-1] * [1.5, 1.4] + [200, 180]
+    with pytest.warns(FutureWarning, match="`estimate` is deprecated"):
+        expected = norm_crop(photo, landmarks.astype(np.float32), image_size=side_pixels)
+    crop = recogniser.align(photo, landmarks.astype(np.float32))
+    assert crop is not None
+    np.testing.assert_array_equal(crop, expected)
 
 
 def test_a_vector_without_direction_is_refused(
