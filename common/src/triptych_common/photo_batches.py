@@ -1,18 +1,26 @@
 """Photos through a model in micro-batches: decoding beside computing, turns for all, one outcome for each photo."""
 
 import asyncio
-import time
+import threading
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych_common.batch_size import BatchSize
+from triptych_common.device_work import ComputedPhoto, DeviceClock, DeviceWork
 from triptych_common.errors import OverloadedError
-from triptych_common.logging import get_logger
-from triptych_common.media import DecodedImage, ImageFacts, ImageFailure, ImageLoader, ImageReference, LoadedImage
+from triptych_common.media import DecodedImage, ImageFacts, ImageFailure, ImageLoader, ImageReference
+from triptych_common.model_lifetime import LoadedModel, ModelLifetime
+from triptych_common.photo_queue import DecodedPhoto, PhotoQueue, PhotoRequest
+from triptych_common.process_memory import MemoryCeiling
+from triptych_common.settings import PhotoServiceSettings
 
-log = get_logger(__name__)
-
+ModelT = TypeVar("ModelT", bound=LoadedModel)
 ResultT = TypeVar("ResultT")
 ReturnT = TypeVar("ReturnT")
 
@@ -20,6 +28,36 @@ _RETRY_AFTER_SECONDS = (0.5, 30.0)
 """Bounds of what a refused caller is told to wait."""
 _RATE_MEMORY = 0.8
 """Weight of the past in the smoothed time per photo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchLimits:
+    """How much a service of photos takes on at once."""
+
+    micro_batch: int
+    """Most photos that go through the model at once."""
+    decode_threads: int
+    """Photos that are read and decoded at once."""
+    max_concurrent_requests: int
+    """Requests worked on or waiting at once."""
+    decoded_bytes: int
+    """Decoded pixels that are held in memory; see PhotoQueue."""
+    lanes: int = 1
+    """Micro-batches that may be in the model at once."""
+    memory_ceiling_bytes: int | None = None
+    """Resident memory of the process beyond which no further request is taken."""
+
+    @classmethod
+    def of(cls, settings: PhotoServiceSettings, *, micro_batch: int, lanes: int) -> Self:
+        """The limits that are set, and the model's own where nothing is."""
+        return cls(
+            micro_batch=settings.micro_batch or micro_batch,
+            decode_threads=settings.decode_threads,
+            max_concurrent_requests=settings.max_concurrent_requests,
+            decoded_bytes=settings.decoded_bytes,
+            lanes=lanes,
+            memory_ceiling_bytes=settings.memory_ceiling_bytes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,124 +73,182 @@ class PhotoOutcome(Generic[ResultT]):
     """Reading and decoding, plus the photo's share of its micro-batch's time in the model; without time in queues."""
 
 
-class PhotoBatches(Generic[ResultT]):
+@dataclass(eq=False)
+class _Reader(Generic[ResultT]):
+    """Who waits for a request's outcomes. Only the event loop changes it."""
+
+    left: int
+    """Photos whose outcomes were not taken."""
+    outcomes: list[PhotoOutcome[ResultT]] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self) -> list[PhotoOutcome[ResultT]]:
+        """Wait for outcomes, ≥ 1, and take all that are there."""
+        await self.news.wait()
+        self.news.clear()
+        outcomes, self.outcomes = self.outcomes, []
+        self.left -= len(outcomes)
+        return outcomes
+
+
+class PhotoBatches(Generic[ModelT, ResultT]):
     """Feeds one model from any number of requests. Close it when done.
 
-    ``compute`` takes decoded photos and returns one result for each, in order; it runs on one thread that this object
-    owns, so it is never entered twice at once. Each request has at most one micro-batch in that thread's queue, which
-    is why requests take turns; its next micro-batch is decoded meanwhile.
+    Threads decode, and one thread (or ``limits.lanes``) owns the device: it calls ``compute`` with the model and
+    decoded photos, and gets one result for each, in order. What waits for them, and whose turn it is, is in PhotoQueue.
     """
 
     def __init__(
         self,
         *,
+        model: ModelLifetime[ModelT],
         loader: ImageLoader,
-        compute: Callable[[Sequence[DecodedImage]], Sequence[ResultT]],
-        micro_batch: int,
-        max_concurrent_requests: int,
+        compute: Callable[[ModelT, Sequence[NDArray[np.uint8]]], Sequence[ResultT]],
+        limits: BatchLimits,
     ) -> None:
+        self._model = model
         self._loader = loader
-        self._compute = compute
-        self._micro_batch = micro_batch
-        self._max_concurrent_requests = max_concurrent_requests
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self.queued_batches = 0
-        """Micro-batches in the model or waiting for it."""
-        self._requests = 0
-        self._photos_left = 0
+        self._limits = limits
+        self._ceiling = MemoryCeiling(limits.memory_ceiling_bytes)
+        self.size = BatchSize(limits.micro_batch)
+        self.clock = DeviceClock()
+        self._work = DeviceWork(compute, size=self.size, clock=self.clock)
+        self.queue = PhotoQueue(
+            micro_batch=limits.micro_batch,
+            # Enough for the next micro-batch of each lane and a good part of the one after it.
+            photos_ahead=(limits.lanes + 1) * limits.micro_batch + limits.decode_threads,
+            most_unread=(limits.lanes + 3) * limits.micro_batch,
+            max_bytes=limits.decoded_bytes,
+        )
+        self._readers: dict[PhotoRequest, _Reader[ResultT]] = {}
+        self.requests = 0
+        """Requests that are here."""
+        self.refused = {"QUEUE_FULL": 0, "MEMORY_CEILING": 0}
+        """Requests that were refused, by reason."""
         self._seconds_per_photo = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._threads = [
+            *(threading.Thread(target=self._decode, name=f"decode {n}") for n in range(limits.decode_threads)),
+            *(threading.Thread(target=self._compute, name=f"model {n}") for n in range(limits.lanes)),
+        ]
+        for thread in self._threads:
+            thread.daemon = True  # a decoder that hangs must not keep the process from ending
+            thread.start()
 
     async def run(self, references: Sequence[ImageReference]) -> AsyncGenerator[list[PhotoOutcome[ResultT]], None]:
-        """Yield the outcomes of one micro-batch after another, each photo exactly once, in order.
+        """Yield the outcomes of one micro-batch after another, each photo exactly once, in no particular order.
 
         A photo that cannot be decoded, or on which the model fails, has an ImageFailure for its result. Closing the
-        generator stops the work between micro-batches. Raises OverloadedError (reason QUEUE_FULL) before any work
-        where too many requests are here already.
+        generator stops the work between micro-batches. Raises OverloadedError (reason QUEUE_FULL or MEMORY_CEILING)
+        before any work where no more can be taken on, and AwayError where the model cannot be loaded.
         """
-        if self._requests >= self._max_concurrent_requests:
-            raise OverloadedError(
-                f"{self._requests} requests are here already; more are not queued.",
-                reason="QUEUE_FULL",
-                retry_after_seconds=self._retry_after_seconds(),
-            )
-        self._requests += 1
-        self._photos_left += len(references)
-        left = len(references)
-        loading: asyncio.Task[list[LoadedImage]] | None = None
+        self._admit(references)
+        # It has its place from here on, also while the model is being loaded.
+        self.requests += 1
         try:
-            starts = range(0, len(references), self._micro_batch)
-            batches = [references[start : start + self._micro_batch] for start in starts]
-            for number in range(len(batches)):
-                loaded = await (loading or self._load(batches[number]))
-                loading = self._load(batches[number + 1]) if number + 1 < len(batches) else None
-                outcomes = await self._outcomes(loaded)
-                left -= len(outcomes)
-                self._photos_left -= len(outcomes)
-                yield outcomes
+            async with self._model.in_use():
+                request = self.queue.put(references)
+                reader = self._readers[request] = _Reader(left=len(references))
+                try:
+                    while reader.left:
+                        outcomes = await reader.take()
+                        yield outcomes
+                        self.queue.was_read(request, len(outcomes))
+                finally:
+                    self.queue.withdraw(request)
+                    del self._readers[request]
         finally:
-            self._requests -= 1
-            self._photos_left -= left
-            if loading is not None:
-                loading.cancel()
-                await asyncio.wait([loading])
+            self.requests -= 1
 
-    async def run_between(self, function: Callable[[], ReturnT]) -> ReturnT:
-        """Call a function of the model on its thread, when the micro-batches that wait have had their turn."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+    async def run_between(self, function: Callable[[ModelT], ReturnT]) -> ReturnT:
+        """Call a function of the model on a thread that owns the device, before the next micro-batch."""
+        future: Future[ReturnT] = Future()
+
+        def call() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            with self._model.borrowed() as model:
+                try:
+                    assert model is not None  # noqa: S101 - it is in use
+                    future.set_result(function(model))
+                except BaseException as error:  # noqa: BLE001 - it is raised where the function was asked for
+                    future.set_exception(error)
+
+        async with self._model.in_use():
+            self.queue.call(call)
+            return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Wait for the micro-batch in the model and stop the thread; what is queued is dropped."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Wait for the micro-batch in the model and stop the threads; what waits is dropped."""
+        self.queue.close()
+        for thread in self._threads:
+            if thread.name.startswith("model"):
+                thread.join()
 
-    def _load(self, batch: Sequence[ImageReference]) -> "asyncio.Task[list[LoadedImage]]":
-        return asyncio.create_task(self._loader.load(batch), name="decode a micro-batch")
+    def _admit(self, references: Sequence[ImageReference]) -> None:
+        if self.requests >= self._limits.max_concurrent_requests:
+            raise self._refusal(f"{self.requests} requests are here already; more are not queued.", "QUEUE_FULL")
+        queue = self.queue
+        ahead = min(len(references), self._limits.micro_batch + self._limits.decode_threads)
+        needed_bytes = min(ahead * queue.expected_bytes, max(0, self._limits.decoded_bytes - queue.held_bytes))
+        if not self._ceiling.has_room(needed_bytes):
+            raise self._refusal(
+                "The memory that this process may have is in use; more is not taken on.", "MEMORY_CEILING"
+            )
 
-    async def _outcomes(self, loaded: Sequence[LoadedImage]) -> list[PhotoOutcome[ResultT]]:
-        decoded = [one.image for one in loaded if isinstance(one.image, DecodedImage)]
-        results: list[ResultT | ImageFailure] = []
-        share_seconds = 0.0
-        if decoded:
-            self.queued_batches += 1
+    def _refusal(self, message: str, reason: str) -> OverloadedError:
+        self.refused[reason] += 1
+        shortest, longest = _RETRY_AFTER_SECONDS
+        # About when the first of the requests that are here will have ended, if they all go on alike.
+        left = sum(reader.left for reader in self._readers.values())
+        seconds = left * self._seconds_per_photo / max(1, self.requests)
+        return OverloadedError(message, reason=reason, retry_after_seconds=min(max(seconds, shortest), longest))
+
+    def _decode(self) -> None:
+        """What a thread does that decodes."""
+        while (taken := self.queue.next_to_decode()) is not None:
+            request, reference = taken
+            self.queue.give_decoded(request, self._loader.load(reference))
+
+    def _compute(self) -> None:
+        """What a thread does that owns the device."""
+        while (taken := self.queue.next_to_compute(lambda: self.size.now)) is not None:
+            if not isinstance(taken, list):
+                taken()
+                continue
             try:
-                results, seconds = await self.run_between(lambda: self._timed(decoded))
+                self._compute_batch(taken)
             finally:
-                self.queued_batches -= 1
-            share_seconds = seconds / len(decoded)
+                self.queue.done_with(taken)
+
+    def _compute_batch(self, batch: list[DecodedPhoto]) -> None:
+        with self._model.borrowed() as model:
+            # Without a model, nobody waits for any of them.
+            computed = self._work.run(model, batch) if model is not None else []
+        if computed:
+            self._loop.call_soon_threadsafe(self._deliver, computed)
+
+    def _deliver(self, computed: Sequence[ComputedPhoto[ResultT]]) -> None:
+        in_model = [one.seconds for one in computed if one.seconds]
+        if in_model:
+            share_seconds = sum(in_model) / len(in_model)
             past = self._seconds_per_photo or share_seconds
             self._seconds_per_photo = _RATE_MEMORY * past + (1 - _RATE_MEMORY) * share_seconds
-        in_order = iter(results)
-        return [
-            PhotoOutcome(
-                item_id=one.item_id, facts=one.image.facts, result=next(in_order), seconds=one.seconds + share_seconds
-            )
-            if isinstance(one.image, DecodedImage)
-            else PhotoOutcome(item_id=one.item_id, facts=None, result=one.image, seconds=one.seconds)
-            for one in loaded
-        ]
+        by_request: dict[PhotoRequest, list[PhotoOutcome[ResultT]]] = defaultdict(list)
+        for one in computed:
+            by_request[one.photo.request].append(_outcome(one))
+        for request, outcomes in by_request.items():
+            reader = self._readers.get(request)
+            if reader is not None:
+                reader.outcomes += outcomes
+                reader.news.set()
 
-    def _timed(self, images: Sequence[DecodedImage]) -> tuple[list[ResultT | ImageFailure], float]:
-        began = time.perf_counter()
-        results = self._results(images)
-        return results, time.perf_counter() - began
 
-    def _results(self, images: Sequence[DecodedImage]) -> list[ResultT | ImageFailure]:
-        """One result for each photo. Where the model fails on several, each is tried alone to find the culprit."""
-        try:
-            return self._whole(images)
-        except Exception as error:  # a model may raise anything, and one photo must cost only itself
-            if len(images) > 1:
-                log.warning("model failed on a micro-batch; its photos are tried alone", error=repr(error))
-                return [self._results([image])[0] for image in images]
-            log.exception("model failed on a photo", content_sha256=images[0].facts.content_sha256.hex())
-            return [ImageFailure("model_failed", "The model failed on this photo.", permanent=False)]
-
-    def _whole(self, images: Sequence[DecodedImage]) -> list[ResultT | ImageFailure]:
-        results = self._compute(images)
-        if len(results) != len(images):
-            raise ValueError(f"the model gave {len(results)} results for {len(images)} photos")
-        return [*results]
-
-    def _retry_after_seconds(self) -> float:
-        """About when the first of the requests that are here will have ended, if they all go on alike."""
-        shortest, longest = _RETRY_AFTER_SECONDS
-        return min(max(self._photos_left * self._seconds_per_photo / self._requests, shortest), longest)
+def _outcome(computed: ComputedPhoto[ResultT]) -> PhotoOutcome[ResultT]:
+    loaded = computed.photo.loaded
+    return PhotoOutcome(
+        item_id=loaded.item_id,
+        facts=loaded.image.facts if isinstance(loaded.image, DecodedImage) else None,
+        result=computed.result,
+        seconds=loaded.seconds + computed.seconds,
+    )

@@ -87,7 +87,16 @@ class PhotoServiceSettings(MediaSettings, ServiceSettings):
     """Threads that the model computes with on a CPU."""
     micro_batch: int | None = Field(default=None, ge=1, le=256)
     """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each. Where it
-    is not set, as many as suit the model on its device."""
+    is not set, as many as suit the model on its device. Fewer while the device is out of memory."""
+    decoded_bytes: int = Field(default=512 * 2**20, ge=1)
+    """Decoded photos that are held in memory, waiting for the model or in it, in bytes of their pixels. It should hold
+    three micro-batches: up to 6 MB a photo for faces, about 1 MB for embeddings."""
+    memory_ceiling_bytes: int | None = Field(default=None, ge=1)
+    """Resident memory of the process beyond which further requests are answered RESOURCE_EXHAUSTED, so that the process
+    is not killed; no ceiling where it is not set."""
+    unload_idle_seconds: float = Field(default=0.0, ge=0)
+    """A model that nobody has used for so long is taken out of memory, and loaded again at the next request; 0 for
+    never."""
 
     @field_validator("device")
     @classmethod

@@ -57,26 +57,21 @@ def photos(tmp_path: Path) -> Path:
     return inside
 
 
-async def _code(photos: Path, uri: str) -> str:
+def _code(photos: Path, uri: str) -> str:
     """The failure's code for a URI, or "loaded"."""
-    loader = ImageLoader(
-        roots=MediaRoots([str(photos)]), resolution=Resolution(), max_bytes=10_000, max_pixels=10_000, threads=1
-    )
-    try:
-        (loaded,) = await loader.load([ImageReference(item_id=1, uri=uri)])
-    finally:
-        loader.close()
+    loader = ImageLoader(roots=MediaRoots([str(photos)]), resolution=Resolution(), max_bytes=10_000, max_pixels=10_000)
+    loaded = loader.load(ImageReference(item_id=1, uri=uri))
     return loaded.image.code if isinstance(loaded.image, ImageFailure) else "loaded"
 
 
 @pytest.mark.parametrize("name", [b"new\nline.png", b"caf\xe9.png", b"%2e%2e.png", "été.png".encode()])
-async def test_photos_of_any_name_are_read(photos: Path, name: bytes) -> None:
+def test_photos_of_any_name_are_read(photos: Path, name: bytes) -> None:
     path = os.fsencode(photos) + b"/" + name
     os.link(photos / "a.png", path)
-    assert await _code(photos, uri_from_path(path)) == "loaded"
+    assert _code(photos, uri_from_path(path)) == "loaded"
 
 
-async def test_nothing_outside_the_roots_is_read(photos: Path) -> None:
+def test_nothing_outside_the_roots_is_read(photos: Path) -> None:
     outside = photos.parent / "photos-private" / "a.png"
     (photos / "link.png").symlink_to(outside)
     (photos / "folder").symlink_to(outside.parent)
@@ -88,7 +83,7 @@ async def test_nothing_outside_the_roots_is_read(photos: Path) -> None:
         "linked folder": photos / "folder" / "a.png",
         "link within": photos / "inner.png",
     }
-    found = {name: await _code(photos, uri_from_path(os.fsencode(path))) for name, path in paths.items()}
+    found = {name: _code(photos, uri_from_path(os.fsencode(path))) for name, path in paths.items()}
     assert found == {
         "direct": "path_not_allowed",
         "dots": "path_not_allowed",
@@ -97,20 +92,20 @@ async def test_nothing_outside_the_roots_is_read(photos: Path) -> None:
         "link within": "loaded",
     }
     encoded = uri_from_path(os.fsencode(photos)) + "/%2e%2e/photos-private/a.png"
-    assert await _code(photos, encoded) == "path_not_allowed"
-    assert await _code(photos, "http://127.0.0.1/a.png") == "path_not_allowed"
+    assert _code(photos, encoded) == "path_not_allowed"
+    assert _code(photos, "http://127.0.0.1/a.png") == "path_not_allowed"
 
 
-async def test_files_that_cannot_be_read_say_why(photos: Path) -> None:
+def test_files_that_cannot_be_read_say_why(photos: Path) -> None:
     (photos / "loop.png").symlink_to(photos / "loop.png")
     (photos / "empty.png").touch()
     (photos / "large.png").write_bytes(b"\0" * 10_001)
     base = uri_from_path(os.fsencode(photos))
-    assert await _code(photos, f"{base}/none.png") == "not_found"
-    assert await _code(photos, f"{base}/loop.png") == "symlink_loop"
-    assert await _code(photos, f"{base}/empty.png") == "empty_file"
-    assert await _code(photos, f"{base}/large.png") == "too_large"
-    assert await _code(photos, base) == "unsupported_format"
+    assert _code(photos, f"{base}/none.png") == "not_found"
+    assert _code(photos, f"{base}/loop.png") == "symlink_loop"
+    assert _code(photos, f"{base}/empty.png") == "empty_file"
+    assert _code(photos, f"{base}/large.png") == "too_large"
+    assert _code(photos, base) == "unsupported_format"
 
 
 def test_without_roots_nothing_is_allowed(photos: Path) -> None:
@@ -135,7 +130,7 @@ def test_remote_photos_must_lie_under_a_remote_root(uri: str, allowed: bool) -> 
             roots.check_uri(uri)
 
 
-async def test_what_nobody_foresaw_costs_only_its_photo(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_costs_only_its_photo(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def open_remote(*_: object, **__: object) -> None:
         raise LookupError("the store's own error")
 
@@ -145,11 +140,9 @@ async def test_what_nobody_foresaw_costs_only_its_photo(photos: Path, monkeypatc
         resolution=Resolution(),
         max_bytes=10_000,
         max_pixels=10_000,
-        threads=1,
     )
     uris = ["s3://bucket/a.jpg", uri_from_path(os.fsencode(photos / "a.png"))]
-    remote, local = await loader.load([ImageReference(item_id=n, uri=uri) for n, uri in enumerate(uris)])
-    loader.close()
+    remote, local = [loader.load(ImageReference(item_id=n, uri=uri)) for n, uri in enumerate(uris)]
     assert isinstance(remote.image, ImageFailure)
     assert (remote.image.code, remote.image.permanent) == ("read_failed", False)
     assert not isinstance(local.image, ImageFailure)

@@ -13,7 +13,9 @@ from PIL import Image
 from triptych.v1 import embedder_pb2, image_pb2, work_pb2
 from triptych_common.errors import AwayError, InvalidRequestError, PreconditionError
 from triptych_common.media import ImageLoader, MediaRoots, Resolution, uri_from_path
+from triptych_common.model_lifetime import ModelLifetime
 from triptych_common.models import ModelInfo, vectors_from_bytes
+from triptych_common.photo_batches import BatchLimits
 from triptych_common.publisher import ProgressPublisher, UnitReport
 from triptych_embedder.embedding import Embedding
 from triptych_embedder.models.base import EmbeddingModel
@@ -67,12 +69,13 @@ def publisher() -> _Recorder:
 @pytest.fixture(params=[True])
 async def service(request: Any, publisher: _Recorder, tmp_path: Path) -> AsyncIterator[EmbedderService]:
     loader = ImageLoader(
-        roots=MediaRoots([str(tmp_path)]), resolution=Resolution(), max_bytes=10_000, max_pixels=10_000, threads=1
+        roots=MediaRoots([str(tmp_path)]), resolution=Resolution(), max_bytes=10_000, max_pixels=10_000
     )
     one = EmbedderService(publisher)
-    one.embedding = Embedding(
-        model=_Colours(has_text_tower=request.param), loader=loader, micro_batch=2, max_concurrent_requests=1
-    )
+    model = ModelLifetime[EmbeddingModel](lambda: _Colours(has_text_tower=request.param))
+    info = (await model.load_first()).info
+    limits = BatchLimits(micro_batch=2, decode_threads=1, max_concurrent_requests=1, decoded_bytes=10_000)
+    one.embedding = Embedding(model=model, info=info, loader=loader, limits=limits)
     yield one
     await one.embedding.close()
 
@@ -106,12 +109,16 @@ async def test_a_micro_batch_is_reported_only_when_it_was_sent(
         items=_items(tmp_path, ["red", "black", "lime", "blue", "white"]), work=work
     )
     sent: list[embedder_pb2.EmbedOutcome] = []
-    counts = []
+    counts, sent_before = [], []
     async for message in service.EmbedImages(request, None):
-        counts.append([(report.done, report.failed) for report in publisher.reports])
+        counts.append([(report.done, report.failed) for report in publisher.reports][-1:])
+        failed = sum(outcome.HasField("error") for outcome in sent)
+        sent_before.append([(3 + len(sent) - failed, 1 + failed)] if sent else [])
         sent.extend(message.outcomes)
     # What each message found reported when it was about to be sent: the messages before it, and not itself.
-    assert counts == [[], [(4, 2)], [(4, 2), (6, 2)]]
+    assert counts == sent_before
+    assert len(counts) > 1
+    sent.sort(key=lambda outcome: outcome.item_id)
     assert (publisher.reports[-1].done, publisher.reports[-1].failed, publisher.reports[-1].is_last) == (7, 2, True)
     assert [outcome.WhichOneof("outcome") for outcome in sent] == ["vector", "error", "vector", "vector", "vector"]
     assert vectors_from_bytes(sent[2].vector, dimension=3).tolist() == [[0, 255, 0]]

@@ -1,9 +1,6 @@
-"""Photos from URIs or bytes to arrays, on a pool of threads."""
+"""Photos from URIs or bytes to arrays."""
 
-import asyncio
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,33 +36,16 @@ class LoadedImage:
 
 
 class ImageLoader:
-    """Reads and decodes photos within limits. Close it when done."""
+    """Reads and decodes photos within limits, on the thread that asks for them; several may."""
 
-    def __init__(
-        self,
-        *,
-        roots: MediaRoots,
-        resolution: Resolution,
-        max_bytes: int,
-        max_pixels: int,
-        threads: int,
-    ) -> None:
+    def __init__(self, *, roots: MediaRoots, resolution: Resolution, max_bytes: int, max_pixels: int) -> None:
         self._roots = roots
         self._resolution = resolution
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
-    async def load(self, references: Sequence[ImageReference]) -> list[LoadedImage]:
-        """Load photos at the same time, in order. A photo that cannot be loaded carries its ImageFailure."""
-        loop = asyncio.get_running_loop()
-        return list(await asyncio.gather(*(loop.run_in_executor(self._pool, self._load, r) for r in references)))
-
-    def close(self) -> None:
-        """Stop the threads; photos that wait are dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _load(self, reference: ImageReference) -> LoadedImage:
+    def load(self, reference: ImageReference) -> LoadedImage:
+        """Load a photo. One that cannot be loaded carries its ImageFailure; nothing is raised."""
         began = time.perf_counter()
         image: DecodedImage | ImageFailure
         try:

@@ -1,6 +1,8 @@
 """The embedder's process: its settings, and how its parts are put together."""
 
-import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
 
 from triptych.v1 import embedder_pb2_grpc
 from triptych_common.devices import Device
@@ -8,17 +10,24 @@ from triptych_common.grpc_server import GrpcServer
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
 from triptych_common.metrics import serving_metrics
+from triptych_common.model_lifetime import ModelLifetime
+from triptych_common.photo_batches import BatchLimits
+from triptych_common.photo_metrics import PhotoMetrics
 from triptych_common.process import run_process
+from triptych_common.process_memory import MemoryCeiling
 from triptych_common.publisher import ProgressPublisher
 from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
 from triptych_embedder.embedding import Embedding
-from triptych_embedder.models.base import EmbeddingOptions
+from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.precision import WantedPrecision
 from triptych_embedder.models.registry import load_model
 from triptych_embedder.service import SERVICE_NAME, EmbedderService
 
 log = get_logger(__name__)
+
+Load: TypeAlias = Callable[[str, EmbeddingOptions], EmbeddingModel]
+"""Loads and warms up a model by its name."""
 
 
 class EmbedderSettings(PhotoServiceSettings):
@@ -33,29 +42,28 @@ class EmbedderSettings(PhotoServiceSettings):
     """Let PyTorch compile an open_clip network, which takes a minute or more at each start and then runs faster."""
 
 
-async def serve(settings: EmbedderSettings) -> None:
+async def serve(settings: EmbedderSettings, *, load: Load = load_model) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
     server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
-    async with (
-        ProgressPublisher(nats_url=settings.nats_url, source="embedder") as publisher,
-        serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher)]),
-    ):
+    async with ProgressPublisher(nats_url=settings.nats_url, source="embedder") as publisher:
         service = EmbedderService(publisher)
-        embedder_pb2_grpc.add_EmbedderServicer_to_server(service, server.server)
-        await server.start([SERVICE_NAME], serving=False)
-        try:
-            service.embedding = await _load(settings)
-        except BaseException:
-            await server.server.stop(0)
-            raise
-        await server.set_serving(serving=True)
-        try:
-            await server.serve_until_signalled()
-        finally:
-            await service.embedding.close()
+        metrics = PhotoMetrics(lambda: service.embedding.batches if service.embedding is not None else None)
+        async with serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher), metrics]):
+            embedder_pb2_grpc.add_EmbedderServicer_to_server(service, server.server)
+            await server.start([SERVICE_NAME], serving=False)
+            try:
+                service.embedding = await _embedding(settings, load)
+            except BaseException:
+                await server.server.stop(0)
+                raise
+            await server.set_serving(serving=True)
+            try:
+                await server.serve_until_signalled()
+            finally:
+                await service.embedding.close()
 
 
-async def _load(settings: EmbedderSettings) -> Embedding:
+async def _embedding(settings: EmbedderSettings, load: Load) -> Embedding:
     options = EmbeddingOptions(
         device=Device.parse(settings.device),
         threads=settings.inference_threads,
@@ -63,27 +71,19 @@ async def _load(settings: EmbedderSettings) -> Embedding:
         precision=settings.precision,
         compile_model=settings.compile_model,
     )
-    model = await asyncio.to_thread(load_model, settings.model, options)
-    log.info(
-        "model loaded",
-        model_id=model.info.model_id,
-        device=model.info.device,
-        precision=model.info.precision,
-        notice=model.info.notice,
-    )
+    lifetime = ModelLifetime(lambda: load(settings.model, options), unload_idle_seconds=settings.unload_idle_seconds)
+    model = await lifetime.load_first()
+    MemoryCeiling(settings.memory_ceiling_bytes).require_room(settings.decoded_bytes)
+    info = replace(model.info, capacity=settings.max_concurrent_requests)
+    log.info("model loaded", model_id=info.model_id, device=info.device, precision=info.precision, notice=info.notice)
     loader = ImageLoader(
         roots=MediaRoots(settings.media_roots),
         resolution=model.resolution,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
-        threads=settings.decode_threads,
     )
-    return Embedding(
-        model=model,
-        loader=loader,
-        micro_batch=settings.micro_batch or model.micro_batch,
-        max_concurrent_requests=settings.max_concurrent_requests,
-    )
+    limits = BatchLimits.of(settings, micro_batch=model.micro_batch, lanes=model.lanes)
+    return Embedding(model=lifetime, info=info, loader=loader, limits=limits)
 
 
 def main() -> None:

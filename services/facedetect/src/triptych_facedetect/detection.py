@@ -1,12 +1,13 @@
-"""Photos to faces, by one loaded model."""
+"""Photos to faces, by one model."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import TypeAlias
 
-from triptych_common.media import DecodedImage, ImageLoader, ImageReference
+from triptych_common.media import ImageLoader, ImageReference
+from triptych_common.model_lifetime import ModelLifetime
 from triptych_common.models import ModelInfo
-from triptych_common.photo_batches import PhotoBatches, PhotoOutcome
+from triptych_common.photo_batches import BatchLimits, PhotoBatches, PhotoOutcome
 from triptych_facedetect.models.base import Face, FaceModel
 
 DetectOutcome: TypeAlias = PhotoOutcome[list[Face]]
@@ -17,31 +18,23 @@ class Detection:
     """Finds and embeds faces with one model for any number of requests. Close it when done."""
 
     def __init__(
-        self, *, model: FaceModel, loader: ImageLoader, micro_batch: int, max_concurrent_requests: int
+        self, *, model: ModelLifetime[FaceModel], info: ModelInfo, loader: ImageLoader, limits: BatchLimits
     ) -> None:
-        self._model = model
-        self._loader = loader
-        self._batches = PhotoBatches(
+        self._lifetime = model
+        self.model = info
+        """The model that runs, also while it is not loaded."""
+        self.batches = PhotoBatches(
+            model=model,
             loader=loader,
-            compute=self._faces,
-            micro_batch=micro_batch,
-            max_concurrent_requests=max_concurrent_requests,
+            compute=lambda loaded, images: loaded.detect(images),
+            limits=limits,
         )
-
-    @property
-    def model(self) -> ModelInfo:
-        """The model that runs."""
-        return self._model.info
 
     def detect_faces(self, references: Sequence[ImageReference]) -> AsyncGenerator[list[DetectOutcome], None]:
         """Yield the outcomes of one micro-batch after another; see PhotoBatches.run."""
-        return self._batches.run(references)
+        return self.batches.run(references)
 
     async def close(self) -> None:
-        """Let the micro-batch in the model end, and stop the threads."""
-        self._loader.close()
-        await asyncio.to_thread(self._batches.close)
-        await asyncio.to_thread(self._model.close)
-
-    def _faces(self, images: Sequence[DecodedImage]) -> list[list[Face]]:
-        return self._model.detect([image.pixels for image in images])
+        """Let the micro-batch in the model end, stop the threads, and let go of the model."""
+        await asyncio.to_thread(self.batches.close)
+        await self._lifetime.close()

@@ -1,6 +1,8 @@
 """The face detector's process: its settings, and how its parts are put together."""
 
-import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
 
 from pydantic import Field
 
@@ -10,16 +12,23 @@ from triptych_common.grpc_server import GrpcServer
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots
 from triptych_common.metrics import serving_metrics
+from triptych_common.model_lifetime import ModelLifetime
+from triptych_common.photo_batches import BatchLimits
+from triptych_common.photo_metrics import PhotoMetrics
 from triptych_common.process import run_process
+from triptych_common.process_memory import MemoryCeiling
 from triptych_common.publisher import ProgressPublisher
 from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
 from triptych_facedetect.detection import Detection
-from triptych_facedetect.models.base import DetectionOptions
+from triptych_facedetect.models.base import DetectionOptions, FaceModel
 from triptych_facedetect.models.registry import load_model
 from triptych_facedetect.service import SERVICE_NAME, FaceDetectorService
 
 log = get_logger(__name__)
+
+Load: TypeAlias = Callable[[str, DetectionOptions], FaceModel]
+"""Loads and warms up a model by its name."""
 
 
 class FaceDetectSettings(PhotoServiceSettings):
@@ -35,29 +44,28 @@ class FaceDetectSettings(PhotoServiceSettings):
     small faces. Where it is not set, the model's own: 1600 of the bundled one, 640 of InsightFace's."""
 
 
-async def serve(settings: FaceDetectSettings) -> None:
+async def serve(settings: FaceDetectSettings, *, load: Load = load_model) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
     server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
-    async with (
-        ProgressPublisher(nats_url=settings.nats_url, source="facedetect") as publisher,
-        serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher)]),
-    ):
+    async with ProgressPublisher(nats_url=settings.nats_url, source="facedetect") as publisher:
         service = FaceDetectorService(publisher)
-        face_detector_pb2_grpc.add_FaceDetectorServicer_to_server(service, server.server)
-        await server.start([SERVICE_NAME], serving=False)
-        try:
-            service.detection = await _load(settings)
-        except BaseException:
-            await server.server.stop(0)
-            raise
-        await server.set_serving(serving=True)
-        try:
-            await server.serve_until_signalled()
-        finally:
-            await service.detection.close()
+        metrics = PhotoMetrics(lambda: service.detection.batches if service.detection is not None else None)
+        async with serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher), metrics]):
+            face_detector_pb2_grpc.add_FaceDetectorServicer_to_server(service, server.server)
+            await server.start([SERVICE_NAME], serving=False)
+            try:
+                service.detection = await _detection(settings, load)
+            except BaseException:
+                await server.server.stop(0)
+                raise
+            await server.set_serving(serving=True)
+            try:
+                await server.serve_until_signalled()
+            finally:
+                await service.detection.close()
 
 
-async def _load(settings: FaceDetectSettings) -> Detection:
+async def _detection(settings: FaceDetectSettings, load: Load) -> Detection:
     options = DetectionOptions(
         device=Device.parse(settings.device),
         threads=settings.inference_threads,
@@ -65,21 +73,19 @@ async def _load(settings: FaceDetectSettings) -> Detection:
         long_side_pixels=settings.detection_long_side_pixels,
         models_dir=settings.models_dir,
     )
-    model = await asyncio.to_thread(load_model, settings.model, options)
-    log.info("model loaded", model_id=model.info.model_id, device=model.info.device, notice=model.info.notice)
+    lifetime = ModelLifetime(lambda: load(settings.model, options), unload_idle_seconds=settings.unload_idle_seconds)
+    model = await lifetime.load_first()
+    MemoryCeiling(settings.memory_ceiling_bytes).require_room(settings.decoded_bytes)
+    info = replace(model.info, capacity=settings.max_concurrent_requests)
+    log.info("model loaded", model_id=info.model_id, device=info.device, precision=info.precision, notice=info.notice)
     loader = ImageLoader(
         roots=MediaRoots(settings.media_roots),
         resolution=model.resolution,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
-        threads=settings.decode_threads,
     )
-    return Detection(
-        model=model,
-        loader=loader,
-        micro_batch=settings.micro_batch or model.micro_batch,
-        max_concurrent_requests=settings.max_concurrent_requests,
-    )
+    limits = BatchLimits.of(settings, micro_batch=model.micro_batch, lanes=model.lanes)
+    return Detection(model=lifetime, info=info, loader=loader, limits=limits)
 
 
 def main() -> None:

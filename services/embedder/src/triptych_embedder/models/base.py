@@ -30,7 +30,7 @@ class EmbeddingOptions:
 
 
 class EmbeddingModel(ABC):
-    """A loaded model. Its methods are called from one thread at a time."""
+    """A loaded model. Its methods are called from ``lanes`` threads at a time."""
 
     info: ModelInfo
     """What it is, and the device on which it really runs."""
@@ -39,6 +39,8 @@ class EmbeddingModel(ABC):
     micro_batch: int
     """Photos at once that suit it on its device: many enough to keep it busy, and few enough for an answer each second
     or two."""
+    lanes: int = 1
+    """Micro-batches that may be in it at once, so that one is prepared while another is computed."""
 
     @abstractmethod
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -54,6 +56,9 @@ class EmbeddingModel(ABC):
         Only called where ``info.has_text_tower``; a backend that says so overrides it.
         """
         raise NotImplementedError(f"{self.info.model_id} has no text tower")
+
+    def close(self) -> None:  # noqa: B027 - most have nothing but memory, which goes with them
+        """Let go of threads and of what the device holds; called once, after the last call of any other method."""
 
     def warm_up(self) -> None:
         """Run once on a grey picture, so that the first photo does not pay for lazy initialisation."""

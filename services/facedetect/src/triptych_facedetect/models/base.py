@@ -49,7 +49,7 @@ class DetectionOptions:
 
 
 class FaceModel(ABC):
-    """A loaded model. ``detect`` is called from one thread at a time."""
+    """A loaded model. ``detect`` is called from ``lanes`` threads at a time."""
 
     info: ModelInfo
     """What it is, and the device on which it really runs."""
@@ -58,6 +58,8 @@ class FaceModel(ABC):
     micro_batch: int
     """Photos at once that suit it on its device: many enough to keep it busy, and few enough for an answer each second
     or two."""
+    lanes: int = 1
+    """Micro-batches that may be in it at once, so that none of its threads waits for the last photo of one."""
 
     @abstractmethod
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:

@@ -53,9 +53,10 @@ class DlibResNet(FaceModel):
         self._own = threading.local()
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="dlib", initializer=self._bring_up)
         self.resolution = Resolution(longest_side_pixels=options.long_side_pixels or DEFAULT_LONG_SIDE_PIXELS)
-        # About a second's work. Photos are searched one by one: more at once would only save the moments at the end of
-        # each micro-batch in which a thread waits for the others.
+        # About a second's work. Photos are searched one by one, so more at once would save nothing; and a second
+        # micro-batch is there for the threads that the first has nothing left for.
         self.micro_batch = 2 * options.threads
+        self.lanes = 2
         self.info = ModelInfo(
             model_id="dlib-resnet-v1",
             pack="bundled",
