@@ -1,9 +1,14 @@
 """The table of metrics, from the collectors."""
 
 import asyncio
+from typing import Any, NoReturn
 
 from nats.aio.client import Client
 
+from triptych_common.media import ImageLoader, MediaRoots, Resolution
+from triptych_common.model_lifetime import ModelLifetime
+from triptych_common.photo_batches import BatchLimits, PhotoBatches
+from triptych_common.photo_metrics import PhotoMetrics
 from triptych_common.publisher import ProgressPublisher
 from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_progress.aggregator import Aggregator
@@ -20,14 +25,27 @@ def metrics_table() -> str:
 async def _metrics_table() -> str:
     """The parts whose metrics they are belong to an event loop, though nothing is run."""
     client = Client()
+    limits = BatchLimits(micro_batch=1, decode_threads=1, max_concurrent_requests=1, decoded_bytes=1)
+    loader = ImageLoader(roots=MediaRoots([]), resolution=Resolution(), max_bytes=1, max_pixels=1)
+    batches = PhotoBatches[Any, Any](model=ModelLifetime(_no_model), loader=loader, compute=_no_results, limits=limits)
     aggregator = Aggregator(client, ProgressSettings().aggregator_settings())
     collectors = {
         "progress": AggregatorMetrics(lambda: aggregator, SessionMessages()),
         "embedder, facedetect, cluster": PublisherMetrics(ProgressPublisher(nats_url="", source="")),
+        "embedder, facedetect": PhotoMetrics(lambda: batches),
     }
     lines = ["| metric | of | type | meaning |", "|---|---|---|---|"]
     for processes, collector in collectors.items():
         for metric in collector.collect():
             name = f"{metric.name}_total" if metric.type == "counter" else metric.name
             lines.append(f"| `{name}` | {processes} | {metric.type} | {metric.documentation} |")
+    batches.close()
     return "\n".join(lines) + "\n"
+
+
+def _no_model() -> NoReturn:
+    raise NotImplementedError
+
+
+def _no_results(*_: object) -> NoReturn:
+    raise NotImplementedError

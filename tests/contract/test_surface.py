@@ -19,7 +19,7 @@ def test_health_says_ok_and_who_is_away(client: httpx.Client) -> None:
     assert body["status"] == "ok"
     assert body["services"].keys() == {"embedder", "facedetect", "cluster", "progress"}
     for service in body["services"].values():
-        assert service.keys() == {"status", "model", "device", "pack", "notice"}
+        assert service.keys() == {"status", "model", "device", "precision", "capacity", "pack", "notice"}
         assert service["status"] == "away"
 
 

@@ -317,8 +317,22 @@ function answer(method, path, body) {
       {
         status: 'ok',
         services: {
-          embedder: { status: 'ok', model: 'mobilenet-v2-imagenet', device: 'cpu', pack: 'bundled' },
-          facedetect: { status: 'ok', model: 'dlib-resnet-v1', device: 'cpu', pack: 'bundled' },
+          embedder: {
+            status: 'ok',
+            model: 'mobilenet-v2-imagenet',
+            device: 'cpu',
+            precision: 'fp32',
+            capacity: 8,
+            pack: 'bundled',
+          },
+          facedetect: {
+            status: 'ok',
+            model: 'dlib-resnet-v1',
+            device: 'cpu',
+            precision: 'fp32',
+            capacity: 8,
+            pack: 'bundled',
+          },
           cluster: { status: 'ok' },
           progress: { status: 'ok' },
         },

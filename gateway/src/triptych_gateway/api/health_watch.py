@@ -44,7 +44,13 @@ class HealthWatch:
             self.services[name] = self.services[name].model_copy(update={"status": "away"})
             return
         self.services[name] = ServiceHealth(
-            status="ok", model=model.model_id, device=model.device, pack=model.pack, notice=model.notice or None
+            status="ok",
+            model=model.model_id,
+            device=model.device,
+            precision=model.precision,
+            capacity=model.capacity or None,
+            pack=model.pack,
+            notice=model.notice or None,
         )
 
     async def _ask_health(self, name: str, pool: ReplicaPool) -> None:

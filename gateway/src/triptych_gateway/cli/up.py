@@ -138,7 +138,7 @@ def model_lines(health: Mapping[str, Any]) -> list[str]:
     for name, state in named:
         if not isinstance(state, dict) or not state.get("model"):
             continue
-        qualities = ", ".join(str(state[key]) for key in ("pack", "device") if state.get(key))
+        qualities = ", ".join(str(state[key]) for key in ("pack", "device", "precision") if state.get(key))
         notice = f" – {state['notice']}" if state.get("notice") else ""
         lines.append(printable(f"{name}: {state['model']}{f' ({qualities})' if qualities else ''}{notice}"))
     return lines

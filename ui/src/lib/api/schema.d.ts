@@ -1464,17 +1464,21 @@ export interface components {
          * @example {
          *       "services": {
          *         "embedder": {
+         *           "capacity": 8,
          *           "device": "cuda:0",
          *           "model": "open_clip/ViT-B-32/laion2b_s34b_b79k",
          *           "notice": null,
          *           "pack": "production",
+         *           "precision": "fp16",
          *           "status": "ok"
          *         },
          *         "progress": {
+         *           "capacity": null,
          *           "device": null,
          *           "model": null,
          *           "notice": null,
          *           "pack": null,
+         *           "precision": null,
          *           "status": "ok"
          *         }
          *       },
@@ -1962,10 +1966,12 @@ export interface components {
          * @description One service as the gateway sees it.
          */
         ServiceHealth: {
+            capacity: number | null;
             device: string | null;
             model: string | null;
             notice: string | null;
             pack: string | null;
+            precision: string | null;
             /** @enum {string} */
             status: "ok" | "away";
         };
