@@ -2,14 +2,8 @@
 
 import asyncio
 import hashlib
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,8 +17,7 @@ from PIL import Image
 
 from tests.support.clip_exports import DIMENSION, write_export
 from tests.support.insightface_pack import photo_with_faces, write_pack
-from tests.support.nats_server import free_port
-from tests.support.real_servers import nats_server
+from tests.support.running_workers import DEADLINE_SECONDS, Service, Stack, stop, until_serving, worker_stack
 from triptych.v1 import (
     clusterer_pb2,
     clusterer_pb2_grpc,
@@ -38,104 +31,17 @@ from triptych.v1 import (
     work_pb2,
 )
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
-from triptych_common.events import STREAM, StreamLimits, stream_config, subject_of
+from triptych_common.events import STREAM, subject_of
 from triptych_common.grpc_status import read_error
-from triptych_common.media import uri_from_path
 from triptych_common.models import vectors_from_bytes
 
-_DEADLINE_SECONDS = 60
 _SERVICES = {"embedder": "Embedder", "facedetect": "FaceDetector", "cluster": "Clusterer"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """A running service."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-    log: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stack:
-    """What the tests of this file talk to."""
-
-    nats_url: str
-    media: Path
-    folder: Path
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self, name: str, **settings: str) -> Service:
-        """Start a service's console script; it may still be loading its model when this returns."""
-        address = f"127.0.0.1:{free_port()}"
-        log = self.folder / f"{name}-{address.rpartition(':')[2]}.log"
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("TRIPTYCH_")}
-        environment |= {
-            "NATS_URL": self.nats_url,
-            "TRIPTYCH_LISTEN": address,
-            "TRIPTYCH_MEDIA_ROOTS": str(self.media),
-            **{f"TRIPTYCH_{key.upper()}": value for key, value in settings.items()},
-        }
-        with log.open("wb") as output:
-            process = subprocess.Popen([_script(f"triptych-{name}")], env=environment, stderr=output)
-        self.started.append(process)
-        return Service(process=process, address=address, log=log)
-
-    def uri(self, name: str) -> str:
-        """The URI of a photo."""
-        return uri_from_path(os.fsencode(self.media / name))
-
-
-def _script(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
-
-
-def _stop(process: subprocess.Popen[bytes]) -> int:
-    process.terminate()
-    try:
-        return process.wait(timeout=_DEADLINE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise
-
-
-async def _until_serving(service: Service) -> None:
-    """Wait until the health check says SERVING."""
-    async with grpc.aio.insecure_channel(service.address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        request = health_pb2.HealthCheckRequest()
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            async for answer in stub.Watch(request, wait_for_ready=True):
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    return
-    raise AssertionError(f"the health check ended: {service.log.read_text()}")
-
-
-async def _make_stream(url: str) -> None:
-    client = await nats.connect(url, max_reconnect_attempts=100, reconnect_time_wait=0.05)
-    await client.jetstream().add_stream(stream_config(StreamLimits()))
-    await client.close()
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("workers")
-    media = folder / "photos"
-    media.mkdir()
-    pictures = resources.files("skimage.data")
-    for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"):
-        (media / name).write_bytes((pictures / name).read_bytes())
-    (media / "six people.jpg").write_bytes((resources.files("insightface.data") / "images" / "t1.jpg").read_bytes())
-    (media / "broken.jpg").write_bytes((pictures / "rocket.jpg").read_bytes()[:5000])
-    (media / "text.jpg").write_text("no photo")
-    Image.new("RGB", (64, 64), "navy").save(media / "small.png")
-    with nats_server(folder) as url:
-        asyncio.run(_make_stream(url))
-        stack = Stack(nats_url=url, media=media, folder=folder)
+    with worker_stack(tmp_path_factory.mktemp("workers")) as stack:
         yield stack
-        for process in stack.started:
-            _stop(process)
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +52,10 @@ def services(stack: Stack) -> Iterator[dict[str, Service]]:
         "cluster": stack.start("cluster", max_faces="5000"),
     }
     for service in running.values():
-        asyncio.run(_until_serving(service))
+        asyncio.run(until_serving(service))
     yield running
     for service in running.values():
-        assert _stop(service.process) == 0, service.log.read_text()
+        assert stop(service.process) == 0, service.log.read_text()
 
 
 @pytest.fixture
@@ -158,13 +64,6 @@ async def channels(services: dict[str, Service]) -> AsyncIterator[dict[str, grpc
     yield opened
     for channel in opened.values():
         await channel.close()
-
-
-def _items(stack: Stack, names: Sequence[str]) -> list[image_pb2.ImageItem]:
-    return [
-        image_pb2.ImageItem(item_id=number, image=image_pb2.ImageSource(uri=stack.uri(name)))
-        for number, name in enumerate(names, start=100)
-    ]
 
 
 def _work(*, session_id: int, phase: Any, total: int, done_before: int = 0, unit: str = "shard-0") -> work_pb2.WorkUnit:
@@ -179,7 +78,7 @@ async def _last_event(
     """The newest event of a unit, once the stream holds one with so many outcomes."""
     client = await nats.connect(stack.nats_url)
     try:
-        async with asyncio.timeout(_DEADLINE_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             subscription = await client.jetstream().subscribe(
                 subject_of(work.session_id, work.phase), stream=STREAM, ordered_consumer=True
             )
@@ -223,7 +122,7 @@ async def test_every_photo_gets_one_outcome_and_the_stream_keeps_the_last_count(
 ) -> None:
     names = ["chelsea.png", "broken.jpg", "rocket.jpg", "text.jpg", "missing.jpg", "coffee.png", "../nats.log"]
     work = _work(session_id=1, phase=work_pb2.PHASE_TRAINING, total=10, done_before=3)
-    request = embedder_pb2.EmbedImagesRequest(work=work, items=_items(stack, names), model_id="mobilenet-v2-imagenet")
+    request = embedder_pb2.EmbedImagesRequest(work=work, items=stack.items(names), model_id="mobilenet-v2-imagenet")
 
     stub = embedder_pb2_grpc.EmbedderStub(channels["embedder"])
     answers = [answer async for answer in stub.EmbedImages(request)]
@@ -255,7 +154,7 @@ async def test_embedder_tells_its_model_and_refuses_what_it_cannot_do(
     assert (model.model_id, model.dimension, model.has_text_tower) == ("mobilenet-v2-imagenet", 1280, False)
     assert "not CLIP" in model.notice
 
-    (item,) = _items(stack, ["small.png"])
+    (item,) = stack.items(["small.png"])
     embed = embedder_pb2.EmbedImagesRequest
     cases = [
         (embed(), "INVALID_ARGUMENT", "NO_ITEMS"),
@@ -286,13 +185,11 @@ async def test_full_queue_is_refused_and_a_cancelled_call_makes_room(
 ) -> None:
     stub = embedder_pb2_grpc.EmbedderStub(channels["embedder"])
     work = _work(session_id=2, phase=work_pb2.PHASE_TRAINING, total=1024)
-    long_call = stub.EmbedImages(
-        embedder_pb2.EmbedImagesRequest(work=work, items=_items(stack, ["chelsea.png"] * 1024))
-    )
+    long_call = stub.EmbedImages(embedder_pb2.EmbedImagesRequest(work=work, items=stack.items(["chelsea.png"] * 1024)))
     first: Any = await long_call.read()
     assert len(first.outcomes) == 4
 
-    small = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["small.png"]))
+    small = embedder_pb2.EmbedImagesRequest(items=stack.items(["small.png"]))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.EmbedImages(small).read()
     refused = read_error(caught.value)
@@ -300,7 +197,7 @@ async def test_full_queue_is_refused_and_a_cancelled_call_makes_room(
     assert refused.retry_after_seconds is not None and refused.retry_after_seconds > 0
 
     long_call.cancel()
-    async with asyncio.timeout(_DEADLINE_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             answer = await _first_unless_full(stub.EmbedImages(small))
             if answer is not None:
@@ -322,7 +219,7 @@ async def test_faces_come_with_boxes_landmarks_and_vectors(stack: Stack, channel
     names = ["astronaut.png", "small.png", "six people.jpg", "text.jpg"]
     work = _work(session_id=3, phase=work_pb2.PHASE_FACE_DETECTION, total=4)
     stub = face_detector_pb2_grpc.FaceDetectorStub(channels["facedetect"])
-    request = face_detector_pb2.DetectFacesRequest(work=work, items=_items(stack, names))
+    request = face_detector_pb2.DetectFacesRequest(work=work, items=stack.items(names))
     answers = [answer async for answer in stub.DetectFaces(request)]
 
     outcomes = [outcome for answer in answers for outcome in answer.outcomes]
@@ -345,13 +242,13 @@ async def test_an_insightface_pack_finds_faces_in_the_process_of_its_own(stack: 
         photo = photo_with_faces(count, height=900, width=1200, seed=count)
         Image.fromarray(photo).save(stack.media / f"{count} faces.png")
     service = stack.start("facedetect", model="insightface:tiny", models_dir=str(stack.folder))
-    await _until_serving(service)
+    await until_serving(service)
     async with grpc.aio.insecure_channel(service.address) as channel:
         stub = face_detector_pb2_grpc.FaceDetectorStub(channel)
         model = (await stub.GetModelInfo(face_detector_pb2.FaceDetectorGetModelInfoRequest())).model
         assert (model.dimension, model.metric, model.device) == (512, model_pb2.METRIC_COSINE, "cpu")
         assert model.model_id.startswith("insightface:w600k_r50@")
-        items = _items(stack, ["0 faces.png", "1 faces.png", "text.jpg", "7 faces.png", "3 faces.png"])
+        items = stack.items(["0 faces.png", "1 faces.png", "text.jpg", "7 faces.png", "3 faces.png"])
         request = face_detector_pb2.DetectFacesRequest(items=items, model_id=model.model_id)
         outcomes = {one.item_id: one async for message in stub.DetectFaces(request) for one in message.outcomes}
     assert [len(outcomes[item.item_id].faces.faces) for item in items] == [0, 1, 0, 7, 3]
@@ -467,35 +364,35 @@ async def test_a_cancelled_grouping_gives_its_turn_to_the_next(channels: dict[st
 
 async def test_a_call_in_flight_ends_whole_after_sigterm(stack: Stack) -> None:
     service = stack.start("embedder", micro_batch="2", drain_seconds="30")
-    await _until_serving(service)
+    await until_serving(service)
     async with grpc.aio.insecure_channel(service.address) as channel:
-        request = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 24))
+        request = embedder_pb2.EmbedImagesRequest(items=stack.items(["chelsea.png"] * 24))
         call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(request)
         messages = aiter(call)
         first = await anext(messages)
         service.process.send_signal(signal.SIGTERM)
         outcomes = len(first.outcomes) + sum([len(answer.outcomes) async for answer in messages])
         assert outcomes == 24
-    assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
+    assert await asyncio.to_thread(service.process.wait, DEADLINE_SECONDS) == 0, service.log.read_text()
 
 
 async def test_a_call_that_outlasts_the_drain_is_told_to_go_elsewhere(stack: Stack) -> None:
     service = stack.start("embedder", micro_batch="2", drain_seconds="0")
-    await _until_serving(service)
+    await until_serving(service)
     async with grpc.aio.insecure_channel(service.address) as channel:
-        request = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png"] * 1024))
+        request = embedder_pb2.EmbedImagesRequest(items=stack.items(["chelsea.png"] * 1024))
         call = embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(request)
         await anext(aiter(call))
         service.process.send_signal(signal.SIGTERM)
         code, _ = await _refusal(call)
         assert code is grpc.StatusCode.UNAVAILABLE
-    assert await asyncio.to_thread(service.process.wait, _DEADLINE_SECONDS) == 0, service.log.read_text()
+    assert await asyncio.to_thread(service.process.wait, DEADLINE_SECONDS) == 0, service.log.read_text()
 
 
 async def test_an_exported_clip_model_embeds_photos_and_texts_into_one_space(stack: Stack) -> None:
     write_export(stack.folder / "onnx" / "tiny__one")
     service = stack.start("embedder", model="onnx:tiny/one", models_dir=str(stack.folder))
-    await _until_serving(service)
+    await until_serving(service)
     async with grpc.aio.insecure_channel(service.address) as channel:
         stub = embedder_pb2_grpc.EmbedderStub(channel)
         answer = await stub.GetModelInfo(embedder_pb2.EmbedderGetModelInfoRequest())
@@ -503,7 +400,7 @@ async def test_an_exported_clip_model_embeds_photos_and_texts_into_one_space(sta
         assert (model.model_id, model.dimension, model.has_text_tower) == ("clip:tiny/one", DIMENSION, True)
         assert (model.device, model.precision, model.pack) == ("cpu", "fp32", "production")
         texts = await stub.EmbedText(embedder_pb2.EmbedTextRequest(texts=["a cat", "a dog"], model_id="clip:tiny/one"))
-        request = embedder_pb2.EmbedImagesRequest(items=_items(stack, ["chelsea.png", "coffee.png"]))
+        request = embedder_pb2.EmbedImagesRequest(items=stack.items(["chelsea.png", "coffee.png"]))
         photos = [outcome async for message in stub.EmbedImages(request) for outcome in message.outcomes]
     for content in (*texts.vectors, *(outcome.vector for outcome in photos)):
         (vector,) = vectors_from_bytes(content, dimension=DIMENSION)
@@ -531,5 +428,5 @@ def test_a_process_that_cannot_work_as_it_is_set_up_says_so_and_ends(
     stack: Stack, name: str, settings: dict[str, str], sentence: str
 ) -> None:
     service = stack.start(name, **settings)
-    assert service.process.wait(_DEADLINE_SECONDS) == EXIT_BAD_CONFIGURATION
+    assert service.process.wait(DEADLINE_SECONDS) == EXIT_BAD_CONFIGURATION
     assert sentence in service.log.read_text()
