@@ -186,6 +186,10 @@ bench-discovery: environment ## Speed and memory of discovery over 200,000 files
 bench-faces: environment ## Speed of the insightface backend against InsightFace's own loop; PACK=, ROUNDS=
 	@PYTHONPATH=. $(BIN)/python benchmarks/face_detection.py --rounds $(or $(ROUNDS),3) $(if $(PACK),--pack "$(PACK)")
 
+.PHONY: bench-pipeline
+bench-pipeline: environment ## What the pipeline costs: whole phases of sessions against bare loops; N=
+	@PYTHONPATH=. $(BIN)/python benchmarks/pipeline.py $(or $(N),400)
+
 .PHONY: bench-eta
 bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png

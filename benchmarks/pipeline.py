@@ -7,7 +7,7 @@ A session runs on a stack of its own with all of its parts: gateway, gRPC, NATS,
 - ``feed_efficiency``: training with a model that costs nothing, ÷ the rate of bare decoding;
 - ``device_busy``: share of the phase in which a device that takes 20 ms a photo was at work, on 640 × 480 photos.
 
-python benchmarks/pipeline.py 300
+python benchmarks/pipeline.py 400
 """
 
 import argparse
@@ -185,7 +185,7 @@ async def measure(directory: Path, *, photos: int, parts: list[str]) -> dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("photos", type=int, nargs="?", default=300)
+    parser.add_argument("photos", type=int, nargs="?", default=400)
     parser.add_argument("--parts", nargs="+", default=["embed", "feed", "detect", "busy"])
     arguments = parser.parse_args()
     with working_directory() as directory:

@@ -66,13 +66,17 @@ async def _shared_out(ask: Any, services: Sequence[Service], items: Sequence[ima
     return {item_id: outcome for answer in answers for item_id, outcome in answer.items()}
 
 
+def _assert_close(one: bytes, other: bytes, *, dimension: int) -> None:
+    vectors = vectors_from_bytes(one, dimension=dimension), vectors_from_bytes(other, dimension=dimension)
+    np.testing.assert_allclose(vectors[0], vectors[1], rtol=0, atol=1e-4)
+
+
 def _assert_same_vectors(one: Mapping[int, Any], other: Mapping[int, Any]) -> None:
     assert one.keys() == other.keys()
     for item_id, outcome in one.items():
         assert outcome.error == other[item_id].error
         if not outcome.HasField("error"):
-            vectors = [vectors_from_bytes(each.vector, dimension=1280) for each in (outcome, other[item_id])]
-            np.testing.assert_allclose(*vectors, rtol=0, atol=1e-4)
+            _assert_close(outcome.vector, other[item_id].vector, dimension=1280)
 
 
 def _assert_same_faces(one: Mapping[int, Any], other: Mapping[int, Any]) -> None:
@@ -83,8 +87,7 @@ def _assert_same_faces(one: Mapping[int, Any], other: Mapping[int, Any]) -> None
         for face, same in pairs:
             assert (face.box, list(face.landmarks)) == (same.box, list(same.landmarks))
             assert face.score == pytest.approx(same.score, abs=1e-4)
-            vectors = [vectors_from_bytes(each.embedding, dimension=128) for each in (face, same)]
-            np.testing.assert_allclose(*vectors, rtol=0, atol=1e-4)
+            _assert_close(face.embedding, same.embedding, dimension=128)
 
 
 async def test_embeddings_are_the_same_by_ones_by_64_and_over_three_replicas(stack: Stack) -> None:

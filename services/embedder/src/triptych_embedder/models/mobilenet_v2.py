@@ -34,7 +34,7 @@ class MobileNetV2(EmbeddingModel):
 
     # Twice what the network takes, so that the shrinking that it was trained with is done here.
     resolution = Resolution(shortest_side_pixels=2 * _SHORTEST_SIDE_PIXELS)
-    micro_batch = 8
+    micro_batch = 16
 
     def __init__(self, opened: OnnxSession) -> None:
         self._session = opened.session
