@@ -217,30 +217,37 @@ class PhotoBatches(Generic[ModelT, ResultT]):
                 taken()
                 continue
             try:
-                self._compute_batch(taken)
+                outcomes, seconds = self._compute_batch(taken)
             finally:
                 self.queue.done_with(taken)
+            # The pixels are let go of before anybody is told.
+            taken = None
+            if outcomes:
+                self._loop.call_soon_threadsafe(self._deliver, outcomes, seconds)
 
-    def _compute_batch(self, batch: list[DecodedPhoto]) -> None:
+    def _compute_batch(
+        self, batch: list[DecodedPhoto]
+    ) -> tuple[dict[PhotoRequest, list[PhotoOutcome[ResultT]]], float | None]:
+        """Outcomes by request, and the seconds a photo took in the model, if any came to it."""
         with self._model.borrowed() as model:
             # Without a model, nobody waits for any of them.
             computed = self._work.run(model, batch) if model is not None else []
-        if computed:
-            self._loop.call_soon_threadsafe(self._deliver, computed)
-
-    def _deliver(self, computed: Sequence[ComputedPhoto[ResultT]]) -> None:
-        in_model = [one.seconds for one in computed if one.seconds]
-        if in_model:
-            share_seconds = sum(in_model) / len(in_model)
-            past = self._seconds_per_photo or share_seconds
-            self._seconds_per_photo = _RATE_MEMORY * past + (1 - _RATE_MEMORY) * share_seconds
         by_request: dict[PhotoRequest, list[PhotoOutcome[ResultT]]] = defaultdict(list)
         for one in computed:
             by_request[one.photo.request].append(_outcome(one))
-        for request, outcomes in by_request.items():
+        in_model = [one.seconds for one in computed if one.seconds]
+        return by_request, sum(in_model) / len(in_model) if in_model else None
+
+    def _deliver(
+        self, outcomes: dict[PhotoRequest, list[PhotoOutcome[ResultT]]], seconds_per_photo: float | None
+    ) -> None:
+        if seconds_per_photo is not None:
+            past = self._seconds_per_photo or seconds_per_photo
+            self._seconds_per_photo = _RATE_MEMORY * past + (1 - _RATE_MEMORY) * seconds_per_photo
+        for request, some in outcomes.items():
             reader = self._readers.get(request)
             if reader is not None:
-                reader.outcomes += outcomes
+                reader.outcomes += some
                 reader.news.set()
 
 
