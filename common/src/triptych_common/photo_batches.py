@@ -123,6 +123,7 @@ class PhotoBatches(Generic[ModelT, ResultT]):
         self._readers: dict[PhotoRequest, _Reader[ResultT]] = {}
         self.requests = 0
         """Requests that are here."""
+        self._calls = 0
         self.refused = {"QUEUE_FULL": 0, "MEMORY_CEILING": 0}
         """Requests that were refused, by reason."""
         self._seconds_per_photo = 0.0
@@ -161,7 +162,13 @@ class PhotoBatches(Generic[ModelT, ResultT]):
             self.requests -= 1
 
     async def run_between(self, function: Callable[[ModelT], ReturnT]) -> ReturnT:
-        """Call a function of the model on a thread that owns the device, before the next micro-batch."""
+        """Call a function of the model on a thread that owns the device, before the next micro-batch.
+
+        Raises OverloadedError (QUEUE_FULL) where as many calls wait as requests may, and AwayError where the model
+        cannot be loaded.
+        """
+        if self._calls >= self._limits.max_concurrent_requests:
+            raise self._refusal(f"{self._calls} calls are here already; more are not queued.", "QUEUE_FULL")
         future: Future[ReturnT] = Future()
 
         def call() -> None:
@@ -174,9 +181,13 @@ class PhotoBatches(Generic[ModelT, ResultT]):
                 except BaseException as error:  # noqa: BLE001 - it is raised where the function was asked for
                     future.set_exception(error)
 
-        async with self._model.in_use():
-            self.queue.call(call)
-            return await asyncio.wrap_future(future)
+        self._calls += 1
+        try:
+            async with self._model.in_use():
+                self.queue.call(call)
+                return await asyncio.wrap_future(future)
+        finally:
+            self._calls -= 1
 
     def close(self) -> None:
         """Wait for the micro-batch in the model and stop the threads; what waits is dropped."""

@@ -329,6 +329,20 @@ async def test_a_function_between_micro_batches_runs_on_the_models_thread(make: 
         await batches.run_between(fail)
 
 
+async def test_functions_beyond_the_limit_are_told_when_to_come_again(make: Make) -> None:
+    gate = _Gate()
+    batches = make(gate.compute, max_concurrent_requests=1)
+    photos = asyncio.create_task(_all(batches, _references([1])))
+    await asyncio.to_thread(gate.entered.wait)
+    waiting = asyncio.create_task(batches.run_between(lambda _: "text"))
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError):
+        await batches.run_between(lambda _: "another")
+    gate.opened.set()
+    assert await waiting == "text"
+    await photos
+
+
 async def test_how_busy_the_device_is_and_with_how_much_is_counted(make: Make) -> None:
     gate = _Gate()
     batches = make(gate.compute, micro_batch=2)
