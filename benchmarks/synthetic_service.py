@@ -40,10 +40,11 @@ class SyntheticEmbedder(EmbeddingModel):
     """Takes photos as the bundled model does; its vectors mean nothing."""
 
     resolution = MobileNetV2.resolution
-    micro_batch = MobileNetV2.micro_batch
 
     def __init__(self, seconds_per_photo: float) -> None:
         self.info = _info(f"synthetic-{seconds_per_photo:g}")
+        # As backends choose it: few enough for an answer each second or two.
+        self.micro_batch = 16 if seconds_per_photo else 64
         self._seconds_per_photo = seconds_per_photo
 
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -27,6 +27,8 @@ _SHORTEST_SIDE_PIXELS: Final = 256
 _CROP_PIXELS: Final = 224
 _MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32)
 _DEVIATION: Final = np.array([0.229, 0.224, 0.225], np.float32)
+_PHOTOS_AT_ONCE_ON_A_CPU: Final = 4
+"""What lies between the layers then stays in a CPU's cache: 16 at once take a tenth more time a photo."""
 
 
 class MobileNetV2(EmbeddingModel):
@@ -65,9 +67,16 @@ class MobileNetV2(EmbeddingModel):
 
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Unit vectors [n, 1280]. Raises ValueError where the network gives no finite, non-zero features."""
+        at_once = _PHOTOS_AT_ONCE_ON_A_CPU if self.info.device == "cpu" else len(images)
+        return unit_vectors(
+            np.concatenate([self._features(images[start : start + at_once]) for start in range(0, len(images), at_once)])
+        )
+
+    def _features(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         pictures = np.stack([prepare(image) for image in images])
         (features,) = self._session.run(["features"], {"pictures": pictures})
-        return unit_vectors(features)
+        found: NDArray[np.float32] = features
+        return found
 
 
 def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
