@@ -79,9 +79,9 @@ async def run_session(running: Stack, directory: Path) -> dict[str, float]:
     return {row["phase"]: row["done"] / float(row["seconds"]) for row in rows}
 
 
-async def run_loops(what: str, directory: Path, *, serial_photos: int) -> dict[str, float]:
+async def run_loops(what: str, directory: Path, *, few: int) -> dict[str, float]:
     """Photos per second of each bare loop, in a process of its own."""
-    command = [sys.executable, str(_BENCHMARKS / "pipeline_loops.py"), what, str(directory), str(serial_photos)]
+    command = [sys.executable, str(_BENCHMARKS / "pipeline_loops.py"), what, str(directory), str(few)]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     said, _ = await process.communicate()
     if process.returncode:
@@ -129,7 +129,7 @@ class Bench:
         async with stack(self.directory / "embed", self.directory / "media", programs) as running:
             await run_session(running, self.fresh("embed-warm"))
             for number in range(ROUNDS):
-                compared.loops.append(await run_loops("embed", self.corpus[0].parent, serial_photos=len(self.corpus)))
+                compared.loops.append(await run_loops("embed", self.corpus[0].parent, few=len(self.corpus)))
                 compared.phase.append((await run_session(running, self.fresh(f"embed-{number}")))["training"])
         return compared
 
@@ -139,7 +139,7 @@ class Bench:
         async with stack(self.directory / "feed", self.directory / "media", programs) as running:
             await run_session(running, self.fresh("feed-warm"))
             for number in range(ROUNDS):
-                compared.loops.append(await run_loops("decode", self.corpus[0].parent, serial_photos=len(self.corpus)))
+                compared.loops.append(await run_loops("decode", self.corpus[0].parent, few=len(self.corpus)))
                 compared.phase.append((await run_session(running, self.fresh(f"feed-{number}")))["training"])
         return compared
 
@@ -148,7 +148,7 @@ class Bench:
         async with stack(
             self.directory / "detect", self.directory / "media", {"embedder": synthetic("embedder", 0)}
         ) as running:
-            compared.loops.append(await run_loops("detect", self.corpus[0].parent, serial_photos=24))
+            compared.loops.append(await run_loops("detect", self.corpus[0].parent, few=24))
             compared.phase.append((await run_session(running, self.fresh("detect")))["face_detection"])
         return compared
 
