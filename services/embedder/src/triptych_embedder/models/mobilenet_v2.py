@@ -68,9 +68,8 @@ class MobileNetV2(EmbeddingModel):
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Unit vectors [n, 1280]. Raises ValueError where the network gives no finite, non-zero features."""
         at_once = _PHOTOS_AT_ONCE_ON_A_CPU if self.info.device == "cpu" else len(images)
-        return unit_vectors(
-            np.concatenate([self._features(images[start : start + at_once]) for start in range(0, len(images), at_once)])
-        )
+        starts = range(0, len(images), at_once)
+        return unit_vectors(np.concatenate([self._features(images[start : start + at_once]) for start in starts]))
 
     def _features(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         pictures = np.stack([prepare(image) for image in images])
