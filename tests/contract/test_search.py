@@ -19,6 +19,8 @@ SEARCH = "/api/v1/search"
         {"text": "a dog", "limit": 0},
         {"text": "a dog", "limit": 101},
         {"text": "a dog", "personId": 0},
+        {"text": "a dog", "sessionId": 0},
+        {"text": "a dog", "sessionId": 2**63},
         [],
         "a dog",
     ],
@@ -52,7 +54,10 @@ def test_text_and_pictures_need_the_embedder_and_say_so(client: httpx.Client) ->
         assert answer.headers["retry-after"] == "2"
 
 
-@pytest.mark.parametrize("form", [{"data": {"limit": "0"}}, {"data": {"limit": "many"}}, {"data": {"personId": "-1"}}])
+@pytest.mark.parametrize(
+    "form",
+    [{"data": {"limit": "0"}}, {"data": {"limit": "many"}}, {"data": {"personId": "-1"}}, {"data": {"sessionId": "x"}}],
+)
 def test_a_form_with_a_wrong_field_is_422(client: httpx.Client, form: dict[str, dict[str, str]]) -> None:
     answer = client.post(SEARCH, files={"image": ("a.jpg", b"x", "image/jpeg")}, **form)  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ from tests.support.scripted_workers import ScriptedWorkers, scripted_workers
 from triptych_gateway.catalog.database import create_engine
 
 SEARCH = "/api/v1/search"
+INDEX = "/api/v1/search/index"
 MODEL = "scripted-clip/1"
 # Every text and picture is [0.5, 0.5, 0.5, 0.5] to the scripted embedder.
 VECTORS = {"same": "[1,1,1,1]", "like": "[1,1,1,0]", "unlike": "[1,0,0,0]", "opposite": "[-1,-1,-1,-1]"}
@@ -24,10 +25,11 @@ SCORES = {"same": 1.0, "like": 0.75**0.5, "unlike": 0.5, "opposite": -1.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """Photos by name, and a person whose face is in one of them."""
+    """Photos by name, a person whose face is in one of them, and a session of two."""
 
     ids: dict[str, int]
     person_id: int
+    session_id: int
 
     def names(self, answer: httpx.Response) -> list[str]:
         """What was found, in order."""
@@ -114,6 +116,13 @@ def library(gateway: Gateway) -> Library:
             await connection.execute(text("UPDATE assets SET missing_at = now() WHERE id = :id"), {"id": ids["gone"]})
             await photo("not embedded", None)
             person_id = await insert("persons (name) VALUES ('Ada')")
+            session_id = await insert("sessions (name, root_path, weights) VALUES ('two photos', '/', '{}')")
+            for name in ("like", "unlike"):
+                await insert(
+                    "session_assets (session_id, asset_id) VALUES (:session_id, :asset_id)",
+                    session_id=session_id,
+                    asset_id=ids[name],
+                )
             clustering_id = await insert(
                 "clusterings (model_id, parameters, face_count, active) VALUES ('faces/1', '{}', 1, true)"
             )
@@ -133,9 +142,19 @@ def library(gateway: Gateway) -> Library:
                 },
             )
         await engine.dispose()
-        return Library(ids=ids, person_id=person_id)
+        return Library(ids=ids, person_id=person_id, session_id=session_id)
 
-    return run_apart(make())
+    made = run_apart(make())
+    with gateway.client() as client:
+        wait_for(lambda: spaces(client).get("another/1", {}).get("photos") == 1, "the vectors are in their tables")
+    return made
+
+
+def spaces(client: httpx.Client) -> dict[str, Any]:
+    """What is searched, by model; only what nothing waits for."""
+    answer = client.get(INDEX)
+    assert answer.status_code == 200, answer.text
+    return {space["model"]: space for space in answer.json()["spaces"] if space["waiting"] == 0}
 
 
 def test_the_most_alike_come_first_with_their_cosine(client: httpx.Client, library: Library) -> None:
@@ -143,8 +162,9 @@ def test_the_most_alike_come_first_with_their_cosine(client: httpx.Client, libra
 
     assert library.names(answer) == list(SCORES)
     body = answer.json()
-    assert body.keys() == {"model", "items"}
+    assert body.keys() == {"model", "items", "otherModels"}
     assert body["model"] == MODEL
+    assert body["otherModels"] == [{"model": "another/1", "photos": 1}]
     assert [item["score"] for item in body["items"]] == pytest.approx(list(SCORES.values()), abs=1e-6)
     assert body["items"][0]["asset"]["path"] == "/same"
 
@@ -174,6 +194,20 @@ def test_a_person_narrows_it_to_the_photos_with_their_face(client: httpx.Client,
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
 
 
+def test_a_session_narrows_it_to_its_photos_alone_and_with_a_person(client: httpx.Client, library: Library) -> None:
+    session_id = library.session_id
+
+    assert library.names(client.post(SEARCH, json={"text": "a dog", "sessionId": session_id})) == ["like", "unlike"]
+    in_snake_case = client.post(SEARCH, json={"assetId": library.ids["like"], "session_id": session_id})
+    assert library.names(in_snake_case) == ["unlike"]
+    files = {"image": ("a.jpg", b"a picture", "image/jpeg")}
+    both = {"personId": str(library.person_id), "sessionId": str(session_id)}
+    assert library.names(client.post(SEARCH, files=files, data=both)) == ["unlike"]
+    assert library.names(client.post(SEARCH, json={"assetId": library.ids["unlike"], **both})) == []
+    unknown = client.post(SEARCH, json={"text": "a dog", "sessionId": 2**62})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize("name", ["not embedded", "changed since", "of another model", "gone"])
 def test_a_photo_without_a_vector_that_counts_cannot_be_searched_by(
     client: httpx.Client, library: Library, name: str
@@ -181,6 +215,50 @@ def test_a_photo_without_a_vector_that_counts_cannot_be_searched_by(
     answer = client.post(SEARCH, json={"assetId": library.ids[name]})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_embedded")
+    others = ["another/1"] if name == "of another model" else []
+    assert answer.json()["error"]["details"] == {"model": MODEL, "otherModels": others}
+
+
+def test_the_other_model_is_searched_once_it_runs_and_no_vector_is_compared_with_those_of_the_first(
+    client: httpx.Client, library: Library, embedder: Any
+) -> None:
+    def runs(model_id: str) -> None:
+        embedder.model = dataclasses.replace(embedder.model, model_id=model_id)
+        wait_for(
+            lambda: client.get("/health").json()["services"]["embedder"]["model"] == model_id, "the model is known"
+        )
+
+    ids = library.ids
+    try:
+        runs("another/1")
+        assert spaces(client)["another/1"]["isActive"]
+        assert not spaces(client)[MODEL]["isActive"]
+        answer = client.post(SEARCH, json={"assetId": ids["of another model"]})
+        assert (answer.json()["model"], answer.json()["items"]) == ("another/1", [])
+        assert [one["model"] for one in answer.json()["otherModels"]] == [MODEL]
+        refused = client.post(SEARCH, json={"assetId": ids["same"]})
+        assert refused.json()["error"]["details"] == {"model": "another/1", "otherModels": [MODEL]}
+    finally:
+        runs(MODEL)
+
+
+def test_the_index_is_told_and_built_anew_when_that_is_asked_for(client: httpx.Client, library: Library) -> None:
+    before = spaces(client)[MODEL]
+    assert before["isActive"]
+    assert (before["dimension"], before["method"], before["state"]) == (4, "exact", "ready")
+
+    for _ in range(2):
+        asked = client.post(f"{INDEX}/rebuild", params={"model": MODEL})
+        assert asked.status_code == 202, asked.text
+
+    wait_for(
+        lambda: spaces(client)[MODEL]["builtAt"] > before["builtAt"] and spaces(client)[MODEL]["state"] == "ready",
+        "it is built anew",
+    )
+    assert spaces(client)[MODEL]["photos"] == before["photos"]
+    assert library.names(client.post(SEARCH, json={"text": "a dog"})) == list(SCORES)
+    unknown = client.post(f"{INDEX}/rebuild", params={"model": "unknown/1"})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_a_model_that_cannot_read_says_so_and_still_finds_by_picture(

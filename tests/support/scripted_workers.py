@@ -63,6 +63,7 @@ class Worker:
     is_bad: Callable[[bytes], bool] = lambda _: False
     """Whether a photo fails, by its path."""
     faces_per_photo: int = 1
+    vector_of_text: Callable[[str], bytes] = lambda _: _vector()
     trouble: grpc.StatusCode | None = None
     """How every call but that for the model ends, if it is to end so."""
     photos_of_work: float = float("inf")
@@ -122,7 +123,7 @@ class _Embedder(embedder_pb2_grpc.EmbedderServicer):
         if not self._worker.model.has_text_tower:
             context.abort_with_status(to_status(PreconditionError("It cannot read.", reason="NO_TEXT_TOWER")))
         return embedder_pb2.EmbedTextResponse(
-            vectors=[_vector() for _ in request.texts], model_id=self._worker.model.model_id
+            vectors=[self._worker.vector_of_text(one) for one in request.texts], model_id=self._worker.model.model_id
         )
 
     def EmbedImages(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802

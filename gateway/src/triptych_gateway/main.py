@@ -29,6 +29,7 @@ from triptych_gateway.pipeline.photo_services import EmbedderService, FaceDetect
 from triptych_gateway.pipeline.query_embedding import QueryEmbedder
 from triptych_gateway.pipeline.reannouncing import Reannouncer
 from triptych_gateway.pipeline.scheduler import Scheduler
+from triptych_gateway.pipeline.search_upkeep import BUILD_STATEMENT_SECONDS, SearchUpkeep
 from triptych_gateway.settings import GatewaySettings
 
 log = get_logger(__name__)
@@ -101,6 +102,9 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         settings.database_url, statement_seconds=_REQUEST_SECONDS, connect_seconds=_REQUEST_SECONDS
     )
     stack.push_async_callback(api_engine.dispose)
+    # Builds an index in one statement, and asks how far it is.
+    search_engine = create_engine(settings.database_url, pool_size=1, statement_seconds=BUILD_STATEMENT_SECONDS)
+    stack.push_async_callback(search_engine.dispose)
     roots = MediaRoots(settings.media_roots)
     pools = {
         name: await stack.enter_async_context(ReplicaPool(addresses, service=name))
@@ -147,6 +151,9 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     )
     reannouncer = Reannouncer(engine)
     relay = OutboxRelay(engine, nats_url=settings.nats_url, reannouncer=reannouncer)
+    upkeep = SearchUpkeep(
+        search_engine, exact_below=settings.search_exact_below, build_memory_bytes=settings.search_build_memory_bytes
+    )
     parts = {
         "scheduler": scheduler.run,
         "progress watch": live.run,
@@ -155,6 +162,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         "health watch": health.run,
         "outbox relay": relay.run,
         "announcing again": reannouncer.run,
+        "search upkeep": upkeep.run,
     }
     return context, _Background(parts, first=(lambda: live.prime(seconds=_PRIME_SECONDS), catalog.prime))
 

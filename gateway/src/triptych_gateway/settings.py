@@ -45,6 +45,10 @@ class GatewaySettings(MediaSettings):
     """Photos per shard of new sessions."""
     max_concurrent_sessions: int = Field(default=64, ge=1)
     """Sessions that this gateway runs at once; they take turns at the services."""
+    search_exact_below: int = Field(default=20_000, ge=0)
+    """Photos below which a search compares each; from there on an index is built."""
+    search_build_memory_bytes: int = Field(default=2**30, ge=2**26)
+    """Bytes of memory that PostgreSQL may use to build a search index; where more are needed it takes longer."""
     picture_cache_bytes: int = Field(default=2 * 2**30, ge=0)
     """Bytes of thumbnails and face crops that are kept on disk; those not used for longest go first."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = (

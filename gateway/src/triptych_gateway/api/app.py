@@ -24,6 +24,7 @@ from triptych_gateway.api.routes import (
     persons,
     progress,
     search,
+    search_index,
     sessions,
     subdirectories,
 )
@@ -43,6 +44,7 @@ _PARTS = (
     faces,
     images,
     search,
+    search_index,
 )
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
 <p>The web page is not built yet: run <code>make ui</code>. The interface is described at <a href="/docs">/docs</a>."""

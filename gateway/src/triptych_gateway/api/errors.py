@@ -42,7 +42,9 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "already_ignored": Kind(409, "The directory is ignored already."),
     "name_taken": Kind(409, "Another one has that name already."),
     "no_text_tower": Kind(409, "The model cannot read text; search by a photo instead."),
-    "not_embedded": Kind(409, "The photo has no embedding yet to search by."),
+    "not_embedded": Kind(
+        409, "The photo has no embedding of the `model` in `details`, which is searched; there `otherModels` has one."
+    ),
     "image_unreadable": Kind(409, "The photo is gone or cannot be decoded; `details` has the `reason`."),
     "body_too_large": Kind(413, "The body is larger than is read."),
     "invalid_request": Kind(422, "A parameter or the body is not as described; `detail` lists what is wrong."),

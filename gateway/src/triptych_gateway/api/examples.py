@@ -250,7 +250,29 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "PersonChange": {"name": "Ada", "status": "active", "coverFaceId": 9},
     "PersonMerge": {"personIds": [8, 12]},
     "Asset": _ASSET,
-    "SearchResults": {"model": _MODEL["id"], "items": [{"asset": _ASSET, "score": 0.31}]},
+    "SearchResults": {
+        "model": _MODEL["id"],
+        "items": [{"asset": _ASSET, "score": 0.31}],
+        "otherModels": [{"model": "mobilenet_v2/imagenet", "photos": 120}],
+    },
+    "SearchIndex": {
+        "spaces": [
+            {
+                "model": _MODEL["id"],
+                "isActive": True,
+                "dimension": 512,
+                "photos": 100000,
+                "waiting": 0,
+                "method": "graph",
+                "state": "ready",
+                "done": 0,
+                "total": 0,
+                "sizeBytes": 262144000,
+                "builtAt": "2026-01-12T10:00:00.000Z",
+                "buildSeconds": 23.5,
+            }
+        ]
+    },
     "Directory": _DIRECTORY,
     "DirectoryScan": {"rootPath": "/photos/2024", "recursive": True, "extensions": [".jpg", ".heic"]},
     "DirectoryScanResult": {

@@ -30,6 +30,10 @@ PLACES_LOCK = 7_201_003
 DISCOVERY_LOCK = 7_201_004
 """Key of the advisory lock of a transaction of discovery: shared by those that record what was found, and had alone by
 one that gives known photos other paths."""
+SEARCH_LOCK = 7_201_005
+"""Key of the advisory lock of the one gateway that keeps the tables that are searched."""
+LEAST_PGVECTOR = (0, 8)
+"""Version of pgvector that walks its index on until enough rows pass a filter."""
 
 DATABASE_AWAY = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
 """What a lost or refused connection raises; `is_away` tells it from a statement that the database refused."""
@@ -110,11 +114,23 @@ async def migrate(database_url: str) -> None:
         try:
             await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
             await connection.run_sync(_upgrade)
+            await _check_pgvector(connection)
             await connection.commit()
         finally:
             await connection.close()
     finally:
         await engine.dispose()
+
+
+async def _check_pgvector(connection: AsyncConnection) -> None:
+    version: str = (
+        await connection.execute(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
+    ).scalar_one()
+    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_PGVECTOR:
+        raise ConfigurationError(
+            f"The database has pgvector {version}, and Triptych needs {'.'.join(map(str, LEAST_PGVECTOR))} or later: "
+            "install it, then run ALTER EXTENSION vector UPDATE in this database."
+        )
 
 
 async def _connect(engine: AsyncEngine) -> AsyncConnection:

@@ -388,6 +388,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/search/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Search Index
+         * @description The embeddings of each model, as they are searched, and how far they are indexed.
+         */
+        get: operations["getSearchIndex"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/search/index/rebuild": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rebuild Search Index
+         * @description Have what is searched built anew, beside what is in use until then.
+         *
+         *     Asked again before it is built, nothing changes.
+         */
+        post: operations["rebuildSearchIndex"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/training/directories": {
         parameters: {
             query?: never;
@@ -1271,7 +1313,7 @@ export interface components {
          *     - `no_text_tower` (409): The model cannot read text; search by a photo instead.
          *     - `not_a_directory` (400): The path names a file where a directory is needed.
          *     - `not_allowed_now` (409): The present state does not allow it; `details` has `status` and what is `allowed`.
-         *     - `not_embedded` (409): The photo has no embedding yet to search by.
+         *     - `not_embedded` (409): The photo has no embedding of the `model` in `details`, which is searched; there `otherModels` has one.
          *     - `not_found` (404): There is nothing under this id or path.
          *     - `path_not_allowed` (400): The path is not under a media root; nothing is told about what is there.
          *     - `photo_not_found` (400): There is no file under the path of a photo.
@@ -1628,6 +1670,15 @@ export interface components {
             pack: string;
         };
         /**
+         * OtherModel
+         * @description A model whose embeddings were not searched.
+         */
+        OtherModel: {
+            model: string;
+            /** @description Photos that have an embedding of it. */
+            photos: number;
+        };
+        /**
          * OverallProgress
          * @description Progress over all phases.
          */
@@ -1907,6 +1958,31 @@ export interface components {
             message: string;
         };
         /**
+         * SearchIndex
+         * @description What searches use: one space for each model.
+         * @example {
+         *       "spaces": [
+         *         {
+         *           "buildSeconds": 23.5,
+         *           "builtAt": "2026-01-12T10:00:00.000Z",
+         *           "dimension": 512,
+         *           "done": 0,
+         *           "isActive": true,
+         *           "method": "graph",
+         *           "model": "open_clip/ViT-B-32/laion2b_s34b_b79k",
+         *           "photos": 100000,
+         *           "sizeBytes": 262144000,
+         *           "state": "ready",
+         *           "total": 0,
+         *           "waiting": 0
+         *         }
+         *       ]
+         *     }
+         */
+        SearchIndex: {
+            spaces: components["schemas"]["SearchSpace"][];
+        };
+        /**
          * SearchResult
          * @description A photo that was found.
          */
@@ -1953,13 +2029,55 @@ export interface components {
          *           "score": 0.31
          *         }
          *       ],
-         *       "model": "open_clip/ViT-B-32/laion2b_s34b_b79k"
+         *       "model": "open_clip/ViT-B-32/laion2b_s34b_b79k",
+         *       "otherModels": [
+         *         {
+         *           "model": "mobilenet_v2/imagenet",
+         *           "photos": 120
+         *         }
+         *       ]
          *     }
          */
         SearchResults: {
             items: components["schemas"]["SearchResult"][];
             /** @description Id of the model whose embeddings were searched. */
             model: string;
+            /** @description Models whose embeddings are kept and were not searched: two models are never mixed. */
+            otherModels: components["schemas"]["OtherModel"][];
+        };
+        /**
+         * SearchSpace
+         * @description The embeddings of one model, as they are searched.
+         */
+        SearchSpace: {
+            /** @description What the last building took. */
+            buildSeconds: number | null;
+            builtAt: string | null;
+            /** @description Numbers in an embedding; null before its first table. */
+            dimension: number | null;
+            /** @description Photos of that stage that are done. */
+            done: number;
+            /** @description Whether searches use it now. */
+            isActive: boolean;
+            /**
+             * @description Whether each is compared, or an approximate index (HNSW).
+             * @enum {string}
+             */
+            method: "exact" | "graph";
+            model: string;
+            /** @description Photos in its table. */
+            photos: number;
+            /** @description Of the table in use, with its index. */
+            sizeBytes: number;
+            /**
+             * @description Whether its table is in use, is to be built, or is built: copied first, then linked to a graph.
+             * @enum {string}
+             */
+            state: "ready" | "waiting" | "copying" | "linking";
+            /** @description Photos of that stage; 0 while nothing is built. */
+            total: number;
+            /** @description Photos that came, changed or went since; the first of them are found too. */
+            waiting: number;
         };
         /**
          * ServiceHealth
@@ -3671,6 +3789,11 @@ export interface operations {
                      * @description Only photos with a face of this person.
                      */
                     personId?: number | null;
+                    /**
+                     * Sessionid
+                     * @description Only photos of this session.
+                     */
+                    sessionId?: number | null;
                     /** Text */
                     text?: string | null;
                 };
@@ -3683,6 +3806,7 @@ export interface operations {
                     /** @default 20 */
                     limit?: number;
                     personId?: number;
+                    sessionId?: number;
                 };
             };
         };
@@ -3714,7 +3838,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `no_text_tower`: The model cannot read text; search by a photo instead. `not_embedded`: The photo has no embedding yet to search by. */
+            /** @description `no_text_tower`: The model cannot read text; search by a photo instead. `not_embedded`: The photo has no embedding of the `model` in `details`, which is searched; there `otherModels` has one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3742,6 +3866,89 @@ export interface operations {
                 };
             };
             /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getSearchIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What searches use: one space for each model. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchIndex"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    rebuildSearchIndex: {
+        parameters: {
+            query?: {
+                /** @description Only of this model; else of all models. */
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What searches use: one space for each model. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchIndex"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */

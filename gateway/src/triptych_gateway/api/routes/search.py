@@ -7,11 +7,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.active_model import active_model
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.translation.images import asset_body
 from triptych_gateway.api.uploads import read_form, read_picture
-from triptych_gateway.catalog import faces, persons, search
+from triptych_gateway.catalog import faces, persons, search, search_spaces, sessions
 from triptych_gateway.pipeline.query_embedding import NoTextTowerError, QueryVector, UnreadablePictureError
 
 router = APIRouter(prefix="/api/v1", tags=["search"])
@@ -33,6 +34,7 @@ _BODIES: Final[dict[str, Any]] = {
                     "image": {"type": "string", "format": "binary", "description": "The picture to search by."},
                     "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
                     "personId": {"type": "integer", "minimum": 1},
+                    "sessionId": {"type": "integer", "minimum": 1},
                 },
             }
         },
@@ -52,13 +54,13 @@ async def search_photos(request: Request, context: Context) -> schemas.SearchRes
     """
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         query, options = await _picture(request, context)
-        return await _find(context, query, limit=options.limit, person_id=options.person_id)
+        return await _find(context, query, options)
     body = await _json(request)
     if body.asset_id is not None:
         query = await _known_photo(context, body.asset_id)
     else:
         query = await _text(context, body.text or "")
-    return await _find(context, query, limit=body.limit, person_id=body.person_id, except_for=body.asset_id)
+    return await _find(context, query, body, except_for=body.asset_id)
 
 
 async def _json(request: Request) -> schemas.SearchRequest:
@@ -89,10 +91,15 @@ async def _picture(request: Request, context: ApiContext) -> tuple[QueryVector, 
 
 async def _known_photo(context: ApiContext, asset_id: int) -> QueryVector:
     async with context.engine.connect() as connection:
-        model_id = context.health.services["embedder"].model or await search.last_model(connection)
+        model_id = await active_model(context, connection)
         vector = await search.embedding_of(connection, asset_id, model_id=model_id or "")
-    if vector is None or model_id is None:
-        raise ApiError("not_embedded", "The photo has no embedding of the model that is searched; train on it first.")
+        if vector is None or model_id is None:
+            others = [other for other in await search.models_of(connection, asset_id) if other != model_id]
+            raise ApiError(
+                "not_embedded",
+                "The photo has no embedding of the model that is searched; train on it first.",
+                details={"model": model_id, "otherModels": others},
+            )
     return QueryVector(model_id=model_id, vector=vector)
 
 
@@ -106,24 +113,28 @@ async def _text(context: ApiContext, text: str) -> QueryVector:
 
 
 async def _find(
-    context: ApiContext, query: QueryVector, *, limit: int, person_id: int | None, except_for: int | None = None
+    context: ApiContext, query: QueryVector, options: schemas.SearchOptions, *, except_for: int | None = None
 ) -> schemas.SearchResults:
+    only = search.Filter(person_id=options.person_id, session_id=options.session_id, except_for=except_for)
     async with context.engine.connect() as connection:
-        if person_id is not None:
-            await persons.get_person(connection, person_id)
-        found = await search.nearest(
-            connection,
-            query.vector,
-            model_id=query.model_id,
-            limit=limit,
-            person_id=person_id,
-            except_for=except_for,
-        )
+        if only.person_id is not None:
+            await persons.get_person(connection, only.person_id)
+        if only.session_id is not None:
+            await sessions.get_session(connection, only.session_id)
+        found = await search.nearest(connection, query.vector, model_id=query.model_id, limit=options.limit, only=only)
+    # In a transaction of its own: the search told the planner what suits it alone.
+    async with context.engine.connect() as connection:
         faces_of = await faces.list_asset_faces(connection, [match.asset.id for match in found])
+        spaces = await search_spaces.list_spaces(connection)
     return schemas.SearchResults(
         model=query.model_id,
         items=[
             schemas.SearchResult(asset=asset_body(match.asset, faces_of.get(match.asset.id, [])), score=match.score)
             for match in found
+        ],
+        other_models=[
+            schemas.OtherModel(model=space.model_id, photos=space.photo_count)
+            for space in spaces
+            if space.model_id != query.model_id
         ],
     )

@@ -66,7 +66,16 @@ from triptych_gateway.api.schemas.progress import (
     Stats,
     UnifiedProgress,
 )
-from triptych_gateway.api.schemas.search import SearchOptions, SearchRequest, SearchResult, SearchResults
+from triptych_gateway.api.schemas.search import (
+    OtherModel,
+    SearchIndex,
+    SearchOptions,
+    SearchRequest,
+    SearchResult,
+    SearchResults,
+    SearchSpace,
+    SpaceState,
+)
 from triptych_gateway.api.schemas.sessions import (
     CleanupStats,
     Problem,
@@ -124,6 +133,7 @@ __all__ = [
     "LegacyProgress",
     "Line",
     "Model",
+    "OtherModel",
     "OverallProgress",
     "OverallStatus",
     "Page",
@@ -140,10 +150,12 @@ __all__ = [
     "Problem",
     "Restart",
     "RunError",
+    "SearchIndex",
     "SearchOptions",
     "SearchRequest",
     "SearchResult",
     "SearchResults",
+    "SearchSpace",
     "ServiceHealth",
     "Session",
     "SessionAction",
@@ -151,6 +163,7 @@ __all__ = [
     "SessionConfig",
     "SessionCreate",
     "SessionStatus",
+    "SpaceState",
     "Stall",
     "Stats",
     "Subdirectory",
