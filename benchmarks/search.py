@@ -49,6 +49,8 @@ FOUND: Final = 10
 _INNER_DIMENSIONS: Final = 64
 _PHOTOS_PER_CLUSTER: Final = 100
 _AT_ONCE: Final = 500
+_ALONE: Final = 20_000
+"""Vectors that are written while nothing else goes on, to compare with."""
 _QUERIES: Final = 200
 _WARM_UPS: Final = 30
 _TRAINED_SHARE: Final = 0.95
@@ -101,19 +103,20 @@ def _unit(vectors: NDArray[np.float64]) -> Vectors:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-async def arrive(database_url: str, space: Space) -> float:
+async def arrive(database_url: str, space: Space, *, most: int | None = None) -> float:
     """Write the vectors as a run would, some at a time; returns how many a second."""
+    ids = space.asset_ids[:most]
     connection = await asyncpg.connect(database_url, command_timeout=_DEADLINE_SECONDS)
     try:
         await register_vector(connection)
         began = time.perf_counter()
-        for first in range(0, len(space.asset_ids), _AT_ONCE):
+        for first in range(0, len(ids), _AT_ONCE):
             some = slice(first, first + _AT_ONCE)
             await connection.executemany(
                 _INSERT,
-                list(zip(space.asset_ids[some].tolist(), space.vectors[some], strict=True)),
+                list(zip(ids[some].tolist(), space.vectors[: len(ids)][some], strict=True)),
             )
-        return len(space.asset_ids) / (time.perf_counter() - began)
+        return len(ids) / (time.perf_counter() - began)
     finally:
         await connection.close()
 
@@ -294,7 +297,7 @@ def measure(count: int, folder: Path, *, seed: int) -> dict[str, Any]:
         embedder = workers.embedder
         embedder.model = dataclasses.replace(embedder.model, model_id=MODEL, dimension=DIMENSION)
         embedder.vector_of_text = lambda text: vector_to_bytes(space.texts[int(text)])
-        alone = asyncio.run(arrive(database_url, space))
+        alone = asyncio.run(arrive(database_url, space, most=_ALONE))
         asyncio.run(_forget(database_url))
         with (
             running_gateway(

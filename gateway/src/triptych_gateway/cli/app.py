@@ -9,6 +9,7 @@ from triptych_gateway.cli.doctor import doctor
 from triptych_gateway.cli.models.commands import models
 from triptych_gateway.cli.people import people
 from triptych_gateway.cli.samples.command import samples
+from triptych_gateway.cli.search import app as search
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.status import status
 from triptych_gateway.cli.train import train
@@ -23,6 +24,7 @@ app = typer.Typer(
 for command in (up, train, status, pause, resume, cancel, restart, people, samples, doctor):
     app.command()(command)
 app.add_typer(models)
+app.add_typer(search, name="search")
 
 
 def main() -> None:

@@ -216,3 +216,25 @@ class Health(Answer):
 
     status: str
     services: dict[str, ServiceHealth] = Field(default_factory=dict)
+
+
+class SearchSpace(Answer):
+    """The embeddings of one model, as they are searched."""
+
+    model: str
+    is_active: bool
+    photos: int
+    waiting: int
+    method: str
+    state: str
+    done: int
+    total: int
+    size_bytes: int
+    built_at: str | None = None
+    build_seconds: float | None = None
+
+
+class SearchIndex(Answer):
+    """What searches use."""
+
+    spaces: tuple[SearchSpace, ...]

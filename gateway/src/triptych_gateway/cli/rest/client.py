@@ -11,7 +11,17 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from triptych_gateway.cli.rest.answers import Group, Health, Job, Page, Problem, Session, SessionState, Snapshot
+from triptych_gateway.cli.rest.answers import (
+    Group,
+    Health,
+    Job,
+    Page,
+    Problem,
+    SearchIndex,
+    Session,
+    SessionState,
+    Snapshot,
+)
 from triptych_gateway.cli.rest.errors import GatewayUnreachable, NoGateway, RequestRefused, UnexpectedAnswer
 from triptych_gateway.cli.rest.event_stream import read_events
 
@@ -128,6 +138,15 @@ class GatewayClient:
     async def all_groups(self, session_id: int) -> tuple[Group, ...]:
         """All groups of faces in a session's photos, page after page."""
         return await _every_item(lambda page: self.groups(session_id, page=page), key=lambda group: group.id)
+
+    async def search_index(self) -> SearchIndex:
+        """What searches use, for each model."""
+        return self._read(SearchIndex, await self._send("GET", "/api/v1/search/index"))
+
+    async def rebuild_search_index(self, model: str | None = None) -> SearchIndex:
+        """Has it built anew, of one model or of all; asked again before it is built, nothing changes."""
+        query = {} if model is None else {"model": model}
+        return self._read(SearchIndex, await self._send("POST", "/api/v1/search/index/rebuild", query=query))
 
     def stream(
         self, session_id: int, *, last_event_id: str | None = None
