@@ -2,8 +2,9 @@
 
 What reads everything on purpose is not here: the beginning of a run (`shards.assign_items`: all photos of the session,
 once), clustering (`face_space`, `regrouping`, `groups.count_session_groups` at its end: all faces, under one lock), the
-end of a restart (`generations`), and searching by photo (`search.nearest` compares with every vector of the model). A
-part of a person's name is looked for in all persons, of whom there are some ten thousand.
+end of a restart (`generations`), building what is searched (`search_tables`), and searching where there is no graph
+(few photos, or vectors that are too long for one). A part of a person's name is looked for in all persons, of whom
+there are some ten thousand.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import asyncpg
+import numpy as np
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,9 +35,14 @@ from triptych_gateway.catalog import (
     persons,
     photos,
     results,
+    search,
+    search_spaces,
+    search_tables,
     sessions,
     shards,
 )
+from triptych_gateway.catalog.database import create_engine
+from triptych_gateway.pipeline.search_upkeep import SearchUpkeep
 
 PHOTOS: Final = 20_000
 PERSONS: Final = 8_000
@@ -52,6 +59,8 @@ LARGE: Final = frozenset(
         "groups",
         "session_groups",
         "session_persons",
+        "search_queue",
+        "search_vectors_1",
     }
 )
 """Tables that grow with the number of photos."""
@@ -79,6 +88,7 @@ def library(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
     name = postgres.create_database()
     url = postgres.url(name)
     filled = run_apart(fill(url, photos=PHOTOS, persons=PERSONS, root=tmp_path_factory.mktemp("library") / "photos"))
+    run_apart(_make_searchable(url))
 
     async def largest() -> dict[str, int]:
         connection = await asyncpg.connect(url)
@@ -100,6 +110,21 @@ def library(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
         **run_apart(largest()),
     )
     postgres.drop_database(name)
+
+
+async def _make_searchable(url: str) -> None:
+    """A graph over all but some photos, which wait for it."""
+    engine = create_engine(url)
+    async with engine.connect() as connection:
+        async with connection.begin():
+            await connection.execute(text("INSERT INTO search_spaces (model_id) VALUES (:model)"), {"model": MODEL})
+        await SearchUpkeep(engine, exact_below=1000, build_memory_bytes=2**26).look(connection)
+        async with connection.begin():
+            await connection.execute(text("UPDATE embeddings SET embedding = embedding WHERE asset_id % 50 = 0"))
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("VACUUM ANALYZE"))
+    await engine.dispose()
 
 
 Call: TypeAlias = Callable[[AsyncConnection, Library], Awaitable[Any]]
@@ -146,6 +171,11 @@ async def _group_with_its_last_faces(connection: AsyncConnection, library: Libra
     await faces.list_group_faces(connection, group.id, offset=last, limit=PAGE, total=group.face_count)
 
 
+async def _search(connection: AsyncConnection, **only: int) -> None:
+    vector = np.linspace(0.1, 1.0, 8).astype(np.float32)
+    assert await search.nearest(connection, vector, model_id=MODEL, limit=10, only=search.Filter(**only))
+
+
 READS: Final[dict[str, Call]] = {
     "a session": lambda c, of: sessions.get_session(c, of.session_id),
     "a session's chosen directories": lambda c, of: sessions.selected_directories(c, of.session_id),
@@ -163,6 +193,16 @@ READS: Final[dict[str, Call]] = {
     "sessions that ended": lambda c, _: changes.ended_since(c, datetime.now(UTC), most=PAGE),
     "sessions under way": lambda c, _: changes.ids_under_way(c),
     "sessions with their runs": lambda c, of: changes.load(c, [of.session_id, of.small_session_id]),
+    "the nearest photos": lambda c, _: _search(c),
+    "the nearest photos of the largest person": lambda c, of: _search(c, person_id=of.person_id),
+    "the nearest photos of the largest session": lambda c, of: _search(c, session_id=of.session_id),
+    "the nearest photos of a small session": lambda c, of: _search(c, session_id=of.small_session_id),
+    "the nearest photos of a person in a session": lambda c, of: _search(
+        c, person_id=of.person_id, session_id=of.session_id
+    ),
+    "a photo's vector": lambda c, of: search.embedding_of(c, of.asset_id, model_id=MODEL),
+    "search spaces": lambda c, _: search_spaces.list_spaces(c),
+    "models that have something waiting": lambda c, _: search_spaces.add_new_spaces(c),
     "sessions that still run": lambda c, of: sessions.still_running(c, [of.session_id]),
 }
 
@@ -210,6 +250,13 @@ async def _moved(connection: AsyncConnection, library: Library) -> None:
     await moves.move_photos(connection, [moves.Move(known=known, found=found(b"/elsewhere/a"))])
 
 
+async def _waiting(connection: AsyncConnection, library: Library) -> None:
+    space = await search_spaces.find_space(connection, MODEL)
+    assert space is not None
+    assert space.has_graph
+    assert await search_tables.put_waiting(connection, space, most=PAGE) == PAGE
+
+
 WRITES: Final[dict[str, Call]] = {
     "taking a session over": lambda c, _: leases.claim(c, holder="somebody"),
     "shards": _shards,
@@ -218,6 +265,7 @@ WRITES: Final[dict[str, Call]] = {
     "photos that discovery came upon": _discovered,
     "photos whose files are gone": _left,
     "photos whose files moved": _moved,
+    "what waits to be searched": _waiting,
 }
 
 

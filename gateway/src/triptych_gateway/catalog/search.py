@@ -44,6 +44,8 @@ _MOST_EF: Final = 1000
 """Candidates that pgvector holds while it walks (`hnsw.ef_search`); more are taken by going on."""
 _MOST_WAITING: Final = 5_000
 """Photos that wait for the table and are compared one by one with each search."""
+_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""Planner settings where few rows of large tables are wanted, and those by their keys."""
 _REPLACED: Final = "42P01"
 """SQLSTATE of a table that is not there: another one has taken its place since its name was read."""
 
@@ -236,6 +238,8 @@ async def _step(connection: AsyncConnection, question: _Question, space: SearchS
             "hnsw.max_scan_tuples": str(_MOST_WALKED * _FURTHER),
             "hnsw.scan_mem_multiplier": "16",
             "plan_cache_mode": "force_custom_plan",
+            # Without a graph the table is read from end to end.
+            **(_BY_KEY if space.has_graph else {}),
         },
     )
     # The number is written out, for the planner to see how few are wanted.
@@ -251,7 +255,7 @@ async def _compare(connection: AsyncConnection, question: _Question, source: str
     """The nearest of the photos of a source, each looked at."""
     if source != _ALL:
         # They are few beside the whole: the planner must not read all embeddings for them.
-        await _set(connection, {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"})
+        await _set(connection, _BY_KEY)
     return await _best(connection, question, source)
 
 
