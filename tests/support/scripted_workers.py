@@ -50,6 +50,10 @@ class Call:
     """Photos, or faces."""
     is_work: bool
     """Whether it belongs to a run: probes and queries do not."""
+    model_id: str = ""
+    """Of a clusterer: the model of the faces."""
+    dimensions: frozenset[int] = frozenset()
+    """Of a clusterer: how long the faces' vectors are."""
 
 
 @dataclass(kw_only=True)
@@ -92,9 +96,9 @@ class Worker:
         """Items of each call that belonged to no run."""
         return [call.items for call in self.calls if not call.is_work]
 
-    def begin(self, context: Any, *, items: int, is_work: bool) -> None:
+    def begin(self, context: Any, *, items: int, is_work: bool, **more: Any) -> None:
         """Note a call, and end it where it is to end."""
-        self.calls.append(Call(items=items, is_work=is_work))
+        self.calls.append(Call(items=items, is_work=is_work, **more))
         self.under_way += 1
         context.add_callback(self._on_end)
         if self.trouble is not None:
@@ -136,7 +140,9 @@ class _Embedder(embedder_pb2_grpc.EmbedderServicer):
         # A picture that is sent along has no path.
         if self._worker.is_bad(path_from_uri(item.image.uri) if item.image.uri else b""):
             return embedder_pb2.EmbedOutcome(item_id=item.item_id, error=_corrupt())
-        return embedder_pb2.EmbedOutcome(item_id=item.item_id, facts=_facts(), vector=_vector())
+        return embedder_pb2.EmbedOutcome(
+            item_id=item.item_id, facts=_facts(), vector=_vector(self._worker.model.dimension)
+        )
 
 
 class _FaceDetector(face_detector_pb2_grpc.FaceDetectorServicer):
@@ -159,7 +165,7 @@ class _FaceDetector(face_detector_pb2_grpc.FaceDetectorServicer):
             box=face_detector_pb2.BoundingBox(x=0.1, y=0.1, width=0.2, height=0.2),
             landmarks=[face_detector_pb2.Point(x=0.1, y=0.1)] * 5,
             score=0.9,
-            embedding=_vector(),
+            embedding=_vector(self._worker.model.dimension),
         )
         faces = face_detector_pb2.FaceSet(faces=[face] * self._worker.faces_per_photo)
         return face_detector_pb2.DetectOutcome(item_id=item.item_id, facts=_facts(), faces=faces)
@@ -173,8 +179,15 @@ class _Clusterer(clusterer_pb2_grpc.ClustererServicer):
 
     def ClusterFaces(self, requests: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         header = next(requests).header
-        face_ids = [face_id for request in requests for face_id in request.faces.face_ids]
-        self._worker.begin(context, items=len(face_ids), is_work=header.HasField("work"))
+        batches = [request.faces for request in requests]
+        face_ids = [face_id for batch in batches for face_id in batch.face_ids]
+        self._worker.begin(
+            context,
+            items=len(face_ids),
+            is_work=header.HasField("work"),
+            model_id=header.face_model_id,
+            dimensions=frozenset(len(batch.vectors) // 4 // len(batch.face_ids) for batch in batches if batch.face_ids),
+        )
         if not self._worker.wait(context, is_work=header.HasField("work")):
             return
         yield clusterer_pb2.ClusterFacesResponse(
@@ -208,8 +221,8 @@ def _facts() -> image_pb2.ImageFacts:
     return image_pb2.ImageFacts(content_sha256=b"\1" * 32, width=640, height=480, size_bytes=10, format="JPEG")
 
 
-def _vector() -> bytes:
-    return vector_to_bytes(np.full(DIMENSION, 0.5, np.float32))
+def _vector(dimension: int = DIMENSION) -> bytes:
+    return vector_to_bytes(np.full(dimension, 0.5, np.float32))
 
 
 def _model(model_id: str, *, device: str, has_text_tower: bool = False) -> ModelInfo:
