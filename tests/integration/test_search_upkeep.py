@@ -1,5 +1,7 @@
 """What is searched is kept up to date beside those who write, and built anew when that pays or is asked for."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,13 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import table
-from triptych_gateway.catalog import search, search_spaces, search_tables
-from triptych_gateway.catalog.search import Filter
+from tests.support.real_servers import eventually
+from tests.support.searchable import DIMENSION, MODEL, add, found, put, vectors_of
+from triptych_gateway.catalog import search_spaces, search_tables
+from triptych_gateway.catalog.database import SEARCH_LOCK
 from triptych_gateway.catalog.search_spaces import SearchSpace
+from triptych_gateway.pipeline import search_upkeep
 from triptych_gateway.pipeline.search_upkeep import SearchUpkeep
 
-MODEL = "clip/1"
-DIMENSION = 8
 BUILD_BYTES = 2**26
 
 
@@ -24,40 +27,6 @@ BUILD_BYTES = 2**26
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as opened:
         yield opened
-
-
-async def add(connection: AsyncConnection, vectors: np.ndarray[Any, Any], *, model: str = MODEL) -> list[int]:
-    """Photos with these vectors; returns their ids."""
-    async with connection.begin():
-        first = (await connection.execute(text("SELECT coalesce(max(id), 0) FROM assets"))).scalar_one()
-        ids = []
-        for number, vector in enumerate(vectors):
-            path = f"/{first}-{number}".encode()
-            asset_id = (
-                await connection.execute(
-                    text("INSERT INTO assets (path, size_bytes, modified_ns) VALUES (:path, 1, 1) RETURNING id"),
-                    {"path": path},
-                )
-            ).scalar_one()
-            await put(connection, asset_id, vector, model=model)
-            ids.append(asset_id)
-    return ids
-
-
-async def put(
-    connection: AsyncConnection, asset_id: int, vector: Any, *, model: str = MODEL, generation: int = 1
-) -> None:
-    await connection.execute(
-        text("""
-            INSERT INTO embeddings (asset_id, model_id, generation, asset_version, embedding)
-            VALUES (:id, :model, :generation, 1, :vector)
-            ON CONFLICT (asset_id, model_id, generation) DO UPDATE SET embedding = excluded.embedding"""),
-        {"id": asset_id, "model": model, "generation": generation, "vector": np.asarray(vector, np.float32)},
-    )
-
-
-def vectors_of(count: int, *, seed: int = 0, dimension: int = DIMENSION) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
 
 
 def upkeep(engine: AsyncEngine, *, exact_below: int = 1000) -> SearchUpkeep:
@@ -69,14 +38,6 @@ async def space_of(connection: AsyncConnection, model: str = MODEL) -> SearchSpa
         space = await search_spaces.find_space(connection, model)
     assert space is not None
     return space
-
-
-async def found(connection: AsyncConnection, vector: Any, *, limit: int = 10, only: Filter | None = None) -> list[int]:
-    async with connection.begin():
-        matches = await search.nearest(
-            connection, np.asarray(vector, np.float32), model_id=MODEL, limit=limit, only=only or Filter()
-        )
-    return [match.asset.id for match in matches]
 
 
 async def held(connection: AsyncConnection, space: SearchSpace) -> set[int]:
@@ -306,3 +267,61 @@ async def test_where_the_nearest_are_not_shown_the_next_ones_are_found(
         )
 
     assert await found(connection, vectors[0]) == [ids[place] for place in order[390:]]
+
+
+@contextlib.asynccontextmanager
+async def at_work(engine: AsyncEngine) -> AsyncIterator[None]:
+    task = asyncio.create_task(upkeep(engine).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_upkeep, "_LOOK_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(search_upkeep, "_ASK_FOR_THE_LOCK_EVERY_SECONDS", 0.02)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_one_gateway_of_all_keeps_the_tables_and_another_takes_over(
+    engine: AsyncEngine, connection: AsyncConnection
+) -> None:
+    await add(connection, vectors_of(3))
+
+    async def is_kept() -> bool:
+        async with connection.begin():
+            space = await search_spaces.find_space(connection, MODEL)
+            return space is not None and await search_spaces.count_waiting(connection, MODEL) == 0
+
+    async with engine.connect() as other:
+        assert (await table(other, f"SELECT pg_try_advisory_lock({SEARCH_LOCK})"))[0][0]
+        await other.commit()
+        async with upkeep(engine)._locked() as held_back:
+            assert held_back is None
+        async with at_work(engine):
+            await table(other, f"SELECT pg_advisory_unlock({SEARCH_LOCK})")
+            await eventually(is_kept, "the tables are kept")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_lost_connection_is_made_again(engine: AsyncEngine, connection: AsyncConnection) -> None:
+    async def photos(count: int) -> bool:
+        async with connection.begin():
+            space = await search_spaces.find_space(connection, MODEL)
+            return space is not None and space.photo_count == count
+
+    await add(connection, vectors_of(3))
+    async with at_work(engine):
+        await eventually(lambda: photos(3), "the first are in the table")
+        async with connection.begin():
+            ended = await table(
+                connection,
+                f"""SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                WHERE l.locktype = 'advisory' AND l.objid = {SEARCH_LOCK} AND d.datname = current_database()""",  # noqa: S608
+            )
+        assert ended == [(True,)]
+        await add(connection, vectors_of(2, seed=1))
+        await eventually(lambda: photos(5), "the others are, too")
