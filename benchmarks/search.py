@@ -51,8 +51,8 @@ _PHOTOS_PER_CLUSTER: Final = 100
 _AT_ONCE: Final = 500
 _ALONE: Final = 20_000
 """Vectors that are written while nothing else goes on, to compare with."""
-_QUERIES: Final = 200
-_WARM_UPS: Final = 30
+_QUERIES: Final = 100
+_WARM_UPS: Final = 20
 _TRAINED_SHARE: Final = 0.95
 _DEADLINE_SECONDS: Final = 900.0
 
