@@ -17,9 +17,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog.photos import Asset, asset_from_row, get_asset
+from triptych_gateway.catalog.photos import Asset, asset_from_row
 from triptych_gateway.catalog.schema import LIVE_GENERATION
 from triptych_gateway.catalog.search_spaces import SearchSpace, find_space
+from triptych_gateway.catalog.sessions import NotFoundError
 
 _SHOWN: Final = f"""
     assets a JOIN embeddings e ON e.asset_id = a.id AND e.asset_version = a.version AND a.missing_at IS NULL
@@ -102,14 +103,17 @@ class _Question:
 
 async def embedding_of(connection: AsyncConnection, asset_id: int, *, model_id: str) -> NDArray[np.float32] | None:
     """A photo's vector [d] by that model; None where it has none. Raises NotFoundError for an unknown photo."""
-    await get_asset(connection, asset_id)
-    vector: Any = (
+    row = (
         await connection.execute(
-            text(f"SELECT e.embedding FROM {_SHOWN} WHERE a.id = :asset_id AND e.model_id = :model_id"),  # noqa: S608
+            text(f"""
+                SELECT (SELECT e.embedding FROM {_SHOWN} WHERE a.id = k.id AND e.model_id = :model_id) AS vector
+                FROM assets k WHERE k.id = :asset_id"""),  # noqa: S608 - constants
             {"model_id": model_id, "asset_id": asset_id},
         )
-    ).scalar()
-    return None if vector is None else vector.to_numpy()
+    ).first()
+    if row is None:
+        raise NotFoundError(f"There is no photo {asset_id}.")
+    return None if row.vector is None else row.vector.to_numpy()
 
 
 async def models_of(connection: AsyncConnection, asset_id: int) -> list[str]:
@@ -143,8 +147,8 @@ async def nearest(
 ) -> list[Match]:
     """The photos whose vectors of that model are nearest by cosine, the most alike first.
 
-    The connection is in no transaction, or in one that ends with this: planner settings are changed in it, and it is
-    begun anew where the table that is searched was replaced meanwhile.
+    The transaction of the connection has only read and will only read rows by their keys: planner settings are changed
+    in it, and it is begun anew where the table that is searched was replaced meanwhile.
     """
     question = _Question(model_id=model_id, vector=vector, limit=limit, only=only)
     try:

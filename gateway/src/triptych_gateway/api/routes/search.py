@@ -5,6 +5,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.active_model import active_model
@@ -54,13 +55,15 @@ async def search_photos(request: Request, context: Context) -> schemas.SearchRes
     """
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         query, options = await _picture(request, context)
-        return await _find(context, query, options)
+        async with context.engine.connect() as connection:
+            return await _find(connection, query, options)
     body = await _json(request)
-    if body.asset_id is not None:
-        query = await _known_photo(context, body.asset_id)
-    else:
+    if body.asset_id is None:
         query = await _text(context, body.text or "")
-    return await _find(context, query, body, except_for=body.asset_id)
+    async with context.engine.connect() as connection:
+        if body.asset_id is not None:
+            query = await _known_photo(context, connection, body.asset_id)
+        return await _find(connection, query, body, except_for=body.asset_id)
 
 
 async def _json(request: Request) -> schemas.SearchRequest:
@@ -89,17 +92,16 @@ async def _picture(request: Request, context: ApiContext) -> tuple[QueryVector, 
         raise ApiError("picture_unreadable", str(error), details={"reason": error.code}) from error
 
 
-async def _known_photo(context: ApiContext, asset_id: int) -> QueryVector:
-    async with context.engine.connect() as connection:
-        model_id = await active_model(context, connection)
-        vector = await search.embedding_of(connection, asset_id, model_id=model_id or "")
-        if vector is None or model_id is None:
-            others = [other for other in await search.models_of(connection, asset_id) if other != model_id]
-            raise ApiError(
-                "not_embedded",
-                "The photo has no embedding of the model that is searched; train on it first.",
-                details={"model": model_id, "otherModels": others},
-            )
+async def _known_photo(context: ApiContext, connection: AsyncConnection, asset_id: int) -> QueryVector:
+    model_id = await active_model(context, connection)
+    vector = await search.embedding_of(connection, asset_id, model_id=model_id or "")
+    if vector is None or model_id is None:
+        others = [other for other in await search.models_of(connection, asset_id) if other != model_id]
+        raise ApiError(
+            "not_embedded",
+            "The photo has no embedding of the model that is searched; train on it first.",
+            details={"model": model_id, "otherModels": others},
+        )
     return QueryVector(model_id=model_id, vector=vector)
 
 
@@ -113,19 +115,20 @@ async def _text(context: ApiContext, text: str) -> QueryVector:
 
 
 async def _find(
-    context: ApiContext, query: QueryVector, options: schemas.SearchOptions, *, except_for: int | None = None
+    connection: AsyncConnection,
+    query: QueryVector,
+    options: schemas.SearchOptions,
+    *,
+    except_for: int | None = None,
 ) -> schemas.SearchResults:
     only = search.Filter(person_id=options.person_id, session_id=options.session_id, except_for=except_for)
-    async with context.engine.connect() as connection:
-        if only.person_id is not None:
-            await persons.get_person(connection, only.person_id)
-        if only.session_id is not None:
-            await sessions.get_session(connection, only.session_id)
-        found = await search.nearest(connection, query.vector, model_id=query.model_id, limit=options.limit, only=only)
-    # In a transaction of its own: the search told the planner what suits it alone.
-    async with context.engine.connect() as connection:
-        faces_of = await faces.list_asset_faces(connection, [match.asset.id for match in found])
-        spaces = await search_spaces.list_spaces(connection)
+    if only.person_id is not None:
+        await persons.get_person(connection, only.person_id)
+    if only.session_id is not None:
+        await sessions.get_session(connection, only.session_id)
+    found = await search.nearest(connection, query.vector, model_id=query.model_id, limit=options.limit, only=only)
+    faces_of = await faces.list_asset_faces(connection, [match.asset.id for match in found])
+    spaces = await search_spaces.list_spaces(connection)
     return schemas.SearchResults(
         model=query.model_id,
         items=[
