@@ -269,6 +269,27 @@ async def test_where_the_nearest_are_not_shown_the_next_ones_are_found(
     assert await found(connection, vectors[0]) == [ids[place] for place in order[390:]]
 
 
+async def test_where_shared_memory_is_too_small_the_graph_is_built_by_one_process(
+    engine: AsyncEngine, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = vectors_of(20)
+    ids = await add(connection, vectors)
+    create = search_tables._create_graph
+
+    async def create_in_a_container(
+        one: AsyncConnection, number: int, *, memory_bytes: int, workers: int | None
+    ) -> None:
+        if workers is None:
+            await one.execute(text("DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$"))
+        await create(one, number, memory_bytes=memory_bytes, workers=workers)
+
+    monkeypatch.setattr(search_tables, "_create_graph", create_in_a_container)
+    await upkeep(engine, exact_below=10).look(connection)
+
+    assert (await space_of(connection)).has_graph
+    assert await found(connection, vectors[3], limit=1) == [ids[3]]
+
+
 @contextlib.asynccontextmanager
 async def at_work(engine: AsyncEngine) -> AsyncIterator[None]:
     task = asyncio.create_task(upkeep(engine).run())

@@ -104,7 +104,7 @@ class SearchUpkeep:
             # Where vectors are too long for a table, each is looked at.
             return space.dimension is None or waiting > 0
         if not space.has_graph:
-            return space.photo_count >= self._exact_below
+            return space.photo_count + waiting >= self._exact_below
         return waiting > max(_LEAST_REBUILT, space.photo_count * _REBUILT_SHARE)
 
     async def _put(self, connection: AsyncConnection, space: SearchSpace) -> None:
