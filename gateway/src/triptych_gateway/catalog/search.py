@@ -40,6 +40,8 @@ _MOST_WALKED: Final = 20_000
 _FURTHER: Final = 4
 _WALK_COST: Final = 5.0
 """A step of a walk with its look at the filter, in comparisons of a photo that is known to pass it (measured)."""
+_ALWAYS_COMPARED: Final = 5_000
+"""Photos that are compared one by one, however short a walk might be: that takes 30 ms and misses none."""
 _LEAST_EF: Final = 100
 _MOST_EF: Final = 1000
 """Candidates that pgvector holds while it walks (`hnsw.ef_search`); more are taken by going on."""
@@ -213,7 +215,9 @@ def _is_few(space: SearchSpace, chosen: _Chosen | None, *, limit: int) -> bool:
 
     A walk takes ``limit * photos / chosen`` steps, if those that pass lie anywhere.
     """
-    return chosen is not None and chosen.most**2 <= _WALK_COST * limit * space.photo_count
+    if chosen is None:
+        return False
+    return chosen.most <= _ALWAYS_COMPARED or chosen.most**2 <= _WALK_COST * limit * space.photo_count
 
 
 async def _walk(
@@ -238,7 +242,8 @@ async def _step(connection: AsyncConnection, question: _Question, space: SearchS
         connection,
         {
             "hnsw.iterative_scan": "relaxed_order",
-            "hnsw.ef_search": str(min(max(steps, _LEAST_EF), _MOST_EF)),
+            # The last of what is taken are missed more often than the first.
+            "hnsw.ef_search": str(min(max(2 * steps, _LEAST_EF), _MOST_EF)),
             "hnsw.max_scan_tuples": str(_MOST_WALKED * _FURTHER),
             "hnsw.scan_mem_multiplier": "16",
             "plan_cache_mode": "force_custom_plan",

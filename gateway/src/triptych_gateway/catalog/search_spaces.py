@@ -49,8 +49,8 @@ class SpaceState:
     """Photos that came, changed or went since, and are not in the table yet."""
     size_bytes: int
     """Of the table with its index."""
-    linked: int
-    """Vectors in the index that is being built."""
+    linked: int | None
+    """Vectors in the index that is being built; None while none is."""
 
 
 _COLUMNS: Final = ", ".join(f"s.{name}" for name in SearchSpace.__dataclass_fields__)
@@ -116,8 +116,8 @@ async def look_at(connection: AsyncConnection, space: SearchSpace) -> SpaceState
         await connection.execute(
             text("""
                 SELECT coalesce(pg_total_relation_size(to_regclass(nullif(:held, ''))), 0) AS size_bytes,
-                    coalesce((SELECT p.tuples_done FROM pg_stat_progress_create_index p
-                        WHERE p.relid = to_regclass(nullif(:building, ''))), 0) AS linked"""),
+                    (SELECT p.tuples_done FROM pg_stat_progress_create_index p
+                        WHERE p.relid = to_regclass(nullif(:building, ''))) AS linked"""),
             names,
         )
     ).one()

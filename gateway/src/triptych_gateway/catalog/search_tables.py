@@ -148,6 +148,10 @@ async def link(connection: AsyncConnection, number: int, *, rows: int, dimension
             log.warning("no room in shared memory; the search index is built by one process", error=str(error.orig))
         else:
             break
+
+
+async def analyze(connection: AsyncConnection, number: int) -> None:
+    """Let the planner know a new table."""
     await connection.execute(text(f"ANALYZE {table_name(number)}"))
 
 

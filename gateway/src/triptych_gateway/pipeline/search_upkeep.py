@@ -152,11 +152,15 @@ class SearchUpkeep:
         has_graph = copied.rows >= self._exact_below
         if has_graph:
             async with connection.begin():
-                await search_tables.note_progress(connection, space, stage="linking", done=copied.rows)
+                await search_tables.note_progress(connection, space, stage="linking", done=0)
             async with self._telling(space, total=copied.rows), connection.begin():
                 await search_tables.link(
                     connection, number, rows=copied.rows, dimension=dimension, most_bytes=self._build_memory_bytes
                 )
+            async with connection.begin():
+                await search_tables.note_progress(connection, space, stage="linking", done=copied.rows)
+        async with connection.begin():
+            await search_tables.analyze(connection, number)
         seconds = time.monotonic() - began
         async with connection.begin():
             await search_tables.take_into_use(

@@ -10,7 +10,7 @@ def space_body(state: SpaceState, *, active_model: str | None) -> schemas.Search
     stage = space.build_stage
     if stage is None and (space.rebuild_asked_at is not None or space.dimension is None):
         return _body(state, active_model=active_model, stage="waiting", done=0)
-    done = state.linked if stage == "linking" else space.build_done
+    done = space.build_done if state.linked is None else state.linked
     return _body(state, active_model=active_model, stage=stage or "ready", done=min(done, space.build_total))
 
 
