@@ -8,7 +8,7 @@ are compared one by one instead. Either way the answer's scores are of the embed
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -47,6 +47,8 @@ _MOST_EF: Final = 1000
 """Candidates that pgvector holds while it walks (`hnsw.ef_search`); more are taken by going on."""
 _MOST_WAITING: Final = 5_000
 """Photos that wait for the table and are compared one by one with each search."""
+_AS_ASKED: Final = {"plan_cache_mode": "force_custom_plan"}
+"""A plan for these values: a person may have one photo or most."""
 _BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 """Planner settings where few rows of large tables are wanted, and those by their keys."""
 _REPLACED: Final = "42P01"
@@ -171,7 +173,7 @@ async def _nearest(connection: AsyncConnection, question: _Question) -> list[Mat
         found = await _walk(connection, question, space, chosen)
         if found is not None:
             return found
-    return await _compare(connection, question, _ALL if chosen is None else chosen.source)
+    return await _compare(connection, question, chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +184,8 @@ class _Chosen:
     """There are no more of them than this."""
     source: str
     """Where to begin to look for them: the smaller of the filter's lists."""
+    left: Filter
+    """What remains to be looked at in those of the source."""
 
 
 async def _chosen(connection: AsyncConnection, only: Filter) -> _Chosen | None:
@@ -201,12 +205,17 @@ async def _chosen(connection: AsyncConnection, only: Filter) -> _Chosen | None:
         )
     ).one()
     of_person, of_session, of_both = (int(count or 0) for count in row)
+    by_person = only.session_id is None or (only.person_id is not None and of_person <= of_session)
     if only.session_id is None:
-        return _Chosen(most=of_person, source=_OF_PERSON)
-    if only.person_id is None:
-        return _Chosen(most=of_session, source=_OF_SESSION)
+        most = of_person
+    elif only.person_id is None:
+        most = of_session
+    else:
+        most = min(of_person, of_session, of_both)
     return _Chosen(
-        most=min(of_person, of_session, of_both), source=_OF_PERSON if of_person <= of_session else _OF_SESSION
+        most=most,
+        source=_OF_PERSON if by_person else _OF_SESSION,
+        left=replace(only, person_id=None) if by_person else replace(only, session_id=None),
     )
 
 
@@ -246,7 +255,7 @@ async def _step(connection: AsyncConnection, question: _Question, space: SearchS
             "hnsw.ef_search": str(min(max(2 * steps, _LEAST_EF), _MOST_EF)),
             "hnsw.max_scan_tuples": str(_MOST_WALKED * _FURTHER),
             "hnsw.scan_mem_multiplier": "16",
-            "plan_cache_mode": "force_custom_plan",
+            **_AS_ASKED,
             # Without a graph the table is read from end to end.
             **(_BY_KEY if space.has_graph else {}),
         },
@@ -257,18 +266,19 @@ async def _step(connection: AsyncConnection, question: _Question, space: SearchS
             ORDER BY vector <=> CAST(l2_normalize(CAST(:vector AS vector)) AS halfvec({space.dimension:d}))
             LIMIT {steps:d})
         UNION (SELECT asset_id FROM search_queue WHERE model_id = :model_id LIMIT {_MOST_WAITING})"""  # noqa: S608
-    return await _best(connection, question, candidates)
+    return await _best(connection, question, candidates, only=question.only)
 
 
-async def _compare(connection: AsyncConnection, question: _Question, source: str) -> list[Match]:
-    """The nearest of the photos of a source, each looked at."""
-    if source != _ALL:
-        # They are few beside the whole: the planner must not read all embeddings for them.
-        await _set(connection, _BY_KEY)
-    return await _best(connection, question, source)
+async def _compare(connection: AsyncConnection, question: _Question, chosen: _Chosen | None) -> list[Match]:
+    """The nearest of the chosen photos, or of all, each looked at."""
+    if chosen is None:
+        return await _best(connection, question, _ALL, only=question.only)
+    # They are few beside the whole: the planner must not read all embeddings for them.
+    await _set(connection, _AS_ASKED | _BY_KEY)
+    return await _best(connection, question, chosen.source, only=chosen.left)
 
 
-async def _best(connection: AsyncConnection, question: _Question, candidates: str) -> list[Match]:
+async def _best(connection: AsyncConnection, question: _Question, candidates: str, *, only: Filter) -> list[Match]:
     """The nearest of the candidates that are shown and pass the filter, by their embeddings."""
     rows = await connection.execute(
         text(f"""
@@ -276,7 +286,7 @@ async def _best(connection: AsyncConnection, question: _Question, candidates: st
             best AS (
                 SELECT a.id, e.embedding <=> CAST(:vector AS vector) AS distance
                 FROM candidates c JOIN ({_SHOWN}) ON a.id = c.asset_id
-                WHERE e.model_id = :model_id{question.only.conditions()}
+                WHERE e.model_id = :model_id{only.conditions()}
                 ORDER BY distance, a.id LIMIT :limit)
             SELECT a.*, 1 - b.distance AS score FROM best b JOIN assets a ON a.id = b.id
             ORDER BY b.distance, a.id"""),  # noqa: S608 - of this module
