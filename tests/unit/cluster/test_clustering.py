@@ -1,10 +1,7 @@
 """Faces become groups that keep every promise: order, ties, photos, progress, cancelling, quality."""
 
 import dataclasses
-import importlib.util
 from collections import defaultdict
-from pathlib import Path
-from types import ModuleType
 from typing import get_args
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.cluster import synthetic_faces
 from triptych_cluster.clustering import Cancelled, Faces, Grouping, Progress, Stage, cluster_faces
 from triptych_cluster.parameters import Parameters, parameters_for
 
@@ -183,34 +181,21 @@ def test_cohesion_is_the_mean_cosine_of_a_group_and_falls_with_its_spread() -> N
     assert found.cohesions[1] > 0.99
 
 
-def bench() -> ModuleType:
-    """The synthetic faces of the benchmarks."""
-    path = Path(__file__).parents[3] / "benchmarks" / "faces.py"
-    spec = importlib.util.spec_from_file_location("bench_faces", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("seed", [21, 22])
 def test_people_are_found_among_hard_faces(seed: int) -> None:
-    faces = bench()
-    embeddings, identity = faces.generate(3000, seed)
-    score = faces.score(identity, cluster_faces(faces_of(embeddings), ARCFACE).labels)
+    embeddings, identity = synthetic_faces.generate(3000, seed)
+    score = synthetic_faces.score(identity, cluster_faces(faces_of(embeddings), ARCFACE).labels)
     assert score["bcubed_f1"] > 0.96
     assert score["pairwise_precision"] > 0.9
 
 
 def test_bursts_of_a_picture_do_not_break_people_apart() -> None:
-    faces = bench()
-    embeddings, identity = faces.generate(2000, 23)
+    embeddings, identity = synthetic_faces.generate(2000, 23)
     random = np.random.default_rng(0)
     source = np.repeat(random.choice(2000, 200, replace=False), 4)
     copies = embeddings[source] + random.standard_normal((800, 512)) * 0.005
     both = np.concatenate([identity, identity[source]])
-    score = faces.score(both, cluster_faces(faces_of(np.concatenate([embeddings, copies])), ARCFACE).labels)
+    score = synthetic_faces.score(both, cluster_faces(faces_of(np.concatenate([embeddings, copies])), ARCFACE).labels)
     assert score["bcubed_f1"] > 0.95
 
 
@@ -229,7 +214,7 @@ def test_siblings_who_are_photographed_together_are_two_people() -> None:
 
 
 def test_progress_is_counted_in_order_and_ends_whole() -> None:
-    embeddings, _ = bench().generate(2100, 25)
+    embeddings, _ = synthetic_faces.generate(2100, 25)
     events: list[Progress] = []
     cluster_faces(faces_of(embeddings), ARCFACE, on_progress=events.append)
     assert len(events) >= 20
@@ -256,7 +241,7 @@ def test_progress_ends_whole_in_the_smallest_libraries(count: int) -> None:
 
 @pytest.mark.parametrize("stage", get_args(Stage))
 def test_work_stops_as_soon_as_it_is_cancelled(stage: Stage) -> None:
-    embeddings, _ = bench().generate(600, 26)
+    embeddings, _ = synthetic_faces.generate(600, 26)
     events: list[Progress] = []
     with pytest.raises(Cancelled, match=stage):
         cluster_faces(
@@ -269,7 +254,7 @@ def test_work_stops_as_soon_as_it_is_cancelled(stage: Stage) -> None:
 
 
 def test_input_arrays_are_left_as_they_were() -> None:
-    embeddings, _ = bench().generate(300, 27)
+    embeddings, _ = synthetic_faces.generate(300, 27)
     copy = embeddings.copy()
     cluster_faces(faces_of(embeddings), ARCFACE)
     np.testing.assert_array_equal(embeddings, copy)

@@ -44,7 +44,7 @@ def test_small_graphs_equal_brute_force(
     face_count: int, photo_count: int, neighbour_count: int, metric: Metric, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    rows = metric.prepare(random.standard_normal((face_count, 3)).astype(np.float32))
+    rows = metric.normalised(random.standard_normal((face_count, 3)).astype(np.float32))
     photo_ids = random.integers(0, photo_count, face_count)
     graph = graph_of(rows, photo_ids, metric, neighbour_count, 0.7)
     expected = brute_force(rows, photo_ids, metric, neighbour_count, 0.7)
@@ -56,7 +56,7 @@ def test_small_graphs_equal_brute_force(
 @pytest.mark.parametrize("metric", list(Metric))
 def test_several_blocks_equal_brute_force(metric: Metric) -> None:
     random = np.random.default_rng(3)
-    rows = metric.prepare(random.standard_normal((900, 6)).astype(np.float32))
+    rows = metric.normalised(random.standard_normal((900, 6)).astype(np.float32))
     photo_ids = np.arange(900) // 2
     graph = graph_of(rows, photo_ids, metric, 5, 0.6)
     assert block_pair_count(900) > 1

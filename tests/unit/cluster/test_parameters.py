@@ -65,8 +65,8 @@ def test_distance_and_closeness_are_each_others_inverse(metric: Metric) -> None:
 def test_metrics_measure_what_their_names_say() -> None:
     rows = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
     for metric in Metric:
-        first, second = metric.prepare(rows)
-        halves = metric.half_squares(metric.prepare(rows))
+        first, second = metric.normalised(rows)
+        halves = metric.half_squares(metric.normalised(rows))
         found = metric.distance(np.array([first @ second - halves[0] - halves[1]], np.float32))[0]
         lengths = np.linalg.norm(rows, axis=1)
         cosine = 1 - rows[0] @ rows[1] / (lengths[0] * lengths[1])
@@ -78,14 +78,15 @@ def test_metrics_measure_what_their_names_say() -> None:
 def test_a_row_without_direction_is_refused_for_cosine_only() -> None:
     rows = np.array([[1, 0], [0, 0]], np.float32)
     with pytest.raises(ValueError, match="Face 1 has an embedding of length 0"):
-        Metric.COSINE.prepare(rows)
-    assert Metric.EUCLIDEAN.prepare(rows) is rows
+        Metric.COSINE.check(rows)
+    Metric.EUCLIDEAN.check(rows)
+    assert Metric.EUCLIDEAN.normalised(rows) is rows
 
 
 @pytest.mark.parametrize("metric", list(Metric))
 def test_a_row_too_long_to_be_squared_is_refused(metric: Metric) -> None:
     with pytest.raises(ValueError, match="Face 0 has an embedding whose length is beyond float32"):
-        metric.prepare(np.full((1, 2), 1e30, np.float32))
+        metric.check(np.full((1, 2), 1e30, np.float32))
 
 
 def test_the_parameters_of_every_known_model_are_whole() -> None:

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from triptych_cluster.components import component_batches, component_labels
+from triptych_cluster.grouping import group_components
 from triptych_cluster.neighbours import nearest_neighbours
 from triptych_cluster.parameters import Parameters, parameters_for
 from triptych_cluster.tree import TREE_STEPS, DensityGroups, density_groups
@@ -20,7 +22,8 @@ def groups_of(rows: np.ndarray, parameters: Parameters = DLIB) -> DensityGroups:
         ceiling=parameters.ceiling,
         on_block=lambda done: None,
     )
-    return density_groups(graph, parameters, on_step=lambda done: None)
+    batches = component_batches(component_labels(graph), least_faces=parameters.min_cluster_size)
+    return group_components(graph, batches, np.arange(len(rows)), parameters, on_faces=lambda done: None)
 
 
 def test_groups_never_reach_across_the_ceiling() -> None:

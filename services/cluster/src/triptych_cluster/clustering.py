@@ -1,23 +1,31 @@
 """Groups the faces of a library into people: neighbour graph, density groups, merge of groups that agree."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_cluster.arrangement import chunks
+from triptych_cluster.components import component_batches, component_labels
+from triptych_cluster.graph import Search, arranged_graph, graph_steps, search_for
+from triptych_cluster.grouping import group_components
 from triptych_cluster.merging import group_sums, merge_agreeing_groups
-from triptych_cluster.neighbours import block_pair_count, nearest_neighbours
+from triptych_cluster.neighbours import block_pair_count
 from triptych_cluster.parameters import Parameters
-from triptych_cluster.together import split_where_together, weaker_of_each_photo
-from triptych_cluster.tree import TREE_STEPS, density_groups
+from triptych_cluster.together import weaker_of_each_photo
+from triptych_cluster.weak_faces import weak_faces, without_bridges
+from triptych_cluster.workspace import IN_MEMORY, Workspace
 
 Stage = Literal["neighbours", "tree", "merge"]
 
 
 class Cancelled(Exception):  # noqa: N818 - a request that was fulfilled, not a failure
     """The caller asked to stop, and the work was left unfinished."""
+
+
+_KINDS = {"embeddings": np.float32, "photo_ids": np.int64, "scores": np.float32, "sizes": np.float32}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +35,9 @@ class Faces:
     Attributes:
         embeddings: float32 [n, d], all of one face model.
         photo_ids: int64 [n], the photo that each face is in: two faces of one photo are two people.
-        scores: float32 [n], detection scores; they decide only between equally fitting faces of one photo.
+        scores: float32 [n], detection scores: low ones make a face weak, and of equally fitting faces of one photo the
+            higher one stays.
+        sizes: float32 [n], shorter side of each face's box in the photo, in pixels; 0 where unknown, the default.
 
     Raises:
         ValueError: if shapes disagree or a number is not finite.
@@ -36,23 +46,28 @@ class Faces:
     embeddings: NDArray[np.float32]
     photo_ids: NDArray[np.int64]
     scores: NDArray[np.float32]
+    sizes: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
-        for name, kind in (("embeddings", np.float32), ("photo_ids", np.int64), ("scores", np.float32)):
+        if not len(self.sizes):
+            object.__setattr__(self, "sizes", np.zeros(len(self.photo_ids), np.float32))
+        for name, kind in _KINDS.items():
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=kind))
         count = len(self.photo_ids)
         if self.embeddings.ndim != 2 or self.embeddings.shape[1] == 0:
             raise ValueError(f"Embeddings must have the shape [n, d] with d ≥ 1, not {list(self.embeddings.shape)}.")
-        if self.photo_ids.shape != (len(self.embeddings),) or self.scores.shape != (len(self.embeddings),):
+        if any(values.shape != (len(self.embeddings),) for values in (self.photo_ids, self.scores, self.sizes)):
             raise ValueError(
-                f"There are {len(self.embeddings)} embeddings, but photo ids of shape {list(self.photo_ids.shape)} "
-                f"and scores of shape {list(self.scores.shape)}."
+                f"There are {len(self.embeddings)} embeddings, but photo ids of shape {list(self.photo_ids.shape)}, "
+                f"scores of shape {list(self.scores.shape)} and sizes of shape {list(self.sizes.shape)}."
             )
-        finite = np.isfinite(self.embeddings).all(axis=1) & np.isfinite(self.scores)
+        finite = np.isfinite(self.scores) & np.isfinite(self.sizes)
+        for part in chunks(count):
+            finite[part] &= np.isfinite(self.embeddings[part]).all(axis=1)
         if not finite.all():
             raise ValueError(
-                f"{count - np.count_nonzero(finite)} of {count} faces have an embedding or a score that is not finite, "
-                f"the first of them face {int(np.argmin(finite))}."
+                f"{count - np.count_nonzero(finite)} of {count} faces have an embedding, a score or a size that is not "
+                f"finite, the first of them face {int(np.argmin(finite))}."
             )
 
 
@@ -92,6 +107,9 @@ def cluster_faces(
     faces: Faces,
     parameters: Parameters,
     *,
+    search: Search | None = None,
+    seed: int = 0,
+    workspace: Workspace = IN_MEMORY,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Grouping:
@@ -99,17 +117,21 @@ def cluster_faces(
 
     The partition is the same on every run and in whatever order the faces come; only faces that are identical in
     embedding, photo and score can change places. No group has fewer than `min_cluster_size` faces, or two of one photo.
-    Takes n²·d floating-point operations, and memory for two copies of the embeddings and the graph.
+    What it takes of memory: see `memory.estimate`.
 
     Args:
         faces: n faces; none and one are fine.
         parameters: of the faces' model, see `parameters_for`.
+        search: how neighbours are searched for; None for exactly while that is fast, see `graph.search_for`.
+        seed: of an approximate search.
+        workspace: where a copy of the embeddings goes.
         on_progress: called before every counted piece of work and at the end of each stage.
         is_cancelled: asked whenever progress is reported.
 
     Raises:
         Cancelled: if `is_cancelled` said so.
-        ValueError: if an embedding cannot be compared: see `Metric.prepare`.
+        ValueError: if an embedding cannot be compared: see `Metric.check`.
+        OSError: if the workspace has no room.
     """
 
     def report(stage: Stage, total: int) -> Callable[[int], None]:
@@ -120,27 +142,35 @@ def cluster_faces(
 
         return on_done
 
-    # Everything below sees the faces in an order that depends on nothing but themselves, so ties break the same way.
-    order = _canonical_order(faces)
-    embeddings = parameters.metric.prepare(faces.embeddings)[order]
+    count = len(faces.photo_ids)
+    search = search or search_for(count)
+    total = graph_steps(count, search)
+    on_step = report("neighbours", total)
+    arranged = arranged_graph(
+        faces.embeddings,
+        faces.photo_ids,
+        faces.scores,
+        parameters,
+        search=search,
+        seed=seed,
+        workspace=workspace,
+        on_step=on_step,
+    )
+    on_step(total)
+    order, embeddings = arranged.order, arranged.embeddings
     photo_ids, scores = faces.photo_ids[order], faces.scores[order]
 
-    total = block_pair_count(len(order))
-    on_block = report("neighbours", total)
-    graph = nearest_neighbours(
-        embeddings,
-        photo_ids,
-        metric=parameters.metric,
-        neighbour_count=parameters.neighbour_count,
-        ceiling=parameters.ceiling,
-        on_block=on_block,
+    on_faces = report("tree", count)
+    on_faces(0)
+    graph = without_bridges(arranged.graph, weak_faces(scores, faces.sizes[order], parameters))
+    batches = component_batches(component_labels(graph), least_faces=parameters.min_cluster_size)
+    # Those that are alone need no tree.
+    alone = count - sum(len(batch) for batch in batches)
+    density = group_components(
+        graph, batches, photo_ids, parameters, on_faces=lambda grouped: on_faces(alone + grouped)
     )
-    on_block(total)
-
-    on_step = report("tree", TREE_STEPS)
-    density = density_groups(graph, parameters, on_step=on_step)
-    labels = _dense(split_where_together(density.labels, graph, photo_ids, parameters))
-    on_step(TREE_STEPS)
+    labels = _dense(density.labels)
+    on_faces(count)
 
     total = block_pair_count(int(labels.max(initial=-1)) + 1)
     on_block = report("merge", total)
@@ -150,16 +180,6 @@ def cluster_faces(
     on_block(total)
 
     return _grouping(labels, density.probabilities, embeddings, order, parameters)
-
-
-def _canonical_order(faces: Faces) -> NDArray[np.intp]:
-    """The order of the faces by what they are: embedding, photo, then the better detected first, as ties go to it."""
-    # + 0 makes of -0 the 0 that it equals; the bytes of a row compare in one step where its numbers would take d.
-    rows = np.ascontiguousarray(faces.embeddings + np.float32(0))
-    order = np.lexsort((-faces.scores, faces.photo_ids))
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-    by_embedding: NDArray[np.intp] = order[np.argsort(keys[order], kind="stable")]
-    return by_embedding
 
 
 def _dense(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -178,8 +198,9 @@ def _closeness_to_centroids(
     centroids = metric.centroids(*group_sums(labels, embeddings))
     closeness = np.zeros(len(labels), np.float32)
     members = np.flatnonzero(labels >= 0)
-    away = embeddings[members] - centroids[labels[members]]
-    closeness[members] = -metric.half_squares(away)
+    for part in chunks(len(members)):
+        faces = members[part]
+        closeness[faces] = -metric.half_squares(embeddings[faces] - centroids[labels[faces]])
     return closeness
 
 
@@ -222,7 +243,7 @@ def _cohesions(
     The mean closeness of a group's m(m-1)/2 pairs needs no pairs: Σᵢ<ⱼ |xᵢ - xⱼ|² = m·Σ|xᵢ|² - |Σxᵢ|².
     """
     members = np.flatnonzero(labels >= 0)
-    half_squares = parameters.metric.half_squares(embeddings[members])
+    half_squares = parameters.metric.half_squares(embeddings)[members]
     totals = np.bincount(labels[members], weights=2.0 * half_squares, minlength=len(sizes))
     squares = sizes * totals - np.einsum("ij,ij->i", sums, sums, dtype=np.float64)
     mean_closeness = -squares / (sizes * (sizes - 1))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from triptych_cluster.neighbours import nearest_neighbours
 from triptych_cluster.parameters import Metric, Parameters
@@ -52,12 +53,10 @@ def merge_agreeing_groups(
 def group_sums(labels: NDArray[np.int64], rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The sum [g, d] of the rows [n, d] of each group and their number [g], for dense labels [n], -1 being none."""
     members = np.flatnonzero(labels >= 0)
-    members = members[np.argsort(labels[members], kind="stable")]
     counts = np.bincount(labels[members])
-    if not len(members):
-        return np.zeros((0, rows.shape[1]), np.float32), counts
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return np.add.reduceat(rows[members], starts, axis=0), counts
+    # A product with a matrix of ones reads each row once and copies none.
+    ones = csr_array((np.ones(len(members), np.float32), (labels[members], members)), shape=(len(counts), len(rows)))
+    return ones @ rows, counts
 
 
 class _Groups:

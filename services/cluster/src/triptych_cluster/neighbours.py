@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from triptych_cluster.parameters import Metric
 
-# With fewer block pairs than this a caller could not show steady progress on a few thousand faces.
+# With fewer block pairs, 36 of them, a caller could not show steady progress on a few thousand faces.
 _BLOCKS_PER_SIDE = 8
-# Below 256 rows the loop costs more than the products; above 2048 a block of similarities (16 MiB) leaves the cache
-# so far behind that larger ones gain nothing.
-_BLOCK_ROWS_MIN = 256
+# Few rows cost a few milliseconds, and even a small library has progress to show; above 2048 a block of similarities
+# (16 MiB) leaves the cache so far behind that larger ones gain nothing.
+_BLOCK_ROWS_MIN = 1
 _BLOCK_ROWS_MAX = 2048
 
 
@@ -30,7 +30,7 @@ class NeighbourGraph:
 
 
 def block_rows(face_count: int) -> int:
-    """How many faces make one side of a block, 256..2048, for so many faces."""
+    """How many faces make one side of a block, 1..2048, for so many faces."""
     return min(max(-(-face_count // _BLOCKS_PER_SIDE), _BLOCK_ROWS_MIN), _BLOCK_ROWS_MAX)
 
 

@@ -45,21 +45,24 @@ class Metric(Enum):
     EUCLIDEAN = "euclidean"
     """Euclidean distance of raw vectors, ≥ 0."""
 
-    def prepare(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Bring rows [n, d] to the form that this metric compares: unit length for cosine, as they are for Euclidean.
+    def check(self, embeddings: NDArray[np.float32]) -> None:
+        """See that rows [n, d] can be compared.
 
         Raises:
             ValueError: if the square of a row's length is beyond float32, or the metric is cosine and a row's length 0.
         """
         with np.errstate(over="ignore"):
-            lengths = _lengths(embeddings)
-        if not np.isfinite(lengths).all():
-            raise ValueError(f"Face {int(np.argmax(lengths))} has an embedding whose length is beyond float32.")
+            squares = np.einsum("ij,ij->i", embeddings, embeddings)
+        if not np.isfinite(squares).all():
+            raise ValueError(f"Face {int(np.argmax(squares))} has an embedding whose length is beyond float32.")
+        if self is Metric.COSINE and not squares.all():
+            raise ValueError(f"Face {int(np.argmin(squares))} has an embedding of length 0, which has no direction.")
+
+    def normalised(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Checked rows [n, d] in the form that this metric compares: of unit length for cosine, else as they are."""
         if self is Metric.EUCLIDEAN:
             return embeddings
-        if not lengths.all():
-            raise ValueError(f"Face {int(np.argmin(lengths))} has an embedding of length 0, which has no direction.")
-        return np.divide(embeddings, lengths, dtype=np.float32)
+        return np.divide(embeddings, _lengths(embeddings), dtype=np.float32)
 
     def half_squares(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Half the squared length of each prepared row, [n]: a·b − half(a) − half(b) is the closeness of a and b."""
@@ -118,6 +121,10 @@ class Parameters:
     """Faces, itself included, within a face's core distance, ≥ 1. With 3 and 4 siblings part less well than with 2."""
     min_cluster_size: int = 2
     """Least faces of a group, ≥ 2: a face alone is not yet a person."""
+    weak_below_score: float = 0.0
+    """Faces detected with a lower score say little: they join a person, but do not hold two groups together."""
+    weak_below_pixels: float = 0.0
+    """Faces whose box has a shorter side say little, likewise; faces of unknown size (0) are not judged by it."""
     shared_photo_tolerance: float = 0.2
     """Share, 0..1, of the smaller of two groups that may be in photos of the larger while both can still be one person.
 

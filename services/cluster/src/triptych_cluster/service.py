@@ -263,7 +263,7 @@ class _Run:
     def _group(self, raw: _RawFaces, parameters: Parameters) -> Grouping:
         try:
             faces = Faces(embeddings=raw.embeddings, photo_ids=raw.photo_ids, scores=raw.scores)
-            parameters.metric.prepare(faces.embeddings)
+            parameters.metric.check(faces.embeddings)
         except ValueError as error:
             raise InvalidRequestError(str(error), reason="BAD_FACES") from error
         return cluster_faces(faces, parameters, on_progress=self._on_progress, is_cancelled=self._cancelled.is_set)

@@ -12,9 +12,9 @@ import numpy as np
 from hdbscan._hdbscan_linkage import label
 from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from scipy.sparse.csgraph import minimum_spanning_tree
 
+from triptych_cluster.components import component_labels, edges
 from triptych_cluster.neighbours import NeighbourGraph
 from triptych_cluster.parameters import Parameters
 
@@ -39,63 +39,38 @@ def density_groups(graph: NeighbourGraph, parameters: Parameters, *, on_step: Ca
     """Select the groups of faces with the largest excess of mass.
 
     Components of the graph never share a group: they meet at the distance of strangers, which is above the ceiling, and
-    what lives no longer than that has no mass.
+    what lives no longer than that has no mass. So a component's groups are the same whichever others are beside it.
 
     Args:
-        graph: nearest faces below the ceiling.
+        graph: nearest faces below the ceiling, of components with at least `min_cluster_size` faces.
         parameters: of the faces' model.
         on_step: called before each of the `TREE_STEPS` steps with how many are done; may raise to stop the work.
     """
-    labels = np.full(len(graph.neighbours), -1, np.int64)
-    probabilities = np.zeros(len(graph.neighbours))
     on_step(0)
-    linked = _in_large_components(graph, parameters.min_cluster_size)
-    if not len(linked):
-        return DensityGroups(labels=labels, probabilities=probabilities)
-    forest, component = _spanning_forest(graph, linked, parameters)
+    forest = _spanning_forest(graph, parameters)
+    component = component_labels(graph)
     on_step(1)
     tree = condense_tree(
         label(_spanning_tree(forest, component, parameters)), min_cluster_size=parameters.min_cluster_size
     )
     on_step(2)
     chosen, firmness, _ = get_clusters(tree, compute_stability(tree))
-    labels[linked] = chosen[: len(linked)]
-    probabilities[linked] = np.where(chosen >= 0, firmness, 0.0)[: len(linked)]
-    return DensityGroups(labels=labels, probabilities=probabilities)
-
-
-def _in_large_components(graph: NeighbourGraph, least_faces: int) -> NDArray[np.intp]:
-    """The faces, ascending, of those components of the graph that have faces enough for a group.
-
-    Smaller ones must not enter the tree, where several of them side by side would look like a group.
-    """
-    rows, slots = np.nonzero(graph.neighbours >= 0)
     faces = len(graph.neighbours)
-    edges = coo_array((np.ones(len(rows), bool), (rows, graph.neighbours[rows, slots])), shape=(faces, faces))
-    _, component = connected_components(edges, directed=False)
-    return np.flatnonzero(np.bincount(component)[component] >= least_faces)
+    return DensityGroups(labels=chosen[:faces], probabilities=np.where(chosen >= 0, firmness, 0.0)[:faces])
 
 
-def _spanning_forest(
-    graph: NeighbourGraph, linked: NDArray[np.intp], parameters: Parameters
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """The minimum spanning forest of the linked faces, rows (face, face, mutual reachability), and their components."""
-    place = np.full(len(graph.neighbours), -1, np.int64)
-    place[linked] = np.arange(len(linked))
-    neighbours, distances = graph.neighbours[linked], graph.distances[linked]
-    first, slots = np.nonzero(neighbours >= 0)
-    second = place[neighbours[first, slots]]
-    core = _core_distances(graph, parameters)[linked]
-    reach = np.maximum(distances[first, slots], parameters.same_distance)
-    reach = np.maximum(reach, np.maximum(core[first], core[second]))
-    # An edge that both ends have begun appears twice with one weight, and a sparse array would add the two.
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    _, once = np.unique(low * len(linked) + high, return_index=True)
-    weights = coo_array((reach[once].astype(np.float64), (low[once], high[once])), shape=(len(linked), len(linked)))
-    forest = minimum_spanning_tree(weights.tocsr()).tocoo()
-    _, component = connected_components(forest, directed=False)
-    order = np.lexsort((forest.col, forest.row, forest.data))
-    return np.column_stack([forest.row, forest.col, forest.data])[order].astype(np.float64), component
+def _spanning_forest(graph: NeighbourGraph, parameters: Parameters) -> NDArray[np.float64]:
+    """The minimum spanning forest, rows (face, face, mutual reachability), nearest first."""
+    weights = edges(graph)
+    core = _core_distances(graph, parameters)
+    rows = np.repeat(np.arange(len(core)), np.diff(weights.indptr))
+    reach = np.maximum(weights.data, np.float32(parameters.same_distance))
+    reach = np.maximum(reach, np.maximum(core[rows], core[weights.indices]))
+    weights.data = reach.astype(np.float64)
+    forest = minimum_spanning_tree(weights).tocoo()
+    low, high = np.minimum(forest.row, forest.col), np.maximum(forest.row, forest.col)
+    order = np.lexsort((high, low, forest.data))
+    return np.column_stack([low, high, forest.data])[order].astype(np.float64)
 
 
 def _core_distances(graph: NeighbourGraph, parameters: Parameters) -> NDArray[np.float32]:
