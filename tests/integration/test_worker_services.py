@@ -332,6 +332,8 @@ async def test_clusterer_refuses_what_it_cannot_group(channels: dict[str, grpc.a
     broken[1, 3] = np.nan
     wide = _cluster_requests(vectors)
     wide[1].faces.vectors = wide[1].faces.vectors[:-4]
+    sized = _cluster_requests(vectors)
+    sized[1].faces.sizes.extend([40.0, 50.0])
     cases = [
         ([], "INVALID_ARGUMENT", "NO_HEADER"),
         (_cluster_requests(vectors)[1:], "INVALID_ARGUMENT", "NO_HEADER"),
@@ -342,9 +344,35 @@ async def test_clusterer_refuses_what_it_cannot_group(channels: dict[str, grpc.a
         (_cluster_requests(vectors, face_ids=[1, 2, 2, 3]), "INVALID_ARGUMENT", "DUPLICATE_FACE"),
         (_cluster_requests(broken), "INVALID_ARGUMENT", "BAD_FACES"),
         (wide, "INVALID_ARGUMENT", "BAD_BATCH"),
+        (sized, "INVALID_ARGUMENT", "BAD_BATCH"),
     ]
     for requests, code, reason in cases:
         assert await _refusal(stub.ClusterFaces(iter(requests))) == (grpc.StatusCode[code], reason)
+
+
+async def test_faces_that_do_not_fit_into_memory_are_refused_with_the_figure(stack: Stack) -> None:
+    service = stack.start("cluster", max_memory_bytes=str(50 << 20))
+    await _until_serving(service)
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        call = clusterer_pb2_grpc.ClustererStub(channel).ClusterFaces(iter(_cluster_requests(_people(40, 100))))
+        assert await _refusal(call) == (grpc.StatusCode.FAILED_PRECONDITION, "MEMORY_TOO_SMALL")
+        assert "4,000 faces takes" in (await call.details() or "")
+
+
+async def test_large_vectors_lie_in_files_that_leave_nothing_behind(stack: Stack, tmp_path: Path) -> None:
+    service = stack.start("cluster", spill_above_bytes="1000", spill_directory=str(tmp_path))
+    nowhere = stack.start("cluster", spill_above_bytes="1000", spill_directory=str(tmp_path / "missing"))
+    requests = _cluster_requests(_people(10, 20))
+    requests[1].faces.sizes.extend([80.0] * 200)
+    await _until_serving(service)
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        answers = [answer async for answer in clusterer_pb2_grpc.ClustererStub(channel).ClusterFaces(iter(requests))]
+    assert [group.face_count for group in answers[-1].summary.groups] == [20] * 10
+    assert list(tmp_path.iterdir()) == []
+    await _until_serving(nowhere)
+    async with grpc.aio.insecure_channel(nowhere.address) as channel:
+        call = clusterer_pb2_grpc.ClustererStub(channel).ClusterFaces(iter(requests))
+        assert await _refusal(call) == (grpc.StatusCode.FAILED_PRECONDITION, "DISK_FULL")
 
 
 async def test_a_cancelled_grouping_gives_its_turn_to_the_next(channels: dict[str, grpc.aio.Channel]) -> None:

@@ -89,7 +89,7 @@ Global___ClusterHeader: _TypeAlias = ClusterHeader  # noqa: Y015
 
 @_typing.final
 class FaceBatch(_message.Message):
-    """Some faces; all lists have the same length."""
+    """Some faces; all lists have the same length, but sizes may be left out."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,6 +97,7 @@ class FaceBatch(_message.Message):
     PHOTO_IDS_FIELD_NUMBER: _builtins.int
     SCORES_FIELD_NUMBER: _builtins.int
     VECTORS_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
     vectors: _builtins.bytes
     """Vectors one after another, `dimension` little-endian float32 numbers each."""
     @_builtins.property
@@ -111,6 +112,12 @@ class FaceBatch(_message.Message):
     def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The detector's confidence in each face."""
 
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Shorter side of each face's box in the photo, in pixels; 0 where unknown, empty where no face's is known. Small faces
+        join a person but do not hold two groups together.
+        """
+
     def __init__(
         self,
         *,
@@ -118,10 +125,11 @@ class FaceBatch(_message.Message):
         photo_ids: _abc.Iterable[_builtins.int] | None = ...,
         scores: _abc.Iterable[_builtins.float] | None = ...,
         vectors: _builtins.bytes = ...,
+        sizes: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_ids", b"face_ids", "photo_ids", b"photo_ids", "scores", b"scores", "vectors", b"vectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_ids", b"face_ids", "photo_ids", b"photo_ids", "scores", b"scores", "sizes", b"sizes", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -49,7 +49,8 @@ class ClustererServicer:
     def ClusterFaces(self, request_iterator, context):
         """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
         summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
-        FAILED_PRECONDITION (reason UNKNOWN_FACE_MODEL) where no parameters are known for the face model.
+        FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
+        fit into memory (reason MEMORY_TOO_SMALL, with the figure).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

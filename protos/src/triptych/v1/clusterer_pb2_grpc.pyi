@@ -36,7 +36,8 @@ class ClustererStub:
     ClusterFaces: _grpc.StreamStreamMultiCallable[_clusterer_pb2.ClusterFacesRequest, _clusterer_pb2.ClusterFacesResponse]
     """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
     summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
-    FAILED_PRECONDITION (reason UNKNOWN_FACE_MODEL) where no parameters are known for the face model.
+    FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
+    fit into memory (reason MEMORY_TOO_SMALL, with the figure).
     """
 
 @_typing.type_check_only
@@ -47,7 +48,8 @@ class ClustererAsyncStub(ClustererStub):
     ClusterFaces: _aio.StreamStreamMultiCallable[_clusterer_pb2.ClusterFacesRequest, _clusterer_pb2.ClusterFacesResponse]  # type: ignore[assignment]
     """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
     summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
-    FAILED_PRECONDITION (reason UNKNOWN_FACE_MODEL) where no parameters are known for the face model.
+    FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
+    fit into memory (reason MEMORY_TOO_SMALL, with the figure).
     """
 
 class ClustererServicer(metaclass=_abc_1.ABCMeta):
@@ -61,7 +63,8 @@ class ClustererServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_clusterer_pb2.ClusterFacesResponse], _abc.AsyncIterator[_clusterer_pb2.ClusterFacesResponse]]:
         """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
         summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
-        FAILED_PRECONDITION (reason UNKNOWN_FACE_MODEL) where no parameters are known for the face model.
+        FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
+        fit into memory (reason MEMORY_TOO_SMALL, with the figure).
         """
 
 def add_ClustererServicer_to_server(servicer: ClustererServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

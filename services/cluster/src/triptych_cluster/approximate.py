@@ -26,7 +26,7 @@ LEAST_FACES: Final = 1000
 SKETCH_DIMENSION: Final = 128
 """Numbers of a projected face. With 64, a fifth of the edges of small groups are missed; 96 costs as much as 128."""
 PREPARATION_STEPS: Final = 5
-"""How often `sort_into_cells` and `approximate_neighbours` report before the first chunk of faces."""
+"""What `sort_into_cells` and `approximate_neighbours` do before the first chunk of faces looks for its neighbours."""
 
 _CELLS_PER_ROOT = 1.2
 _PROBED_SHARE = 0.09
@@ -70,7 +70,7 @@ def chunk_rows(face_count: int) -> int:
 
 
 def step_count(face_count: int) -> int:
-    """How often `sort_into_cells` and `approximate_neighbours` together report for so many faces."""
+    """How many steps `sort_into_cells` and `approximate_neighbours` together count for so many faces."""
     return PREPARATION_STEPS + -(-face_count // chunk_rows(face_count))
 
 
@@ -89,11 +89,11 @@ def sort_into_cells(
         order: intp [n], in which they are looked at; the answer depends on them, this order and the seed alone.
         metric: how two rows are compared.
         seed: of all samples.
-        on_step: called with 0, 1 and 2 before what takes time; may raise to stop the work.
+        on_step: called with 0, 1 or 2 while or before they take time; may raise to stop the work.
     """
     random = np.random.default_rng(seed)
     on_step(0)
-    sketches = _sketches(embeddings, order, metric, random)
+    sketches = _sketches(embeddings, order, metric, random, on_chunk=lambda: on_step(0))
     on_step(1)
     count = cell_count(len(order))
     training = faiss.Clustering(sketches.shape[1], count)
@@ -137,8 +137,9 @@ def approximate_neighbours(
     face_count = len(embeddings)
     on_step(3)
     index = _coded(cells, metric, seed)
-    on_step(4)
-    index.add(cells.sketches)
+    for part in chunks(face_count):
+        on_step(4)
+        index.add(cells.sketches[part])
     half_squares = metric.half_squares(embeddings)
     neighbours = np.empty((face_count, neighbour_count), np.int32)
     closeness = np.empty((face_count, neighbour_count), np.float32)
@@ -163,7 +164,12 @@ def approximate_neighbours(
 
 
 def _sketches(
-    embeddings: NDArray[np.float32], order: NDArray[np.intp], metric: Metric, random: np.random.Generator
+    embeddings: NDArray[np.float32],
+    order: NDArray[np.intp],
+    metric: Metric,
+    random: np.random.Generator,
+    *,
+    on_chunk: Callable[[], None],
 ) -> NDArray[np.float32]:
     """The faces' projections onto their principal directions, [n, s], in this order.
 
@@ -178,6 +184,7 @@ def _sketches(
     sketches = np.zeros((len(order), basis.shape[1] + basis.shape[1] % 2), np.float32)
     offset = (mean @ directions[:, ::-1][:, :SKETCH_DIMENSION]).astype(np.float32)
     for part in chunks(len(order)):
+        on_chunk()
         sketches[part, : basis.shape[1]] = metric.normalised(embeddings[order[part]]) @ basis - offset
     return sketches
 

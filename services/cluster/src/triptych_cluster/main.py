@@ -1,8 +1,12 @@
 """The clusterer's process: its settings, and how its parts are put together."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from triptych.v1 import clusterer_pb2_grpc
+from triptych_cluster.memory import machine_bytes
+from triptych_cluster.question import MemorySettings
 from triptych_cluster.service import SERVICE_NAME, ClustererService
 from triptych_common.grpc_server import GrpcServer
 from triptych_common.metrics import serving_metrics
@@ -18,7 +22,16 @@ class ClusterSettings(ServiceSettings):
     listen: str = "127.0.0.1:50053"
     """Address that the service listens on, host:port."""
     max_faces: int = Field(default=1_000_000, ge=1)
-    """Most faces that one call may hold. A million of 512 numbers take about 5 GiB while they are grouped."""
+    """Most faces that one call may hold."""
+    max_memory_bytes: int | None = Field(default=None, ge=1)
+    """Most memory that a grouping may take, in bytes; by default three quarters of the machine's or of the container's.
+    100,000 faces of 512 numbers take up to 0.8 GiB, a million 3 GiB and 4 GiB of mapped files. Where faces do not fit,
+    their vectors are mapped; where they still do not, the call is refused with the figure."""
+    spill_above_bytes: int = Field(default=1 << 30, ge=0)
+    """Vectors that together are larger than this, in bytes, lie in memory-mapped files."""
+    spill_directory: Path | None = None
+    """Directory of those files, on a disk with room for the vectors twice; the system's temporary directory by default.
+    They have no name, and are gone when the call or the process ends."""
     receive_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long a caller whose turn it is may send nothing before its call is refused, in seconds."""
 
@@ -33,6 +46,11 @@ async def serve(settings: ClusterSettings) -> None:
         service = ClustererService(
             publisher,
             max_faces=settings.max_faces,
+            memory=MemorySettings(
+                limit_bytes=settings.max_memory_bytes or machine_bytes() * 3 // 4,
+                directory=settings.spill_directory,
+                mapped_above_bytes=settings.spill_above_bytes,
+            ),
             max_concurrent_requests=settings.max_concurrent_requests,
             receive_timeout_seconds=settings.receive_timeout_seconds,
         )

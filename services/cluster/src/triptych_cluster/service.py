@@ -1,8 +1,6 @@
 """The clusterer's gRPC service: faces in; progress while they are grouped, assignments and a summary out."""
 
 import asyncio
-import dataclasses
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -12,30 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc
-from triptych_cluster.clustering import Faces, Grouping, Progress, cluster_faces
+from triptych_cluster.clustering import Grouping
 from triptych_cluster.parameters import Parameters, UnknownModelError, parameters_for
+from triptych_cluster.question import MemorySettings, Question, RawFaces
+from triptych_cluster.running import HEARTBEAT_SECONDS, STAGE_SHARES, CallProgress, Run
+from triptych_cluster.workspace import Workspace
 from triptych_common.errors import InvalidRequestError, OverloadedError, PreconditionError, ServiceError
 from triptych_common.models import vectors_from_bytes
 from triptych_common.publisher import ProgressPublisher
-from triptych_common.work import Work, work_from_wire
+from triptych_common.work import work_from_wire
 
 SERVICE_NAME: Final = clusterer_pb2.DESCRIPTOR.services_by_name["Clusterer"].full_name
 MAX_DIMENSION: Final = 4096
 """Longest vector that is taken, in numbers."""
 ASSIGNMENTS_PER_MESSAGE: Final = 10_000
 """Faces in one message of the answer."""
-PROGRESS_INTERVAL_SECONDS: Final = 0.1
-"""Least time between two messages of progress."""
-HEARTBEAT_SECONDS: Final = 2.0
-"""Most time between two messages of progress, also where nothing has moved."""
 DISCARD_SECONDS: Final = 1.0
 """How long what a refused caller still sends is read. grpcio's client shows INTERNAL instead of the refusal where that
 arrives between two of its writes (2 of 100 refusals, measured)."""
 RETRY_AFTER_SECONDS: Final = 5.0
 """What a refused caller is told to wait."""
-
-STAGE_SHARES: Final = {"neighbours": (0.0, 0.87), "tree": (0.87, 0.06), "merge": (0.93, 0.07)}
-"""Where each stage begins and how much of the whole it is: measured on 20,000 faces; the first grows with more."""
 
 _Answer = AsyncGenerator[clusterer_pb2.ClusterFacesResponse, None]
 
@@ -51,11 +45,13 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
         publisher: ProgressPublisher,
         *,
         max_faces: int,
+        memory: MemorySettings,
         max_concurrent_requests: int,
         receive_timeout_seconds: float,
     ) -> None:
         self._publisher = publisher
         self._max_faces = max_faces
+        self._memory = memory
         self._max_concurrent_requests = max_concurrent_requests
         self._receive_timeout_seconds = receive_timeout_seconds
         self._requests = 0
@@ -85,9 +81,13 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
             if header.face_count == 0:
                 yield _summary(np.empty(0, np.int32), np.empty(0, np.float32), parameters)
                 return
+            chosen = self._memory.plan(header, parameters)
             work = work_from_wire(header.work, item_count=0) if header.HasField("work") else None
-            progress = _Progress(total=header.face_count, work=work, publisher=self._publisher)
-            async with aclosing(self._in_turn(request_iterator, header, parameters, progress)) as messages:
+            progress = CallProgress(
+                total=header.face_count, shares=STAGE_SHARES[chosen.search], work=work, publisher=self._publisher
+            )
+            question = Question(header=header, parameters=parameters, plan=chosen)
+            async with aclosing(self._in_turn(request_iterator, question, progress)) as messages:
                 async for message in messages:
                     yield message
             # Whole only now that the caller has everything.
@@ -111,9 +111,8 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
     async def _in_turn(
         self,
         requests: AsyncIterator[clusterer_pb2.ClusterFacesRequest],
-        header: clusterer_pb2.ClusterHeader,
-        parameters: Parameters,
-        progress: "_Progress",
+        question: Question,
+        progress: CallProgress,
     ) -> _Answer:
         """Wait for the turn, then read, group and answer."""
         turn = asyncio.create_task(self._turn.acquire(), name="wait for a turn")
@@ -121,8 +120,9 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
             while not (await asyncio.wait([turn], timeout=HEARTBEAT_SECONDS))[0]:
                 yield progress.message()
                 progress.report()
-            face_ids, faces = await self._read_faces(requests, header)
-            async with self._run(faces, parameters) as run:
+            workspace = self._memory.workspace(question.plan)
+            face_ids, faces = await self._read_faces(requests, question.header, workspace)
+            async with self._run(faces, question, workspace) as run:
                 while await run.moved():
                     progress.advance(run.newest)
                     yield progress.message()
@@ -137,12 +137,12 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
         yield progress.message(whole=True)
         for message in _assignments(face_ids, grouping):
             yield message
-        yield _summary(grouping.labels, grouping.cohesions, parameters)
+        yield _summary(grouping.labels, grouping.cohesions, question.parameters)
 
     @asynccontextmanager
-    async def _run(self, faces: "_RawFaces", parameters: Parameters) -> "AsyncGenerator[_Run, None]":
+    async def _run(self, faces: RawFaces, question: Question, workspace: Workspace) -> AsyncGenerator[Run, None]:
         """A grouping on the thread; left early, it is cancelled and waited for."""
-        run = _Run(self._executor, faces, parameters)
+        run = Run(self._executor, faces, question, workspace)
         try:
             yield run
         finally:
@@ -168,11 +168,14 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
         return header
 
     async def _read_faces(
-        self, requests: AsyncIterator[clusterer_pb2.ClusterFacesRequest], header: clusterer_pb2.ClusterHeader
-    ) -> "tuple[NDArray[np.int64], _RawFaces]":
-        """All faces, as many as the header says. Raises InvalidRequestError."""
+        self,
+        requests: AsyncIterator[clusterer_pb2.ClusterFacesRequest],
+        header: clusterer_pb2.ClusterHeader,
+        workspace: Workspace,
+    ) -> tuple[NDArray[np.int64], RawFaces]:
+        """All faces, as many as the header says. Raises InvalidRequestError, and PreconditionError (DISK_FULL)."""
         face_ids = np.empty(header.face_count, np.int64)
-        faces = _RawFaces.empty(header.face_count, header.dimension)
+        faces = RawFaces.empty(header.face_count, header.dimension, workspace)
         read = 0
         while (request := await self._next(requests)) is not None:
             if request.WhichOneof("part") != "faces":
@@ -183,6 +186,7 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
             face_ids[read:end] = batch.face_ids
             faces.photo_ids[read:end] = batch.photo_ids
             faces.scores[read:end] = batch.scores
+            faces.sizes[read:end] = batch.sizes or 0
             faces.embeddings[read:end] = vectors_from_bytes(batch.vectors, dimension=header.dimension)
             read = end
         if read != header.face_count:
@@ -204,119 +208,6 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
             raise InvalidRequestError(
                 f"Nothing came for {self._receive_timeout_seconds:g} s.", reason="STREAM_STALLED"
             ) from error
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _RawFaces:
-    """Faces as they came, unchecked; see Faces for the shapes."""
-
-    embeddings: NDArray[np.float32]
-    photo_ids: NDArray[np.int64]
-    scores: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, count: int, dimension: int) -> "_RawFaces":
-        """Room for so many faces; memory is only taken as it is filled."""
-        return cls(
-            embeddings=np.empty((count, dimension), np.float32),
-            photo_ids=np.empty(count, np.int64),
-            scores=np.empty(count, np.float32),
-        )
-
-
-class _Run:
-    """One grouping on its thread, as the event loop sees it."""
-
-    def __init__(self, executor: ThreadPoolExecutor, faces: _RawFaces, parameters: Parameters) -> None:
-        self.newest: Progress | None = None
-        """The thread's latest report; those that nobody read in between are gone."""
-        self._loop = asyncio.get_running_loop()
-        self._cancelled = threading.Event()
-        self._moved = asyncio.Event()
-        self._future = self._loop.run_in_executor(executor, self._group, faces, parameters)
-        self._future.add_done_callback(self._on_end)
-        self._may_report_at = 0.0
-
-    async def moved(self) -> bool:
-        """Wait until there is something to tell, or a heartbeat is due; False once the thread has ended."""
-        rest_seconds = self._may_report_at - self._loop.time()
-        if rest_seconds > 0:
-            await asyncio.wait([self._future], timeout=rest_seconds)
-        try:
-            async with asyncio.timeout(HEARTBEAT_SECONDS - PROGRESS_INTERVAL_SECONDS):
-                await self._moved.wait()
-        except TimeoutError:
-            return True
-        self._moved.clear()
-        self._may_report_at = self._loop.time() + PROGRESS_INTERVAL_SECONDS
-        return not self._future.done()
-
-    async def result(self) -> Grouping:
-        """What was found. Raises InvalidRequestError (BAD_FACES) where the faces cannot be compared."""
-        return await self._future
-
-    async def stop(self) -> None:
-        """Cancel the work if it still goes on, and wait for the thread: it stops at its next block."""
-        self._cancelled.set()
-        await asyncio.wait([self._future])
-
-    def _group(self, raw: _RawFaces, parameters: Parameters) -> Grouping:
-        try:
-            faces = Faces(embeddings=raw.embeddings, photo_ids=raw.photo_ids, scores=raw.scores)
-            parameters.metric.check(faces.embeddings)
-        except ValueError as error:
-            raise InvalidRequestError(str(error), reason="BAD_FACES") from error
-        return cluster_faces(faces, parameters, on_progress=self._on_progress, is_cancelled=self._cancelled.is_set)
-
-    def _on_end(self, future: "asyncio.Future[Grouping]") -> None:
-        if not future.cancelled():
-            # Looked at, so that the Cancelled of a run whose caller has left is not logged as forgotten.
-            future.exception()
-        self._moved.set()
-
-    def _on_progress(self, progress: Progress) -> None:
-        self.newest = progress
-        self._loop.call_soon_threadsafe(self._moved.set)
-
-
-class _Progress:
-    """How far a call is, in faces' worth of work over all stages; told to its caller, then to the publisher."""
-
-    def __init__(self, *, total: int, work: Work | None, publisher: ProgressPublisher) -> None:
-        self._total = total
-        self._work = work
-        self._publisher = publisher
-        self._stage = "neighbours"
-        self._done = 0
-
-    def advance(self, newest: Progress | None) -> None:
-        """Take over what the thread reported last. Never falls, and is not whole before the answer is."""
-        if newest is None:
-            return
-        begin, share = STAGE_SHARES[newest.stage]
-        stage_done = newest.done / newest.total if newest.total else 1.0
-        self._stage = newest.stage
-        self._done = max(self._done, min(int((begin + share * stage_done) * self._total), self._total - 1))
-
-    def message(self, *, whole: bool = False) -> clusterer_pb2.ClusterFacesResponse:
-        """The counts for the caller; ``whole`` where nothing is left but to send the answer."""
-        return clusterer_pb2.ClusterFacesResponse(
-            progress=clusterer_pb2.ClusterProgress(
-                stage="merge" if whole else self._stage,
-                done=self._total if whole else self._done,
-                total=self._total,
-            )
-        )
-
-    def report(self) -> None:
-        """Publish the counts."""
-        if self._work is not None:
-            self._publisher.report(self._work.report_stage(stage=self._stage, done=self._done, total=self._total))
-
-    def report_whole(self) -> None:
-        """Publish that all is done."""
-        self._stage, self._done = "merge", self._total
-        self.report()
 
 
 async def _discard(requests: AsyncIterator[clusterer_pb2.ClusterFacesRequest]) -> None:
@@ -344,6 +235,8 @@ def _check_batch(batch: clusterer_pb2.FaceBatch, *, end: int, header: clusterer_
             f"A batch has {count} face ids, {len(batch.photo_ids)} photo ids and {len(batch.scores)} scores.",
             reason="BAD_BATCH",
         )
+    if len(batch.sizes) not in (0, count):
+        raise InvalidRequestError(f"A batch has {count} face ids and {len(batch.sizes)} sizes.", reason="BAD_BATCH")
     if len(batch.vectors) != 4 * count * header.dimension:
         raise InvalidRequestError(
             f"A batch of {count} faces has {len(batch.vectors)} bytes of vectors, not {4 * count * header.dimension}.",

@@ -1,0 +1,113 @@
+"""How much memory a grouping takes, told beforehand, and what is chosen so that it fits.
+
+The figures are upper bounds, also for libraries of one person or of copies of one picture; a test compares them with
+what such runs really take.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from triptych_cluster import approximate
+from triptych_cluster.graph import Search, search_for
+from triptych_cluster.neighbours import block_rows
+
+# Measured with 2,000 to 100,000 faces, of many people, of one, and all alike, and rounded up.
+_BASE_BYTES = 48 * 2**20
+_FACE_BYTES = 400
+_EDGE_BYTES = 70
+_SKETCH_NUMBER_BYTES = 13
+_BLOCK_PAIR_BYTES = 120
+
+_CONTROL_GROUP_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+class MemoryTooSmallError(Exception):
+    """The faces cannot be grouped within the limit; the message has the figures."""
+
+    def __init__(self, face_count: int, *, needed_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"Grouping {face_count:,} faces takes {needed_bytes / 2**20:,.0f} MiB of memory besides mapped files, and "
+            f"{limit_bytes / 2**20:,.0f} MiB are allowed; raise TRIPTYCH_MAX_MEMORY_BYTES if the machine has more."
+        )
+        self.needed_bytes = needed_bytes
+        self.limit_bytes = limit_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a library is grouped.
+
+    Attributes:
+        search: how neighbours are searched for.
+        mapped: whether the vectors lie in memory-mapped files.
+        peak_bytes: the most memory that it takes, the caller's vectors included, mapped files not.
+    """
+
+    search: Search
+    mapped: bool
+    peak_bytes: int
+
+
+def peak_bytes(face_count: int, dimension: int, neighbour_count: int, *, search: Search, mapped: bool) -> int:
+    """The most memory that `cluster_faces` takes, with the caller's vectors, beyond what the process has without it.
+
+    Args:
+        face_count: n.
+        dimension: d, numbers of each vector.
+        neighbour_count: k, edges that a face may begin.
+        search: how neighbours are searched for.
+        mapped: whether the vectors lie in memory-mapped files, which are the kernel's to keep in memory or not.
+    """
+    vectors = 0 if mapped else 2 * 4 * face_count * dimension
+    faces = face_count * (_FACE_BYTES + _EDGE_BYTES * neighbour_count)
+    if search == "exact":
+        return _BASE_BYTES + vectors + faces + _BLOCK_PAIR_BYTES * block_rows(face_count) ** 2
+    sketches = _SKETCH_NUMBER_BYTES * face_count * min(dimension, approximate.SKETCH_DIMENSION)
+    return _BASE_BYTES + vectors + faces + sketches
+
+
+def plan(
+    face_count: int, dimension: int, neighbour_count: int, *, limit_bytes: int, mapped_above_bytes: int | None
+) -> Plan:
+    """The first that fits of: as it is best for so many faces, the same with mapped vectors, approximately with them.
+
+    Args:
+        face_count: n.
+        dimension: d, numbers of each vector.
+        neighbour_count: k, edges that a face may begin.
+        limit_bytes: the most memory that it may take.
+        mapped_above_bytes: vectors that together are larger than this are mapped anyhow; None for where they must be.
+
+    Raises:
+        MemoryTooSmallError: if nothing fits.
+    """
+    best = search_for(face_count)
+    large = mapped_above_bytes is not None and 4 * face_count * dimension > mapped_above_bytes
+    choices: list[tuple[Search, bool]] = [(best, large), (best, True), ("approximate", True)]
+    plans = [
+        Plan(
+            search=search,
+            mapped=mapped,
+            peak_bytes=peak_bytes(face_count, dimension, neighbour_count, search=search, mapped=mapped),
+        )
+        for search, mapped in choices
+    ]
+    for one in plans:
+        if one.peak_bytes <= limit_bytes:
+            return one
+    needed = min(one.peak_bytes for one in plans)
+    raise MemoryTooSmallError(face_count, needed_bytes=needed, limit_bytes=limit_bytes)
+
+
+def machine_bytes() -> int:
+    """The memory that this process can have: its control group's limit, or the machine's memory if that is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [
+        int(text) for path in _CONTROL_GROUP_LIMITS if path.exists() and (text := path.read_text()).strip() != "max"
+    ]
+    return min([machine, *limits])

@@ -1,0 +1,140 @@
+"""One grouping on its thread, and how far it is."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from triptych.v1 import clusterer_pb2
+from triptych_cluster.clustering import Faces, Grouping, Progress, cluster_faces
+from triptych_cluster.graph import Search
+from triptych_cluster.question import Question, RawFaces, room_on_disk
+from triptych_cluster.workspace import Workspace
+from triptych_common.errors import InvalidRequestError
+from triptych_common.publisher import ProgressPublisher
+from triptych_common.work import Work
+
+PROGRESS_INTERVAL_SECONDS: Final = 0.1
+"""Least time between two messages of progress; a tenth of the time since the run began, where that is less, so that a
+short run has twenty as well."""
+HEARTBEAT_SECONDS: Final = 2.0
+"""Most time between two messages of progress, also where nothing has moved."""
+
+STAGE_SHARES: Final[Mapping[Search, Mapping[str, tuple[float, float]]]] = {
+    "exact": {"neighbours": (0.0, 0.87), "tree": (0.87, 0.06), "merge": (0.93, 0.07)},
+    "approximate": {"neighbours": (0.0, 0.78), "tree": (0.78, 0.08), "merge": (0.86, 0.14)},
+}
+"""Where each stage begins and how much of the whole it is: measured on 10,000 faces and on 50,000."""
+
+
+class Run:
+    """One grouping on its thread, as the event loop sees it."""
+
+    def __init__(self, executor: ThreadPoolExecutor, faces: RawFaces, question: Question, workspace: Workspace) -> None:
+        self.newest: Progress | None = None
+        """The thread's latest report; those that nobody read in between are gone."""
+        self._loop = asyncio.get_running_loop()
+        self._cancelled = threading.Event()
+        self._moved = asyncio.Event()
+        self._future = self._loop.run_in_executor(executor, self._group, faces, question, workspace)
+        self._future.add_done_callback(self._on_end)
+        self._began = self._may_report_at = self._loop.time()
+
+    async def moved(self) -> bool:
+        """Wait until there is something to tell, or a heartbeat is due; False once the thread has ended."""
+        rest_seconds = self._may_report_at - self._loop.time()
+        if rest_seconds > 0:
+            await asyncio.wait([self._future], timeout=rest_seconds)
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS - PROGRESS_INTERVAL_SECONDS):
+                await self._moved.wait()
+        except TimeoutError:
+            return True
+        self._moved.clear()
+        now = self._loop.time()
+        self._may_report_at = now + min(PROGRESS_INTERVAL_SECONDS, (now - self._began) / 10)
+        return not self._future.done()
+
+    async def result(self) -> Grouping:
+        """What was found. Raises InvalidRequestError (BAD_FACES) where the faces cannot be compared."""
+        return await self._future
+
+    async def stop(self) -> None:
+        """Cancel the work if it still goes on, and wait for the thread: it stops at its next block."""
+        self._cancelled.set()
+        await asyncio.wait([self._future])
+
+    def _group(self, raw: RawFaces, question: Question, workspace: Workspace) -> Grouping:
+        try:
+            faces = Faces(embeddings=raw.embeddings, photo_ids=raw.photo_ids, scores=raw.scores, sizes=raw.sizes)
+            question.parameters.metric.check(faces.embeddings)
+        except ValueError as error:
+            raise InvalidRequestError(str(error), reason="BAD_FACES") from error
+        with room_on_disk():
+            return cluster_faces(
+                faces,
+                question.parameters,
+                search=question.plan.search,
+                workspace=workspace,
+                on_progress=self._on_progress,
+                is_cancelled=self._cancelled.is_set,
+            )
+
+    def _on_end(self, future: "asyncio.Future[Grouping]") -> None:
+        if not future.cancelled():
+            # Looked at, so that the Cancelled of a run whose caller has left is not logged as forgotten.
+            future.exception()
+        self._moved.set()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.newest = progress
+        self._loop.call_soon_threadsafe(self._moved.set)
+
+
+class CallProgress:
+    """How far a call is, in faces' worth of work over all stages; told to its caller, then to the publisher."""
+
+    def __init__(
+        self,
+        *,
+        total: int,
+        shares: Mapping[str, tuple[float, float]],
+        work: Work | None,
+        publisher: ProgressPublisher,
+    ) -> None:
+        self._total = total
+        self._shares = shares
+        self._work = work
+        self._publisher = publisher
+        self._stage = "neighbours"
+        self._done = 0
+
+    def advance(self, newest: Progress | None) -> None:
+        """Take over what the thread reported last. Never falls, and is not whole before the answer is."""
+        if newest is None:
+            return
+        begin, share = self._shares[newest.stage]
+        stage_done = newest.done / newest.total if newest.total else 1.0
+        self._stage = newest.stage
+        self._done = max(self._done, min(int((begin + share * stage_done) * self._total), self._total - 1))
+
+    def message(self, *, whole: bool = False) -> clusterer_pb2.ClusterFacesResponse:
+        """The counts for the caller; ``whole`` where nothing is left but to send the answer."""
+        return clusterer_pb2.ClusterFacesResponse(
+            progress=clusterer_pb2.ClusterProgress(
+                stage="merge" if whole else self._stage,
+                done=self._total if whole else self._done,
+                total=self._total,
+            )
+        )
+
+    def report(self) -> None:
+        """Publish the counts."""
+        if self._work is not None:
+            self._publisher.report(self._work.report_stage(stage=self._stage, done=self._done, total=self._total))
+
+    def report_whole(self) -> None:
+        """Publish that all is done."""
+        self._stage, self._done = "merge", self._total
+        self.report()
