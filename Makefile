@@ -151,12 +151,14 @@ contract-snapshot: environment ## Take the REST contract as it is now for what i
 lock: environment ## Renew constraints.txt to the newest versions that fit together
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
 		--no-header $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
-		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:contract --group pyproject.toml:browser \
-		--output-file constraints.txt requirements.in requirements-models.in
+		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:cluster-bench --group pyproject.toml:contract \
+		--group pyproject.toml:browser --output-file constraints.txt requirements.in requirements-models.in
 
-.PHONY: bench-clustering
-bench-clustering: environment ## Speed and quality of clustering; N=, SEED=
-	$(BIN)/python benchmarks/clustering.py $(or $(N),10000) --seed $(or $(SEED),0) --peer
+.PHONY: bench-cluster
+bench-cluster: environment ## Grouping beside HDBSCAN's implementations; N=5000,20000 SEED=7001,7002 METHODS= CHECK=settings or grpc
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group cluster-bench
+	@$(BIN)/python benchmarks/cluster.py $(if $(N),--sizes $(N)) $(if $(SEED),--seeds $(SEED)) \
+		$(if $(METHODS),--methods $(METHODS)) $(if $(CHECK),--check $(CHECK))
 
 .PHONY: bench-tools
 bench-tools: environment

@@ -19,6 +19,22 @@ def component_labels(graph: NeighbourGraph) -> NDArray[np.int32]:
     return labels
 
 
+def joined_components(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """The components [n] of all edges, out of those [n] that each shard found from its own edges alone.
+
+    Two faces are connected where some shard says so, or a chain of shards; so a shard need only send its labels.
+    """
+    faces = len(parts[0])
+    rows = np.tile(np.arange(faces), len(parts))
+    starts = np.cumsum([0, *(int(labels.max(initial=-1)) + 1 for labels in parts)])
+    columns = np.concatenate([labels + start for labels, start in zip(parts, starts[:-1], strict=True)])
+    # Faces on one side, the shards' components on the other.
+    size = faces + int(starts[-1])
+    links = csr_array((np.ones(len(rows), bool), (rows, columns + faces)), shape=(size, size))
+    _, labels = connected_components(links, directed=False)
+    return np.unique(labels[:faces], return_inverse=True)[1].astype(np.int32)
+
+
 def edges(graph: NeighbourGraph) -> csr_array:
     """The graph's distances as a sparse array [n, n]: an edge that both of its faces begin is there twice."""
     linked = graph.neighbours >= 0

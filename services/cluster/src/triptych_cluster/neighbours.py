@@ -85,6 +85,62 @@ def nearest_neighbours(
     return best.graph(metric)
 
 
+def neighbours_between(
+    rows: NDArray[np.float32],
+    row_photo_ids: NDArray[np.int64],
+    others: NDArray[np.float32],
+    other_photo_ids: NDArray[np.int64],
+    *,
+    first_number: int,
+    same: bool,
+    metric: Metric,
+    neighbour_count: int,
+    ceiling: float,
+) -> NeighbourGraph:
+    """Find the nearest faces of one shard for each face of another: a worker's part of a graph beyond one machine.
+
+    Args:
+        rows: float32 [m, d], prepared for the metric.
+        row_photo_ids: int64 [m].
+        others: float32 [n, d], where neighbours are looked for.
+        other_photo_ids: int64 [n].
+        first_number: number of the first of the others in the whole library.
+        same: whether both shards are one, whose faces must not find themselves.
+        metric: how two rows are compared.
+        neighbour_count: k, ≥ 1.
+        ceiling: largest distance of an edge, > 0, in the metric's unit.
+
+    Returns:
+        [m, k]; `nearest_of` joins those of all shards.
+    """
+    best = _Best.empty(len(rows), neighbour_count, floor=metric.closeness(ceiling))
+    row_halves, other_halves = metric.half_squares(rows), metric.half_squares(others)
+    for start in range(0, len(others), _BLOCK_ROWS_MAX):
+        part = slice(start, start + _BLOCK_ROWS_MAX)
+        closeness = rows @ others[part].T
+        closeness -= row_halves[:, None]
+        closeness -= other_halves[None, part]
+        closeness[row_photo_ids[:, None] == other_photo_ids[None, part]] = -np.inf
+        if same:
+            diagonal = np.arange(start, min(start + _BLOCK_ROWS_MAX, len(rows)))
+            closeness[diagonal, diagonal - start] = -np.inf
+        owners, found = np.nonzero(closeness > best.worst()[:, None])
+        if len(owners):
+            best.offer(owners, found + start + first_number, closeness[owners, found])
+    return best.graph(metric)
+
+
+def nearest_of(parts: list[NeighbourGraph]) -> NeighbourGraph:
+    """The nearest [m, k] of what the same faces found in several shards, in ascending order of the shards' numbers."""
+    neighbours = np.concatenate([part.neighbours for part in parts], axis=1)
+    distances = np.concatenate([part.distances for part in parts], axis=1)
+    order = np.argsort(distances, axis=1, kind="stable")[:, : parts[0].neighbours.shape[1]]
+    return NeighbourGraph(
+        neighbours=np.take_along_axis(neighbours, order, axis=1),
+        distances=np.take_along_axis(distances, order, axis=1),
+    )
+
+
 def _offer_block(
     best: "_Best", closeness: NDArray[np.float32], photo_ids: NDArray[np.int64], first: int, second: int
 ) -> None:
