@@ -58,7 +58,7 @@ def measure(methods: Sequence[str], sizes: Sequence[int], seeds: Sequence[int]) 
         wanted = [size for size in sizes if size <= METHODS[method]]
         for seed in seeds[: 1 if method in ("hdbscan", "sklearn") else None]:
             if wanted:
-                answer = run({"method": method, "sizes": wanted, "seed": seed, "settings": {}})
+                answer = run({"method": method, "sizes": wanted, "seed": seed, "settings": {"default": {}}})
                 rows += answer["runs"]
                 for row in answer["runs"]:
                     print(json.dumps(row), file=sys.stderr, flush=True)
@@ -120,18 +120,14 @@ def verdicts(found: dict[str, Any]) -> dict[str, bool]:
     return told
 
 
-def check_settings(size: int, seed: int, methods: Sequence[str]) -> dict[str, Any]:
+def check_settings(sizes: Sequence[int], seed: int, methods: Sequence[str]) -> dict[str, Any]:
     """F1 of each method on other settings of the generator."""
-    return {
-        name: {
-            method: round(
-                run({"method": method, "sizes": [size], "seed": seed, "settings": settings})["runs"][0]["bcubed_f1"], 4
-            )
-            for method in methods
-            if size <= METHODS[method]
-        }
-        for name, settings in SETTINGS.items()
-    }
+    found: dict[str, Any] = {}
+    for method in methods:
+        wanted = [size for size in sizes if size <= METHODS[method]]
+        for row in run({"method": method, "sizes": wanted, "seed": seed, "settings": SETTINGS})["runs"]:
+            found.setdefault(f"{row['setting']}, {row['n']}", {})[method] = round(row["bcubed_f1"], 4)
+    return found
 
 
 def numbers(text: str) -> list[int]:
@@ -148,9 +144,9 @@ def main() -> None:
     arguments = parser.parse_args()
     result: dict[str, Any] = {"bench": "cluster"}
     if arguments.check == "settings":
-        result["settings"] = check_settings(arguments.sizes[0], arguments.seeds[0], arguments.methods)
+        result["settings"] = check_settings(arguments.sizes, arguments.seeds[0], arguments.methods)
     elif arguments.check == "grpc":
-        result["grpc"] = run({"method": "grpc", "sizes": arguments.sizes, "seed": arguments.seeds[0], "settings": {}})
+        result["grpc"] = run({"method": "grpc", "sizes": arguments.sizes, "seed": arguments.seeds[0]})
     else:
         result["results"] = summarize(measure(arguments.methods, arguments.sizes, arguments.seeds))
         result["holds"] = verdicts(result["results"])

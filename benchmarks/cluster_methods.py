@@ -1,6 +1,7 @@
 """The methods that `cluster.py` compares: runs one of them, in this process, and prints what it took as JSON."""
 
 import asyncio
+import itertools
 import json
 import os
 import resource
@@ -89,16 +90,19 @@ METHODS: dict[str, Method] = {
 }
 
 
-def measure(method: str, sizes: list[int], seed: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """One method on each size, after a first call on few faces, whose imports and compilation are told apart."""
+def measure(method: str, sizes: list[int], seed: int, settings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One method on each size and setting of the generator.
+
+    A first call on few faces comes before: what it imports and compiles is told apart.
+    """
     group = METHODS[method]
     few, _ = synthetic.generate(1500, 1)
     began = time.perf_counter()
     group(few)
     first_call_seconds = time.perf_counter() - began
     rows = []
-    for size in sizes:
-        embeddings, identity = synthetic.generate(size, seed, **settings)
+    for size, (name, setting) in itertools.product(sizes, settings.items()):
+        embeddings, identity = synthetic.generate(size, seed, **setting)
         wall, processor = time.perf_counter(), time.process_time()
         with PeakMemory() as memory:
             labels, told = group(embeddings)
@@ -107,6 +111,7 @@ def measure(method: str, sizes: list[int], seed: int, settings: dict[str, Any]) 
                 "method": method,
                 "n": size,
                 "seed": seed,
+                "setting": name,
                 "seconds": round(time.perf_counter() - wall, 3),
                 "cpu_seconds": round(time.process_time() - processor, 3),
                 "first_call_seconds": round(first_call_seconds, 2),

@@ -122,7 +122,12 @@ class Parameters:
     min_cluster_size: int = 2
     """Least faces of a group, ≥ 2: a face alone is not yet a person."""
     weak_below_score: float = 0.0
-    """Faces detected with a lower score say little: they join a person, but do not hold two groups together."""
+    """Faces detected with a lower score say little: they join a person, but do not hold two groups together.
+
+    Measured on eight made-up libraries in which three quarters of the blurred, half-way and poor faces, and 3 % of the
+    good ones, had low scores: BCubed F1 between 0.0004 less and 0.0014 more than without the rule, 0.0005 more in the
+    mean; leaving those faces out instead costs 0.02 to 0.04.
+    """
     weak_below_pixels: float = 0.0
     """Faces whose box has a shorter side say little, likewise; faces of unknown size (0) are not judged by it."""
     shared_photo_tolerance: float = 0.2
@@ -166,6 +171,11 @@ _ARCFACE = Parameters(
     merge_distance=0.30,
     # Cosine 0. Births there, and not at infinity, keep a component of two siblings divisible (F1 0.970 against 0.955).
     stranger_distance=1.00,
+    # SCRFD's scores go from 0.5 to 0.9; below 0.65 are faces that are cut off, turned away or blurred. That a smaller
+    # box than 40 pixels is enlarged almost threefold to the network's 112 is arithmetic; neither was measured on real
+    # libraries, and the rule asks little of them: see `weak_below_score`.
+    weak_below_score=0.65,
+    weak_below_pixels=40.0,
 )
 
 _DLIB = Parameters(
@@ -178,6 +188,7 @@ _DLIB = Parameters(
     merge_distance=0.40,
     # The median of strangers is 0.78.
     stranger_distance=0.75,
+    # Its detector finds no smaller faces than 40 pixels, and nothing is known of its scores: no face is weak.
 )
 
 # Patterns as of a shell; the first that fits an id decides.
