@@ -55,36 +55,65 @@ async def measure_writing(database_url: str, *, photos: int) -> dict[str, float]
 
 
 async def measure_regrouping(database_url: str, *, session_id: int, model_id: str) -> dict[str, float]:
-    """Seconds for writing the present groups again, as a clustering of all faces does at its end.
+    """Seconds for what a clustering of all faces writes at its end.
+
+    - ``regroup_settling_seconds``: the first time, when groups without a person get one.
+    - ``regroup_unchanged_seconds``: the same groups once more.
+    - ``regroup_changed_seconds``: one face of a hundred in another group.
 
     A statement that took longer than a gateway has patience for would be an error.
     """
     engine = create_engine(database_url)
     try:
-        async with engine.begin() as connection:
-            rows = await connection.execute(
-                text("""
-                    SELECT array_agg(face_id) AS face_ids, array_agg(probability) AS probabilities
-                    FROM face_places WHERE group_id IS NOT NULL GROUP BY group_id""")
-            )
-            groups = [NewGroup(face_ids=row.face_ids, probabilities=row.probabilities, cohesion=0.8) for row in rows]
-            outliers = (
-                await connection.execute(text("SELECT face_id FROM face_places WHERE group_id IS NULL"))
-            ).scalars()
+        figures = {}
+        for name, share in {"settling": 0.0, "unchanged": 0.0, "changed": 0.01}.items():
+            groups, outliers = await _found_groups(engine, moved_share=share)
             began = time.perf_counter()
-            await replace_clustering(
-                connection,
-                former=await remember_persons(connection, model_id=model_id),
-                session_id=session_id,
-                model_id=model_id,
-                parameters={},
-                face_count=sum(len(group.face_ids) for group in groups),
-                groups=groups,
-                outliers=outliers.all(),
-            )
-        return {"replace_clustering_seconds": round(time.perf_counter() - began, 1)}
+            async with engine.begin() as connection:
+                await replace_clustering(
+                    connection,
+                    former=await remember_persons(connection, model_id=model_id),
+                    session_id=session_id,
+                    model_id=model_id,
+                    parameters={},
+                    face_count=sum(len(group.face_ids) for group in groups) + len(outliers),
+                    groups=groups,
+                    outliers=outliers,
+                )
+            figures[f"regroup_{name}_seconds"] = round(time.perf_counter() - began, 1)
+        return figures
     finally:
         await engine.dispose()
+
+
+async def _found_groups(engine: AsyncEngine, *, moved_share: float) -> tuple[list[NewGroup], list[int]]:
+    """The present groups and the faces in none, after a share of the faces has gone to the next group."""
+    async with engine.connect() as connection:
+        rows = (
+            await connection.execute(
+                text("SELECT face_id, group_id, probability FROM face_places ORDER BY group_id, face_id")
+            )
+        ).all()
+    outliers = [row.face_id for row in rows if row.group_id is None]
+    members: dict[int, list[tuple[int, float]]] = {}
+    for row in rows:
+        if row.group_id is not None:
+            members.setdefault(row.group_id, []).append((row.face_id, row.probability))
+    ids = list(members)
+    every = round(1 / moved_share) if moved_share else 0
+    found: dict[int, list[tuple[int, float]]] = {group_id: [] for group_id in ids}
+    for number, (place, group_id) in enumerate((place, one) for place, one in enumerate(ids) for _ in members[one]):
+        moves = every and number % every == 0
+        found[ids[(place + 1) % len(ids)] if moves else group_id].append(members[group_id].pop())
+    return [
+        NewGroup(
+            face_ids=[face_id for face_id, _ in faces],
+            probabilities=[probability for _, probability in faces],
+            cohesion=0.8,
+        )
+        for faces in found.values()
+        if faces
+    ], outliers
 
 
 async def _new_session(engine: AsyncEngine) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog import places
+from triptych_gateway.catalog import place_counters, places
 from triptych_gateway.catalog.face_boxes import SAME_FACE, overlap_of
 from triptych_gateway.catalog.person_matching import Overlap
 
@@ -25,6 +25,8 @@ class FormerPersons:
     """Face model whose clustering is to be replaced."""
     faces: int
     """Faces that were somebody."""
+    places: int
+    """Faces that stood somewhere."""
 
 
 async def remember_persons(connection: AsyncConnection, *, model_id: str) -> FormerPersons:
@@ -33,21 +35,35 @@ async def remember_persons(connection: AsyncConnection, *, model_id: str) -> For
     To be called before faces are replaced and before `regrouping.replace_clustering`, in the same transaction.
     """
     await places.lock(connection)
-    # `replace_clustering` counts once instead, when every row is written.
-    await connection.execute(text("SET LOCAL triptych.counting = 'off'"))
+    # Faces that are replaced meanwhile take their places along one by one: then `replace_clustering` counts once.
+    await place_counters.stop_counting(connection)
     await connection.execute(text("DROP TABLE IF EXISTS pg_temp.former_faces"))
     created = await connection.execute(
         text(f"""
             CREATE TEMPORARY TABLE former_faces ON COMMIT DROP AS
             SELECT f.id AS face_id, f.asset_id, f.x, f.y, f.width, f.height, p.person_id,
                 CASE WHEN {_BY_HAND} THEN NULL ELSE coalesce(p.group_id, 0) END AS strand,
-                w.id IS NOT NULL AS is_cover
+                p.is_manual AS is_said, w.id IS NOT NULL AS is_cover
             FROM face_places p JOIN faces f ON f.id = p.face_id LEFT JOIN groups g ON g.id = p.group_id
             LEFT JOIN persons w ON w.cover_face_id = p.face_id AND w.id = p.person_id
             WHERE p.person_id IS NOT NULL""")  # noqa: S608 - constants
     )
     await connection.execute(text("ANALYZE pg_temp.former_faces"))
-    return FormerPersons(model_id=model_id, faces=created.rowcount)
+    return FormerPersons(model_id=model_id, faces=created.rowcount, places=await count_places(connection))
+
+
+async def count_places(connection: AsyncConnection) -> int:
+    """Faces that stand somewhere."""
+    count: int = (await connection.execute(text("SELECT count(*) FROM face_places"))).scalar_one()
+    return count
+
+
+async def grouped(connection: AsyncConnection) -> list[int]:
+    """The persons who had faces in groups of their own."""
+    rows = await connection.execute(
+        text("SELECT DISTINCT person_id FROM pg_temp.former_faces WHERE strand > 0 ORDER BY person_id")
+    )
+    return [row.person_id for row in rows]
 
 
 async def forget_session(connection: AsyncConnection, session_id: int) -> None:
@@ -74,7 +90,7 @@ async def recognise(connection: AsyncConnection) -> None:
     await connection.execute(
         text("""
             CREATE TEMPORARY TABLE recognised ON COMMIT DROP AS
-            SELECT r.face_id, n.number, r.person_id, r.strand, r.is_cover
+            SELECT r.face_id, n.number, r.person_id, r.strand, r.is_said, r.is_cover
             FROM pg_temp.former_faces r JOIN pg_temp.new_faces n ON n.face_id = r.face_id""")
     )
     await connection.execute(
@@ -83,7 +99,7 @@ async def recognise(connection: AsyncConnection) -> None:
                 SELECT r.* FROM pg_temp.former_faces r
                 WHERE NOT EXISTS (SELECT 1 FROM pg_temp.new_faces n WHERE n.face_id = r.face_id)),
             alike AS (
-                SELECT DISTINCT ON (r.face_id) f.id AS face_id, n.number, r.person_id, r.strand, r.is_cover,
+                SELECT DISTINCT ON (r.face_id) f.id AS face_id, n.number, r.person_id, r.strand, r.is_said, r.is_cover,
                     {overlap_of("r", "f")} AS overlap
                 FROM replaced r JOIN faces f ON f.asset_id = r.asset_id
                 JOIN pg_temp.new_faces n ON n.face_id = f.id
@@ -91,7 +107,7 @@ async def recognise(connection: AsyncConnection) -> None:
                     AND NOT EXISTS (SELECT 1 FROM pg_temp.former_faces k WHERE k.face_id = f.id)
                 ORDER BY r.face_id, overlap DESC, f.id)
             INSERT INTO pg_temp.recognised
-            SELECT DISTINCT ON (face_id) face_id, number, person_id, strand, is_cover
+            SELECT DISTINCT ON (face_id) face_id, number, person_id, strand, is_said, is_cover
             FROM alike ORDER BY face_id, overlap DESC, person_id""")  # noqa: S608 - constants
     )
 
@@ -100,12 +116,20 @@ async def overlaps(connection: AsyncConnection) -> list[Overlap]:
     """What the new groups have in common with the persons that were recognised."""
     rows = await connection.execute(
         text("""
-            SELECT r.number, r.person_id, r.strand, count(*) AS faces, p.name IS NOT NULL AS is_named
+            SELECT r.number, r.person_id, r.strand, count(*) AS faces, count(*) FILTER (WHERE r.is_said) AS said,
+                p.name IS NOT NULL AS is_named
             FROM pg_temp.recognised r JOIN persons p ON p.id = r.person_id
             WHERE r.number IS NOT NULL GROUP BY r.number, r.person_id, r.strand, is_named""")
     )
     return [
-        Overlap(group=row.number, person_id=row.person_id, strand=row.strand, faces=row.faces, is_named=row.is_named)
+        Overlap(
+            group=row.number,
+            person_id=row.person_id,
+            strand=row.strand,
+            faces=row.faces,
+            is_named=row.is_named,
+            said=row.said,
+        )
         for row in rows
     ]
 

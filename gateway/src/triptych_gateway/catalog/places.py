@@ -47,9 +47,10 @@ async def apply_corrections(connection: AsyncConnection, asset_ids: Sequence[int
     """Make each corrected face of some photos, or of all, who people said that it is.
 
     A face is the person that somebody named last; else its group's person, unless somebody said that it is not: then it
-    leaves the group too, and is nobody's.
+    leaves the group too, and is nobody's. A face of which nothing is said any more is its group's person again.
     """
     said = _SAID % ("true" if asset_ids is None else _OF_THE_PHOTOS)
+    of_them = "true" if asset_ids is None else "p.asset_id = ANY(CAST(:asset_ids AS bigint[]))"
     await connection.execute(
         text(f"""
             WITH said AS ({said}),
@@ -60,7 +61,7 @@ async def apply_corrections(connection: AsyncConnection, asset_ids: Sequence[int
                     SELECT 1 FROM said s WHERE s.face_id = p.face_id AND s.kind = 'is_not'
                         AND (g.id IS NULL OR s.person_id = g.person_id)) AS excluded
                 FROM face_places p LEFT JOIN named n ON n.face_id = p.face_id LEFT JOIN groups g ON g.id = p.group_id
-                WHERE p.face_id IN (SELECT face_id FROM said)),
+                WHERE p.face_id IN (SELECT face_id FROM said) OR (p.is_manual AND {of_them})),
             outcome AS (
                 SELECT face_id, named IS NOT NULL OR excluded AS is_manual, named IS NULL AND excluded AS is_nobodys,
                     CASE WHEN named IS NOT NULL THEN named WHEN NOT excluded THEN grouped END AS person_id
