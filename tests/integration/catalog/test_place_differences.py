@@ -129,7 +129,7 @@ async def test_what_is_written_is_the_clustering_and_groups_that_stay_keep_group
                     assert after[group_id] == (faces, person_id)
             assert await wrong_counters(connection) + await wrong_session_counters(connection) == []
             shown = await who(connection)
-            for person_id in {shown[ids[index]] for index in named} - {None}:
-                await name(connection, person_id, f"Person {person_id}")
+            for somebody in {shown[ids[index]] for index in named} - {None}:
+                await name(connection, somebody, f"Person {somebody}")
             before = await groups_of(connection)
         await connection.rollback()
