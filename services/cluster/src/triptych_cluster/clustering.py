@@ -9,16 +9,19 @@ from numpy.typing import NDArray
 
 from triptych_cluster.arrangement import chunks
 from triptych_cluster.components import component_batches, component_labels
-from triptych_cluster.graph import Search, arranged_graph, graph_steps, search_for
+from triptych_cluster.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
 from triptych_cluster.grouping import group_components
 from triptych_cluster.merging import group_sums, merge_agreeing_groups
-from triptych_cluster.neighbours import block_pair_count
+from triptych_cluster.neighbours import NeighbourGraph, block_pair_count
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.together import weaker_of_each_photo
+from triptych_cluster.tree import DensityGroups
 from triptych_cluster.weak_faces import weak_faces, without_bridges
 from triptych_cluster.workspace import IN_MEMORY, Workspace
 
 Stage = Literal["neighbours", "tree", "merge"]
+Reporter = Callable[[Stage, int], Callable[[int], None]]
+"""See `reporter`."""
 
 
 class Cancelled(Exception):  # noqa: N818 - a request that was fulfilled, not a failure
@@ -134,14 +137,7 @@ def cluster_faces(
         OSError: if the workspace has no room.
     """
 
-    def report(stage: Stage, total: int) -> Callable[[int], None]:
-        def on_done(done: int) -> None:
-            if is_cancelled():
-                raise Cancelled(f"Stopped in stage {stage} after {done} of {total}.")
-            on_progress(Progress(stage=stage, done=done, total=total))
-
-        return on_done
-
+    report = reporter(on_progress, is_cancelled)
     count = len(faces.photo_ids)
     search = search or search_for(count)
     total = graph_steps(count, search)
@@ -157,28 +153,59 @@ def cluster_faces(
         on_step=on_step,
     )
     on_step(total)
-    order, embeddings = arranged.order, arranged.embeddings
-    photo_ids, scores = faces.photo_ids[order], faces.scores[order]
-
+    graph = meaningful_edges(faces, arranged, parameters)
     on_faces = report("tree", count)
     on_faces(0)
-    graph = without_bridges(arranged.graph, weak_faces(scores, faces.sizes[order], parameters))
     batches = component_batches(component_labels(graph), least_faces=parameters.min_cluster_size)
     # Those that are alone need no tree.
     alone = count - sum(len(batch) for batch in batches)
     density = group_components(
-        graph, batches, photo_ids, parameters, on_faces=lambda grouped: on_faces(alone + grouped)
+        graph,
+        batches,
+        faces.photo_ids[arranged.order],
+        parameters,
+        on_faces=lambda grouped: on_faces(alone + grouped),
     )
-    labels = _dense(density.labels)
     on_faces(count)
+    return merged(faces, arranged, density, parameters, report=report)
 
+
+def reporter(on_progress: Callable[[Progress], None], is_cancelled: Callable[[], bool]) -> Reporter:
+    """What makes, of a stage and its total, the function that the stage tells how much is done.
+
+    That function raises Cancelled once `is_cancelled` says so.
+    """
+
+    def report(stage: Stage, total: int) -> Callable[[int], None]:
+        def on_done(done: int) -> None:
+            if is_cancelled():
+                raise Cancelled(f"Stopped in stage {stage} after {done} of {total}.")
+            on_progress(Progress(stage=stage, done=done, total=total))
+
+        return on_done
+
+    return report
+
+
+def meaningful_edges(faces: Faces, arranged: ArrangedGraph, parameters: Parameters) -> NeighbourGraph:
+    """The graph without the edges by which weak faces would hold others together."""
+    weak = weak_faces(faces.scores[arranged.order], faces.sizes[arranged.order], parameters)
+    return without_bridges(arranged.graph, weak)
+
+
+def merged(
+    faces: Faces, arranged: ArrangedGraph, density: DensityGroups, parameters: Parameters, *, report: Reporter
+) -> Grouping:
+    """Merge the density groups of all components where they agree, and let each photo's weaker faces go."""
+    order, embeddings = arranged.order, arranged.embeddings
+    photo_ids, scores = faces.photo_ids[order], faces.scores[order]
+    labels = _dense(density.labels)
     total = block_pair_count(int(labels.max(initial=-1)) + 1)
     on_block = report("merge", total)
     labels = _dense(merge_agreeing_groups(labels, embeddings, photo_ids, parameters, on_block=on_block))
     closeness = _closeness_to_centroids(labels, embeddings, parameters)
     labels[weaker_of_each_photo(labels, photo_ids, closeness=closeness, scores=scores)] = -1
     on_block(total)
-
     return _grouping(labels, density.probabilities, embeddings, order, parameters)
 
 

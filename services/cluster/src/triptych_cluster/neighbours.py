@@ -67,7 +67,7 @@ def nearest_neighbours(
         The graph. It depends on the order of the faces only where two distances are exactly equal.
     """
     face_count = len(embeddings)
-    best = _Best.empty(face_count, neighbour_count, floor=metric.closeness(ceiling))
+    best = NearestLists.empty(face_count, neighbour_count, floor=metric.closeness(ceiling))
     half_squares = metric.half_squares(embeddings)
     rows = block_rows(face_count)
     done = 0
@@ -142,7 +142,7 @@ def nearest_of(parts: list[NeighbourGraph]) -> NeighbourGraph:
 
 
 def _offer_block(
-    best: "_Best", closeness: NDArray[np.float32], photo_ids: NDArray[np.int64], first: int, second: int
+    best: "NearestLists", closeness: NDArray[np.float32], photo_ids: NDArray[np.int64], first: int, second: int
 ) -> None:
     """Offer a block's pairs above the bar to the faces of its rows and to those of its columns."""
     bar = best.worst()
@@ -163,18 +163,31 @@ def _offer_block(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Best:
+class NearestLists:
     """The k closest faces seen so far of every face, closest first."""
 
     neighbours: NDArray[np.int32]
     closeness: NDArray[np.float32]
+    floor: float
+    """The closeness of nobody."""
 
     @classmethod
-    def empty(cls, face_count: int, neighbour_count: int, *, floor: float) -> "_Best":
+    def empty(cls, face_count: int, neighbour_count: int, *, floor: float) -> "NearestLists":
         """Nothing seen: each place is held by nobody, who is a trifle further away than the floor of closeness."""
         shape = (face_count, neighbour_count)
         floor = np.nextafter(np.float32(floor), np.float32(-np.inf))
-        return cls(neighbours=np.full(shape, -1, np.int32), closeness=np.full(shape, floor, np.float32))
+        return cls(
+            neighbours=np.full(shape, -1, np.int32), closeness=np.full(shape, floor, np.float32), floor=float(floor)
+        )
+
+    @classmethod
+    def of_graph(cls, graph: NeighbourGraph, *, metric: Metric, ceiling: float) -> "NearestLists":
+        """Those of a graph."""
+        lists = cls.empty(*graph.neighbours.shape, floor=metric.closeness(ceiling))
+        linked = graph.neighbours >= 0
+        lists.neighbours[linked] = graph.neighbours[linked]
+        lists.closeness[linked] = metric.closenesses(graph.distances[linked])
+        return lists
 
     def worst(self) -> NDArray[np.float32]:
         """The closeness that a face must exceed to be kept, [n]: blocks come in order, so of equals the first stays."""

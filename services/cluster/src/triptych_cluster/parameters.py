@@ -75,6 +75,10 @@ class Metric(Enum):
         """The closeness, ≤ 0, of two rows at this distance, ≥ 0."""
         return -distance if self is Metric.COSINE else -distance * distance / 2
 
+    def closenesses(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The closeness of each of these distances: the way back from `distance`."""
+        return -distances if self is Metric.COSINE else -distances * distances / np.float32(2)
+
     def distance(self, closeness: NDArray[np.float32]) -> NDArray[np.float32]:
         """The distances, ≥ 0, of rows of these closenesses; what rounding has put above 0 counts as 0."""
         gap: NDArray[np.float32] = np.maximum(-closeness, np.float32(0))
