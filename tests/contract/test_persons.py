@@ -201,6 +201,20 @@ def test_merging_nobody_oneself_or_somebody_twice_is_refused(client: httpx.Clien
     assert ok(client.get(PERSONS))["total"] == 2
 
 
+def test_persons_who_are_two_are_listed_with_each_other(client: httpx.Client, people: People) -> None:
+    answer = ok(client.post(f"{PERSONS}/{people.ada}/different", json={"personIds": [people.ben]}))
+    assert answer["id"] == people.ada
+
+    for one, other in ((people.ada, people.ben), (people.ben, people.ada)):
+        page = ok(client.get(f"{PERSONS}/{one}/different"))
+        assert ([item["id"] for item in page["items"]], page["total"]) == ([other], 1)
+    oneself = client.post(f"{PERSONS}/{people.ada}/different", json={"personIds": [people.ada]})
+    refused(oneself, 422, "invalid_request")
+    unknown = client.post(f"{PERSONS}/{people.ada}/different", json={"personIds": [UNKNOWN]})
+    refused(unknown, 404, "not_found")
+    refused(client.get(f"{PERSONS}/{UNKNOWN}/different"), 404, "not_found")
+
+
 def test_a_face_is_given_to_a_person_taken_away_and_made_a_new_one(client: httpx.Client, people: People) -> None:
     url = f"{FACES}/{people.face_ids[0]}/person"
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.support.catalogue import DIMENSION, FACES, begin, items_of, new_session, table
 from triptych_gateway.catalog import generations, lifecycle, results
 from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.regrouping import NewGroup, replace_clustering
+from triptych_gateway.catalog.regrouping import NewGroup, Regrouped, replace_clustering
 from triptych_gateway.catalog.results import FoundFace, Outcome
 
 APART = 0.25
@@ -71,12 +71,12 @@ async def regroup(
     forget: bool = False,
     generation: int = 1,
     model_id: str = FACES,
-) -> None:
+) -> Regrouped:
     """End a clustering that found these groups; with a generation, publish that detection's faces with it."""
     former = await remember_persons(connection, model_id=model_id)
     run = (await lifecycle.latest_runs(connection, session_id))["face_detection"]
     await generations.publish(connection, replace(run, generation=generation, model={"id": model_id}))
-    await replace_clustering(
+    return await replace_clustering(
         connection,
         former=former,
         session_id=session_id,

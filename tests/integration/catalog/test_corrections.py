@@ -1,6 +1,7 @@
 """What people say of faces, on a real PostgreSQL: one at a time, several at once, and through any later clustering."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,12 +139,88 @@ async def test_merging_moves_what_was_said_and_drops_what_contradicts_it(engine:
         merged = (await corrections.merge_persons(connection, ada, [ben])).id
 
         assert merged == ada
+        # That a face is who it was said to be, that one is not, and of Ada's own group one that stands for it.
         assert await table(connection, "SELECT kind, person_id FROM corrections ORDER BY kind") == [
+            ("is", ada),
             ("is", ada),
             ("is_not", ada),
         ]
         assert await who(connection) == {**dict.fromkeys(ids[:4], ada), ids[4]: None, ids[5]: None}
         assert await wrong_counters(connection) == []
+
+
+async def test_merged_persons_stay_one_when_a_clustering_joins_and_parts_their_groups_again(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.begin() as connection:
+        session_id, ids = await library(connection, [1] * 7)
+        await regroup(connection, session_id, ids[:4], ids[4:])
+        shown = await who(connection)
+        ada = (await corrections.merge_persons(connection, shown[ids[0]] or 0, [shown[ids[4]] or 0])).id
+
+        await regroup(connection, session_id, ids)
+        await regroup(connection, session_id, ids[:4], ids[4:])
+
+        assert await who(connection) == dict.fromkeys(ids, ada)
+        assert await wrong_counters(connection) == []
+
+
+async def test_persons_who_are_said_to_be_two_are_never_in_one_group(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id, ids = await library(connection, [1] * 9)
+        await regroup(connection, session_id, ids[:4], ids[4:7], outliers=ids[7:])
+        ada, ben = (await who(connection))[ids[0]] or 0, (await who(connection))[ids[4]] or 0
+        await name(connection, ben, "Ben")
+        assert (await corrections.keep_apart(connection, ada, [ben])).id == ada
+        await corrections.keep_apart(connection, ben, [ada])
+        assert [one.id for one in (await persons.list_different(connection, ben, offset=0, limit=5))[0]] == [ada]
+
+        for _ in range(2):
+            await regroup(connection, session_id, ids[:8], outliers=ids[8:])
+
+            shown = await who(connection)
+            assert [shown[one] for one in ids] == [*[ada] * 4, *[ben] * 3, ada, None]
+            assert await wrong_counters(connection) == []
+        again = await search_again(connection, ids, generation=7, shift=0.02)
+        await regroup(connection, session_id, again, generation=7)
+        shown = await who(connection)
+        assert [shown[one] for one in again] == [*[ada] * 4, *[ben] * 3, ada, ada]
+
+        # Until somebody says that they are one after all.
+        survivor = (await corrections.merge_persons(connection, ada, [ben])).id
+        assert await table(connection, "SELECT * FROM different_persons") == []
+        await regroup(connection, session_id, again)
+        assert set((await who(connection)).values()) == {survivor}
+
+
+async def test_a_face_left_alone_by_such_a_division_is_in_no_group(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id, ids = await library(connection, [1] * 5)
+        await regroup(connection, session_id, ids[:3], ids[3:])
+        shown = await who(connection)
+        ada, ben = shown[ids[0]] or 0, shown[ids[3]] or 0
+        await name(connection, ben, "Ben")
+        await corrections.keep_apart(connection, ada, [ben])
+
+        await regroup(connection, session_id, ids[:4], outliers=ids[4:])
+
+        assert await who(connection) == {**dict.fromkeys(ids[:3], ada), **dict.fromkeys(ids[3:], None)}
+        assert await names(connection) == {"Ben": ben}
+
+
+async def test_whoever_was_another_than_a_merged_person_is_another_than_the_one_that_stays(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.begin() as connection:
+        session_id, ids = await library(connection, [1] * 6)
+        await regroup(connection, session_id, ids[:2], ids[2:4], ids[4:])
+        shown = await who(connection)
+        ada, ben, cleo = (shown[ids[at]] or 0 for at in (0, 2, 4))
+        await corrections.keep_apart(connection, ben, [cleo, ada])
+
+        survivor = (await corrections.merge_persons(connection, ada, [ben])).id
+
+        assert await table(connection, "SELECT person_id, other_id FROM different_persons") == [(survivor, cleo)]
 
 
 async def test_two_merges_at_once_make_one_person_and_lose_no_face(engine: AsyncEngine) -> None:
@@ -220,6 +297,7 @@ steps = st.one_of(
     st.tuples(st.just("is"), st.integers(0, SIZE - 1), st.integers(0, SIZE)),
     st.tuples(st.just("is_not"), st.integers(0, SIZE - 1), st.just(0)),
     st.tuples(st.just("merge"), st.integers(0, SIZE - 1), st.integers(0, SIZE - 1)),
+    st.tuples(st.just("apart"), st.integers(0, SIZE - 1), st.integers(0, SIZE - 1)),
     st.tuples(st.just("regroup"), partitions, st.just(0)),
     st.tuples(st.just("search_again"), partitions, st.just(0)),
 )
@@ -231,6 +309,7 @@ class Said:
     def __init__(self) -> None:
         self.person: dict[int, int] = {}
         self.not_persons: dict[int, set[int]] = {index: set() for index in range(SIZE)}
+        self.apart: set[frozenset[int]] = set()
 
     def is_somebody(self, index: int, person_id: int) -> None:
         self.person[index] = person_id
@@ -242,6 +321,8 @@ class Said:
         self.not_persons[index].add(person_id)
 
     def merged(self, gone: int, survivor: int) -> None:
+        self.apart = {one - {gone} | {survivor} if gone in one else one for one in self.apart}
+        self.apart = {one for one in self.apart if len(one) == 2}
         for index in range(SIZE):
             if self.person.get(index) == gone:
                 self.person[index] = survivor
@@ -249,6 +330,12 @@ class Said:
                 self.not_persons[index] = self.not_persons[index] - {gone} | {survivor}
             if self.person.get(index) == survivor:
                 self.not_persons[index].discard(survivor)
+
+    def check_apart(self, before: Sequence[int | None], groups: Sequence[int | None]) -> None:
+        """That no two faces that were two persons who are said to be two are in one group now."""
+        for one, other in itertools.combinations(range(SIZE), 2):
+            if groups[one] is not None and groups[one] == groups[other]:
+                assert frozenset({before[one], before[other]}) not in self.apart
 
     def check(self, shown: Sequence[int | None]) -> None:
         for index, person_id in enumerate(shown):
@@ -265,7 +352,7 @@ def _groups(ids: Sequence[int], partition: Sequence[int]) -> tuple[list[list[int
     ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(steps, max_size=10), first=partitions, named=st.sets(st.integers(0, SIZE - 1), max_size=3))
 async def test_whatever_people_said_holds_after_any_clustering(
     engine: AsyncEngine, story: list[tuple[str, Any, int]], first: list[int], named: set[int]
@@ -295,7 +382,13 @@ async def test_whatever_people_said_holds_after_any_clustering(
                 if one is not None and two is not None and one != two:
                     survivor = (await corrections.merge_persons(connection, one, [two])).id
                     said.merged(two if survivor == one else one, survivor)
+            elif kind == "apart":
+                one, two = shown[ids[what]], shown[ids[other]]
+                if one is not None and two is not None and one != two:
+                    await corrections.keep_apart(connection, one, [two])
+                    said.apart.add(frozenset({one, two}))
             else:
+                before_all = [shown[one] for one in ids]
                 if kind == "search_again":
                     generation += 1
                     ids = await search_again(connection, ids, generation=generation, shift=0.001)
@@ -309,6 +402,8 @@ async def test_whatever_people_said_holds_after_any_clustering(
                     generation=generation if kind == "search_again" else 1,
                 )
                 assert await names(connection) == called, "names stay"
+                rows = await table(connection, "SELECT face_id, group_id FROM face_places")
+                said.check_apart(before_all, [dict(rows)[one] for one in ids])
             shown = await who(connection)
             said.check([shown[one] for one in ids])
             assert await wrong_counters(connection) == []

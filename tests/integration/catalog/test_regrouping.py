@@ -8,7 +8,7 @@ from tests.support.catalogue import FACES, found, new_session, table
 from tests.support.people import detect, library, name, names, regroup, search_again, who, wrong_counters
 from triptych_gateway.catalog import corrections, face_space, faces, persons, photos
 from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.regrouping import replace_clustering
+from triptych_gateway.catalog.regrouping import NamedPersonChange, replace_clustering
 
 
 async def test_names_stay_with_faces_that_were_replaced_by_new_rows(engine: AsyncEngine) -> None:
@@ -156,6 +156,27 @@ async def test_a_photo_that_is_searched_anew_gives_up_its_places_and_counters(en
 
         assert (await who(connection)).keys() == set(ids[2:])
         assert await wrong_counters(connection) == []
+
+
+async def test_what_became_of_persons_with_a_name_is_told(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id, ids = await library(connection, [1] * 14)
+        await regroup(connection, session_id, ids[:7], ids[7:10], ids[10:12], ids[12:])
+        shown = await who(connection)
+        ada, ben, cleo = (shown[ids[at]] or 0 for at in (0, 7, 10))
+        for person_id, called in ((ada, "Ada"), (ben, "Ben"), (cleo, "Cleo")):
+            await name(connection, person_id, called)
+
+        told = await regroup(connection, session_id, [*ids[:5], *ids[7:9]], ids[5:7], outliers=ids[9:])
+
+        shown = await who(connection)
+        assert set(told.named) == {
+            NamedPersonChange(kind="split", person_id=ada, into_id=shown[ids[5]], faces=2),
+            NamedPersonChange(kind="merged", person_id=ben, into_id=ada, faces=2),
+            NamedPersonChange(kind="ungrouped", person_id=cleo, into_id=None, faces=0),
+        }
+        assert dict(told.persons_changed) == {"split": 1, "merged": 1, "ungrouped": 2}
+        assert (told.groups_kept, told.faces_changed) == (1, 9)
 
 
 async def test_a_person_without_name_faces_or_corrections_is_gone(engine: AsyncEngine) -> None:

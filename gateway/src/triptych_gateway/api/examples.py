@@ -249,6 +249,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     },
     "PersonChange": {"name": "Ada", "status": "active", "coverFaceId": 9},
     "PersonMerge": {"personIds": [8, 12]},
+    "PersonsApart": {"personIds": [9]},
     "Asset": _ASSET,
     "SearchResults": {
         "model": _MODEL["id"],

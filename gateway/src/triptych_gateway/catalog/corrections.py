@@ -1,4 +1,4 @@
-"""What people say of faces: that one is somebody, that one is not, and that several persons are the same."""
+"""What people say of faces and persons: that one is somebody or is not, that several are the same or are not."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog import places
+from triptych_gateway.catalog import person_separation, places
 from triptych_gateway.catalog.face_boxes import SAME_FACE, overlap_of
 from triptych_gateway.catalog.faces import Face, get_face
 from triptych_gateway.catalog.persons import Person, get_person
@@ -56,24 +56,15 @@ async def say_who_not(connection: AsyncConnection, face_id: int) -> Face:
 async def merge_persons(connection: AsyncConnection, person_id: int, other_ids: Collection[int]) -> Person:
     """Make several persons one: groups, faces and what was said of them become that one's.
 
-    The one with a name stays; where several have one, or none has, the one of those with most faces; of equals
-    ``person_id``, then the oldest. Raises NotFoundError.
+    They stay one though a later clustering should bring their groups together and part them again: the strongest face
+    of each group is said to be that person. The one with a name stays; where several have one, or none has, the one of
+    those with most faces; of equals ``person_id``, then the oldest. Raises NotFoundError.
     """
     await places.lock(connection)
-    ids = sorted({person_id, *other_ids})
-    rows = (
-        await connection.execute(
-            text("""
-                SELECT id, name, face_count FROM persons WHERE id = ANY(CAST(:ids AS bigint[]))
-                ORDER BY id FOR UPDATE"""),
-            {"ids": ids},
-        )
-    ).all()
-    missing = set(ids) - {row.id for row in rows}
-    if missing:
-        raise NotFoundError(f"There is no person {min(missing)}.")
+    rows = await _locked(connection, {person_id, *other_ids})
     survivor: int = _survivor(rows, person_id)
-    merged = {"survivor": survivor, "gone": [one for one in ids if one != survivor]}
+    merged: dict[str, Any] = {"survivor": survivor, "gone": [row.id for row in rows if row.id != survivor]}
+    await person_separation.follow_merge(connection, survivor, merged["gone"])
     for statement in (
         "UPDATE groups SET person_id = :survivor WHERE person_id = ANY(CAST(:gone AS bigint[]))",
         "UPDATE face_places SET person_id = :survivor WHERE person_id = ANY(CAST(:gone AS bigint[]))",
@@ -83,9 +74,52 @@ async def merge_persons(connection: AsyncConnection, person_id: int, other_ids: 
     ):
         names = {name: value for name, value in merged.items() if f":{name}" in statement}
         await connection.execute(text(statement), names)
+    await _add_witnesses(connection, survivor)
     assets = await _drop_contradictions(connection, survivor)
     await _settle(connection, assets, [survivor])
     return await get_person(connection, survivor)
+
+
+async def keep_apart(connection: AsyncConnection, person_id: int, other_ids: Collection[int]) -> Person:
+    """Say that a person is none of these others: no later clustering puts their faces into one group.
+
+    Until they are merged. Raises NotFoundError.
+    """
+    await places.lock(connection)
+    await _locked(connection, {person_id, *other_ids})
+    await person_separation.say_different(connection, person_id, other_ids)
+    return await get_person(connection, person_id)
+
+
+async def _locked(connection: AsyncConnection, person_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """The persons' id, name and faces, locked. Raises NotFoundError."""
+    rows = (
+        await connection.execute(
+            text("""
+                SELECT id, name, face_count FROM persons WHERE id = ANY(CAST(:ids AS bigint[]))
+                ORDER BY id FOR UPDATE"""),
+            {"ids": sorted(person_ids)},
+        )
+    ).all()
+    missing = set(person_ids) - {row.id for row in rows}
+    if missing:
+        raise NotFoundError(f"There is no person {min(missing)}.")
+    return rows
+
+
+async def _add_witnesses(connection: AsyncConnection, person_id: int) -> None:
+    """Say of the strongest face of each of a person's groups that it is that person, unless it was said of one."""
+    await connection.execute(
+        text("""
+            INSERT INTO corrections (person_id, asset_id, x, y, width, height, kind)
+            SELECT DISTINCT ON (p.group_id) :person_id, f.asset_id, f.x, f.y, f.width, f.height, 'is'
+            FROM groups g JOIN face_places p ON p.group_id = g.id JOIN faces f ON f.id = p.face_id
+            WHERE g.person_id = :person_id AND p.person_id = :person_id AND p.shown
+                AND NOT EXISTS (SELECT 1 FROM face_places q
+                    WHERE q.group_id = g.id AND q.is_manual AND q.person_id = :person_id)
+            ORDER BY p.group_id, p.probability DESC NULLS LAST, p.face_id"""),
+        {"person_id": person_id},
+    )
 
 
 def _survivor(rows: Sequence[Row[Any]], person_id: int) -> int:

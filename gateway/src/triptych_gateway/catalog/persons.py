@@ -152,6 +152,23 @@ async def _list_found(
     return [_person(row) for row in rows if row.id is not None], rows[0].total
 
 
+async def list_different(
+    connection: AsyncConnection, person_id: int, *, offset: int, limit: int
+) -> tuple[list[Person], int]:
+    """Persons who are said not to be this one, by id, and how many there are in all."""
+    rows = (
+        await connection.execute(
+            text(f"""
+                SELECT {_COLUMNS} FROM persons p WHERE p.id IN (
+                    SELECT other_id FROM different_persons WHERE person_id = :id
+                    UNION SELECT person_id FROM different_persons WHERE other_id = :id)
+                ORDER BY p.id"""),  # noqa: S608 - constants
+            {"id": person_id},
+        )
+    ).all()
+    return [_person(row) for row in rows[offset : offset + limit]], len(rows)
+
+
 async def change_person(connection: AsyncConnection, person_id: int, changes: Mapping[str, Any]) -> Person:
     """Change a person's ``name`` (None: no name), ``status`` or ``cover_face_id``; what is not named stays.
 

@@ -1,6 +1,7 @@
 """Writing a new clustering in place of the former one, so that persons, their names and corrections stay."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,14 +9,14 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog import former_persons, place_counters, place_differences, places
+from triptych_gateway.catalog import former_persons, person_separation, place_counters, place_differences, places
 from triptych_gateway.catalog.assignment import assign
 from triptych_gateway.catalog.former_persons import FormerPersons
-from triptych_gateway.catalog.person_changes import PersonChange, person_changes
+from triptych_gateway.catalog.person_changes import ChangeKind, PersonChange, person_changes
 from triptych_gateway.catalog.person_matching import match_groups
 from triptych_gateway.catalog.place_differences import SAME_STRENGTH, NewGroup
 
-__all__ = ["NewGroup", "Regrouped", "replace_clustering"]
+__all__ = ["NamedPersonChange", "NewGroup", "Regrouped", "replace_clustering"]
 
 RECOUNTED_SHARE: Final = 0.1
 """Share of the faces from which counting all is quicker than counting what changed."""
@@ -29,8 +30,21 @@ class Regrouped:
     """Faces that stand elsewhere than before, are new, or are gone."""
     groups_kept: int
     """Groups that have the id of a former one."""
-    changes: tuple[PersonChange, ...]
-    """Persons who are not the same faces any more."""
+    persons_changed: Mapping[str, int]
+    """How many persons were split, merged and ungrouped."""
+    named: tuple["NamedPersonChange", ...]
+    """What became of those of them who have a name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedPersonChange:
+    """That a person with a name is not the same faces any more; see `PersonChange`."""
+
+    kind: ChangeKind
+    person_id: int
+    into_id: int | None
+    """Who the faces that left are now; None where they are in no group."""
+    faces: int
 
 
 async def replace_clustering(
@@ -48,7 +62,8 @@ async def replace_clustering(
     """Make these groups the ones that are shown, in place of the former ones, in the caller's transaction.
 
     ``former`` is what `remember_persons` gave, in the same transaction. ``outliers`` are the faces in no group. A new
-    group is the person that `match_groups` finds, else a new one; corrections come after and win. It has the id of the
+    group is the person that `match_groups` finds, else a new one; corrections come after and win, and persons who are
+    said to be two are taken apart before. It has the id of the
     former group with which it shares most. What stands where it stood is not written. With
     ``forget_persons_of_session`` the persons with a face in the session's photos are not recognised: their names and
     what people said of them are lost.
@@ -59,15 +74,16 @@ async def replace_clustering(
     clustering_id = await _renew_clustering(
         connection, session_id=session_id, model_id=model_id, parameters=parameters, face_count=face_count
     )
-    kept = await _kept_groups(connection, clustering_id)
     if forget_persons_of_session:
         await _clear(connection, clustering_id)
         await former_persons.forget_session(connection, session_id)
-        kept = {}
     await former_persons.recognise(connection)
+    cohesions = [group.cohesion for group in groups]
+    cohesions += [cohesions[number] for number in await person_separation.separate(connection, len(groups))]
+    kept = await _kept_groups(connection, clustering_id)
     overlaps = await former_persons.overlaps(connection)
     persons = match_groups(overlaps)
-    await _write_groups(connection, clustering_id, groups, persons, kept)
+    await _write_groups(connection, clustering_id, cohesions, persons, kept)
     faces_changed = await place_differences.compare(connection, clustering_id)
     # Places that went with their faces since the picture was taken were not counted.
     recounts = faces_changed > RECOUNTED_SHARE * face_count or await former_persons.count_places(connection) != (
@@ -84,11 +100,33 @@ async def replace_clustering(
     await former_persons.keep_covers(connection)
     await places.renew_covers(connection)
     await places.remove_nobodies(connection)
+    changes = person_changes(overlaps, persons, former=await former_persons.grouped(connection))
     return Regrouped(
         faces_changed=faces_changed,
         groups_kept=len(kept),
-        changes=tuple(person_changes(overlaps, persons, former=await former_persons.grouped(connection))),
+        persons_changed=Counter(change.kind for change in changes),
+        named=tuple(await _named_changes(connection, changes)),
     )
+
+
+async def _named_changes(connection: AsyncConnection, changes: Sequence[PersonChange]) -> list[NamedPersonChange]:
+    rows = await connection.execute(
+        text("SELECT id FROM persons WHERE name IS NOT NULL AND id = ANY(CAST(:ids AS bigint[]))"),
+        {"ids": sorted({change.person_id for change in changes})},
+    )
+    named = {row.id for row in rows}
+    rows = await connection.execute(text("SELECT number, person_id FROM pg_temp.new_groups"))
+    persons = {row.number: row.person_id for row in rows} if named else {}
+    return [
+        NamedPersonChange(
+            kind=change.kind,
+            person_id=change.person_id,
+            into_id=None if change.group is None else persons[change.group],
+            faces=change.faces,
+        )
+        for change in changes
+        if change.person_id in named
+    ]
 
 
 async def _renew_clustering(
@@ -144,7 +182,7 @@ async def _clear(connection: AsyncConnection, clustering_id: int) -> None:
 async def _write_groups(
     connection: AsyncConnection,
     clustering_id: int,
-    groups: Sequence[NewGroup],
+    cohesions: Sequence[float],
     persons: Mapping[int, int],
     kept: Mapping[int, int],
 ) -> None:
@@ -161,10 +199,10 @@ async def _write_groups(
                 CAST(:kept AS bigint[])) AS m(number, cohesion, person_id, group_id)
             WHERE EXISTS (SELECT 1 FROM pg_temp.new_faces n WHERE n.number = m.number) ORDER BY m.number"""),
         {
-            "numbers": list(range(len(groups))),
-            "cohesions": [group.cohesion for group in groups],
-            "persons": [persons.get(number) for number in range(len(groups))],
-            "kept": [kept.get(number) for number in range(len(groups))],
+            "numbers": list(range(len(cohesions))),
+            "cohesions": list(cohesions),
+            "persons": [persons.get(number) for number in range(len(cohesions))],
+            "kept": [kept.get(number) for number in range(len(cohesions))],
         },
     )
     for statement in (

@@ -489,6 +489,16 @@ corrections = Table(
     CheckConstraint("kind IN ('is','is_not')", name="kind"),
 )
 
+# Persons who somebody said are two, whatever a clustering finds.
+different_persons = Table(
+    "different_persons",
+    metadata,
+    _to("persons.id", name="person_id"),
+    _to("persons.id", name="other_id", index=True),
+    PrimaryKeyConstraint("person_id", "other_id"),
+    CheckConstraint("person_id < other_id", name="order"),
+)
+
 # Events that must reach NATS, written in the transaction that they tell of.
 outbox = Table(
     "outbox",

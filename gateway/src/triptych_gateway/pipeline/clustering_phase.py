@@ -198,7 +198,7 @@ class ClusteringPhase:
         async with self._session.write() as connection:
             former = await former_persons.remember_persons(connection, model_id=self._model["id"])
             await generations.publish(connection, self._detection)
-            await regrouping.replace_clustering(
+            regrouped = await regrouping.replace_clustering(
                 connection,
                 former=former,
                 session_id=self._run.session_id,
@@ -222,7 +222,23 @@ class ClusteringPhase:
                 connection, self._run.id, status="completed", done=total, found=shown, completed_at=func.now()
             )
             await sessions.end_session(connection, self._run.session_id, status="completed")
-        self._log.info("phase completed", faces=total, groups=len(found), seconds=round(seconds, 2))
+        for change in regrouped.named:
+            self._log.info(
+                "a person with a name is not the same faces any more",
+                kind=change.kind,
+                person=change.person_id,
+                into=change.into_id,
+                faces_moved=change.faces,
+            )
+        self._log.info(
+            "phase completed",
+            faces=total,
+            groups=len(found),
+            groups_kept=regrouped.groups_kept,
+            faces_changed=regrouped.faces_changed,
+            persons_changed=dict(regrouped.persons_changed),
+            seconds=round(seconds, 2),
+        )
 
 
 def _take(answer: _Answer, message: clusterer_pb2.ClusterFacesResponse) -> None:

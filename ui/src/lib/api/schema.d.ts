@@ -136,6 +136,32 @@ export interface paths {
         patch: operations["changePerson"];
         trace?: never;
     };
+    "/api/v1/faces/persons/{person_id}/different": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Different Persons
+         * @description Persons of whom somebody said that they are not this one, in the order of their ids.
+         */
+        get: operations["listDifferentPersons"];
+        put?: never;
+        /**
+         * Keep Persons Apart
+         * @description Say that a person is none of these others: no later clustering puts their faces together.
+         *
+         *     It holds until the two are merged.
+         */
+        post: operations["keepPersonsApart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/faces/persons/{person_id}/faces": {
         parameters: {
             query?: never;
@@ -1861,6 +1887,18 @@ export interface components {
         };
         /** @enum {string} */
         PersonStatus: "active" | "hidden";
+        /**
+         * PersonsApart
+         * @description Persons who are somebody else.
+         * @example {
+         *       "personIds": [
+         *         9
+         *       ]
+         *     }
+         */
+        PersonsApart: {
+            personIds: number[];
+        };
         /** @enum {string} */
         PhaseName: "training" | "face_detection" | "clustering";
         /**
@@ -2973,6 +3011,126 @@ export interface operations {
             };
             /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listDifferentPersons: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: number;
+                /** @description Items of a page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                person_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of a list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Person_"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    keepPersonsApart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonsApart"];
+            };
+        };
+        responses: {
+            /** @description Somebody whose faces are in the library. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -71,6 +71,33 @@ async def merge_persons(person_id: Id, body: schemas.PersonMerge, context: Conte
         return person_body(await corrections.merge_persons(connection, person_id, body.person_ids))
 
 
+@router.post("/{person_id}/different")
+async def keep_persons_apart(person_id: Id, body: schemas.PersonsApart, context: Context) -> schemas.Person:
+    """Say that a person is none of these others: no later clustering puts their faces together.
+
+    It holds until the two are merged.
+    """
+    if person_id in body.person_ids:
+        raise ApiError("invalid_request", "A person cannot be another than itself; name others in personIds.")
+    async with context.engine.begin() as connection:
+        return person_body(await corrections.keep_apart(connection, person_id, body.person_ids))
+
+
+@router.get("/{person_id}/different")
+async def list_different_persons(
+    person_id: Id, context: Context, page: PageNumber = 1, page_size: PageSize = 50
+) -> schemas.Page[schemas.Person]:
+    """Persons of whom somebody said that they are not this one, in the order of their ids."""
+    async with context.engine.connect() as connection:
+        await persons.get_person(connection, person_id)
+        found, total = await persons.list_different(
+            connection, person_id, offset=(page - 1) * page_size, limit=page_size
+        )
+    return schemas.Page[schemas.Person].of(
+        [person_body(person) for person in found], total=total, page=page, page_size=page_size
+    )
+
+
 @router.get("/{person_id}/faces")
 async def list_person_faces(
     person_id: Id, context: Context, page: PageNumber = 1, page_size: PageSize = 50

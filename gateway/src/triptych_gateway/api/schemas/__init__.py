@@ -53,6 +53,7 @@ from triptych_gateway.api.schemas.persons import (
     Person,
     PersonChange,
     PersonMerge,
+    PersonsApart,
 )
 from triptych_gateway.api.schemas.progress import (
     JobsSummary,
@@ -142,6 +143,7 @@ __all__ = [
     "PersonFilter",
     "PersonMerge",
     "PersonStatus",
+    "PersonsApart",
     "PhaseName",
     "PhaseProgress",
     "PhaseStatus",

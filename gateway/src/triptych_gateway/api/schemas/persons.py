@@ -52,3 +52,13 @@ class PersonMerge(Body):
         Field(min_length=1, max_length=MOST_MERGED),
         AfterValidator(_all_different),
     ]
+
+
+class PersonsApart(Body):
+    """Persons who are somebody else."""
+
+    person_ids: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_ID)]],
+        Field(min_length=1, max_length=MOST_MERGED),
+        AfterValidator(_all_different),
+    ]
