@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from tests.unit.cluster.synthetic_faces import generate
 from triptych_cluster.clustering import Cancelled, Faces, Progress, cluster_faces
-from triptych_cluster.incremental import Increment, cluster_increment, is_worthwhile
+from triptych_cluster.incremental import Increment, cluster_increment
+from triptych_cluster.kept_graph import KeptGraph
 from triptych_cluster.kept_state import KeptFaces
 from triptych_cluster.neighbours import nearest_neighbours
 from triptych_cluster.parameters import Parameters, parameters_for
@@ -81,7 +82,7 @@ def test_the_graph_is_that_of_comparing_all(library: Faces) -> None:
     ids = np.arange(SIZE)
     kept = increment(library, ids[50:]).kept.of(ids[:-50])
 
-    found = cluster_increment(part(library, ids[:-50]), kept, ARCFACE).kept.graph
+    found = cluster_increment(part(library, ids[:-50]), kept, ARCFACE).kept.faces.graph
 
     prepared = ARCFACE.metric.normalised(library.embeddings[:-50])
     whole = nearest_neighbours(
@@ -94,6 +95,21 @@ def test_the_graph_is_that_of_comparing_all(library: Faces) -> None:
     )
     np.testing.assert_allclose(found.distances, whole.distances, atol=1e-5)
     assert [set(row) for row in found.neighbours.tolist()] == [set(row) for row in whole.neighbours.tolist()]
+
+
+def test_which_groups_are_near_is_as_if_all_were_compared(library: Faces) -> None:
+    ids = np.arange(SIZE)
+    first = increment(library, ids[:-30])
+
+    found = increment(library, ids, first.kept).kept.near_groups
+    anew = increment(library, ids).kept.near_groups
+
+    def edges(kept: KeptGraph) -> set[tuple[int, int]]:
+        rows, slots = np.nonzero(kept.graph.neighbours >= 0)
+        return set(zip(kept.ids[rows].tolist(), kept.ids[kept.graph.neighbours[rows, slots]].tolist(), strict=True))
+
+    assert edges(found) == edges(anew)
+    assert set(found.ids) & set(first.kept.near_groups.ids), "groups that did not change are known"
 
 
 def test_where_nothing_changed_nothing_is_compared_or_grouped(library: Faces) -> None:
@@ -154,8 +170,8 @@ def test_no_faces_and_one_face_are_grouped(library: Faces) -> None:
 def test_a_few_new_faces_are_worthwhile_and_many_are_not(library: Faces) -> None:
     kept = increment(library, np.arange(100)).kept
 
-    assert is_worthwhile(kept.of(np.arange(110)))
-    assert not is_worthwhile(kept.of(np.arange(200)))
+    assert kept.of(np.arange(110)).faces.is_worthwhile()
+    assert not kept.of(np.arange(200)).faces.is_worthwhile()
 
 
 def test_it_tells_how_far_it_is_and_can_be_cancelled(library: Faces) -> None:

@@ -11,11 +11,11 @@ from triptych_cluster.arrangement import chunks
 from triptych_cluster.components import component_batches, component_labels
 from triptych_cluster.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
 from triptych_cluster.grouping import group_components
-from triptych_cluster.merging import group_sums, merge_agreeing_groups
+from triptych_cluster.merging import Compare, group_sums, merge_agreeing_groups
 from triptych_cluster.neighbours import NeighbourGraph, block_pair_count
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.together import weaker_of_each_photo
-from triptych_cluster.tree import DensityGroups
+from triptych_cluster.tree import DensityGroups, dense
 from triptych_cluster.weak_faces import weak_faces, without_bridges
 from triptych_cluster.workspace import IN_MEMORY, Workspace
 
@@ -194,27 +194,28 @@ def meaningful_edges(faces: Faces, arranged: ArrangedGraph, parameters: Paramete
 
 
 def merged(
-    faces: Faces, arranged: ArrangedGraph, density: DensityGroups, parameters: Parameters, *, report: Reporter
+    faces: Faces,
+    arranged: ArrangedGraph,
+    density: DensityGroups,
+    parameters: Parameters,
+    *,
+    report: Reporter,
+    compare: Compare | None = None,
 ) -> Grouping:
-    """Merge the density groups of all components where they agree, and let each photo's weaker faces go."""
+    """Merge the density groups of all components where they agree, and let each photo's weaker faces go.
+
+    ``compare`` as `merge_agreeing_groups` takes it, for the groups in the order of their numbers.
+    """
     order, embeddings = arranged.order, arranged.embeddings
     photo_ids, scores = faces.photo_ids[order], faces.scores[order]
-    labels = _dense(density.labels)
+    labels = dense(density.labels)
     total = block_pair_count(int(labels.max(initial=-1)) + 1)
     on_block = report("merge", total)
-    labels = _dense(merge_agreeing_groups(labels, embeddings, photo_ids, parameters, on_block=on_block))
+    labels = dense(merge_agreeing_groups(labels, embeddings, photo_ids, parameters, on_block=on_block, compare=compare))
     closeness = _closeness_to_centroids(labels, embeddings, parameters)
     labels[weaker_of_each_photo(labels, photo_ids, closeness=closeness, scores=scores)] = -1
     on_block(total)
     return _grouping(labels, density.probabilities, embeddings, order, parameters)
-
-
-def _dense(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same groups, numbered 0..g-1 in the order of their old numbers."""
-    dense = np.full(len(labels), -1, np.int64)
-    members = labels >= 0
-    dense[members] = np.unique(labels[members], return_inverse=True)[1]
-    return dense
 
 
 def _closeness_to_centroids(

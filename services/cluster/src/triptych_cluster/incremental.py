@@ -5,7 +5,7 @@ lost one of as many neighbours as are kept, which may have a next one. A compone
 and edges as before has the same groups, and they are taken over. Groups are merged across components as in any run.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +16,12 @@ from triptych_cluster.clustering import Faces, Grouping, Progress, Reporter, mea
 from triptych_cluster.components import component_batches, component_labels
 from triptych_cluster.graph import ArrangedGraph
 from triptych_cluster.grouping import group_components
-from triptych_cluster.kept_state import KeptFaces, component_marks, first_members
-from triptych_cluster.neighbours import NearestLists, NeighbourGraph
-from triptych_cluster.parameters import Metric, Parameters
-from triptych_cluster.tree import DensityGroups
+from triptych_cluster.kept_graph import KeptGraph, renewed
+from triptych_cluster.kept_state import KeptFaces, component_marks, first_members, group_marks
+from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours
+from triptych_cluster.parameters import Parameters
+from triptych_cluster.tree import DensityGroups, dense
 from triptych_cluster.workspace import IN_MEMORY, Workspace
-
-BLOCK_ROWS = 2048
-"""Faces that are compared in one product: a block of closeness is 16 MiB at most."""
-WORTHWHILE_SHARE = 0.25
-"""Share of faces to be searched above which a run from scratch is not slower: it compares each pair once, this one the
-searched faces with all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +39,6 @@ class Increment:
     kept: KeptFaces
     searched: int
     regrouped: int
-
-
-def is_worthwhile(known: KeptFaces) -> bool:
-    """Whether so few faces are to be searched that this is quicker than a run from scratch."""
-    return int(np.count_nonzero(~known.is_complete)) <= WORTHWHILE_SHARE * len(known.is_complete)
 
 
 def cluster_increment(
@@ -79,79 +69,73 @@ def cluster_increment(
         OSError: if the workspace has no room.
     """
     shape = (len(faces.photo_ids), parameters.neighbour_count)
-    if known.graph.neighbours.shape != shape:
-        raise ValueError(f"Of {shape[0]} faces with {shape[1]} neighbours, {known.graph.neighbours.shape} are known.")
+    if (known_shape := known.faces.graph.neighbours.shape) != shape:
+        raise ValueError(f"There are {shape[0]} faces with {shape[1]} neighbours, but {known_shape} are known.")
     parameters.metric.check(faces.embeddings)
     report = reporter(on_progress, is_cancelled)
     order = content_order(faces.embeddings, faces.photo_ids, faces.scores)
     former = known.arranged(order)
     embeddings = arranged(faces.embeddings, order, parameters.metric, workspace)
-    graph = _up_to_date(embeddings, faces.photo_ids[order], former, parameters, report=report)
+    blocks = former.faces.block_count()
+    on_block = report("neighbours", blocks)
+    graph = renewed(
+        former.faces,
+        embeddings,
+        faces.photo_ids[order],
+        metric=parameters.metric,
+        ceiling=parameters.ceiling,
+        on_block=on_block,
+    )
+    on_block(blocks)
     ready = ArrangedGraph(order=order, embeddings=embeddings, graph=graph)
     density, marks, regrouped = _grouped(faces, ready, former, parameters, report=report)
+    near = _NearGroups(former, dense(density.labels), parameters)
+    grouping = merged(faces, ready, density, parameters, report=report, compare=near.compare)
     kept = KeptFaces(
-        face_ids=former.face_ids,
-        graph=graph,
-        is_complete=np.ones(len(order), bool),
-        is_new=np.zeros(len(order), bool),
-        groups=first_members(density.labels, former.face_ids),
+        faces=KeptGraph.whole(former.faces.ids, graph),
+        groups=first_members(density.labels, former.faces.ids),
         probabilities=density.probabilities.astype(np.float32),
         marks=marks,
+        near_groups=near.kept,
     )
     return Increment(
-        grouping=merged(faces, ready, density, parameters, report=report),
+        grouping=grouping,
         kept=kept.arranged(np.argsort(order)),
-        searched=int(np.count_nonzero(~known.is_complete)),
+        searched=int(np.count_nonzero(~known.faces.is_complete)),
         regrouped=regrouped,
     )
 
 
-def _up_to_date(
-    embeddings: NDArray[np.float32],
-    photo_ids: NDArray[np.int64],
-    known: KeptFaces,
-    parameters: Parameters,
-    *,
-    report: Reporter,
-) -> NeighbourGraph:
-    """The graph of all faces: faces whose list is not complete are compared with all, and offered to all if new."""
-    metric = parameters.metric
-    lists = NearestLists.of_graph(known.graph, metric=metric, ceiling=parameters.ceiling)
-    incomplete = np.flatnonzero(~known.is_complete)
-    # What they had is found again, with the rest.
-    lists.neighbours[incomplete] = -1
-    lists.closeness[incomplete] = lists.floor
-    blocks = list(_blocks(len(incomplete), len(embeddings)))
-    on_block = report("neighbours", len(blocks))
-    for done, (part, columns) in enumerate(blocks):
-        on_block(done)
-        rows = incomplete[part]
-        closeness = _closeness(embeddings, rows, columns, metric)
-        closeness[photo_ids[rows][:, None] == photo_ids[columns][None, :]] = -np.inf
-        found, others = np.nonzero(closeness > lists.worst()[rows][:, None])
-        lists.offer(rows[found], others + columns.start, closeness[found, others])
-        new = np.flatnonzero(known.is_new[rows])
-        bars = np.where(known.is_complete[columns], lists.worst()[columns], np.inf)
-        found, others = np.nonzero(closeness[new] > bars[None, :])
-        lists.offer(others + columns.start, rows[new[found]], closeness[new[found], others])
-    on_block(len(blocks))
-    return lists.graph(metric)
+class _NearGroups:
+    """Which groups are near each other: of those with the same faces as before it is known."""
 
+    def __init__(self, former: KeptFaces, labels: NDArray[np.int64], parameters: Parameters) -> None:
+        self.kept = former.near_groups.of(group_marks(labels, former.faces.ids))
+        self._parameters = parameters
 
-def _blocks(row_count: int, column_count: int) -> Iterator[tuple[slice, slice]]:
-    for row in range(0, row_count, BLOCK_ROWS):
-        for column in range(0, column_count, BLOCK_ROWS):
-            yield slice(row, row + BLOCK_ROWS), slice(column, min(column + BLOCK_ROWS, column_count))
-
-
-def _closeness(
-    embeddings: NDArray[np.float32], rows: NDArray[np.intp], columns: slice, metric: Metric
-) -> NDArray[np.float32]:
-    left, right = embeddings[rows], embeddings[columns]
-    closeness: NDArray[np.float32] = left @ right.T
-    closeness -= metric.half_squares(left)[:, None]
-    closeness -= metric.half_squares(right)[None, :]
-    return closeness
+    def compare(self, centroids: NDArray[np.float32], on_block: Callable[[int], None]) -> NeighbourGraph:
+        """The graph of the groups' centroids, in the order of their numbers."""
+        groups, parameters = np.arange(len(centroids)), self._parameters
+        if self.kept.is_worthwhile():
+            graph = renewed(
+                self.kept,
+                centroids,
+                groups,
+                metric=parameters.metric,
+                ceiling=parameters.merge_distance,
+                on_block=on_block,
+            )
+        else:
+            graph = nearest_neighbours(
+                centroids,
+                groups,
+                metric=parameters.metric,
+                neighbour_count=parameters.neighbour_count,
+                ceiling=parameters.merge_distance,
+                on_block=on_block,
+            )
+        self.kept = KeptGraph.whole(self.kept.ids, graph)
+        return graph
 
 
 def _grouped(
@@ -160,9 +144,9 @@ def _grouped(
     """Groups of all components, those that did not change as they were; each face's mark, and how many are new."""
     graph = meaningful_edges(faces, ready, parameters)
     component = component_labels(graph)
-    marks = component_marks(graph, component, former.face_ids)
+    marks = component_marks(graph, component, former.faces.ids)
     changed = np.zeros(int(component.max(initial=-1)) + 1, bool)
-    changed[component[former.is_new | (marks != former.marks)]] = True
+    changed[component[former.faces.is_new | (marks != former.marks)]] = True
     touched = np.flatnonzero(changed[component])
     on_faces = report("tree", len(component))
     rest = len(component) - len(touched)

@@ -1,10 +1,11 @@
-"""What one grouping leaves for the next: each face's near neighbours, its group before the merge, and its component."""
+"""What one grouping leaves for the next: the graph of faces, their groups before the merge, and which are near."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_cluster.kept_graph import KeptGraph
 from triptych_cluster.neighbours import NeighbourGraph
 
 NOTHING = 0
@@ -16,75 +17,57 @@ class KeptFaces:
     """What is known of n faces that are to be grouped.
 
     Attributes:
-        face_ids: int64 [n], ≥ 0, by which the caller knows them from one run to the next.
-        graph: their nearest neighbours below the ceiling as they were found, by their places in these arrays.
-        is_complete: bool [n], whether the neighbours are all there are to find among the faces that are not new. Not of
-            a face that is new or that had as many as are kept and lost one.
-        is_new: bool [n], of which nothing is known.
+        faces: their graph, by the ids by which the caller knows them.
         groups: int64 [n], the smallest id of a face in its group before groups were merged; -1 where in none.
         probabilities: float32 [n], 0..1, how firmly it belongs there.
         marks: uint64 [n], by which its component was known: a component with the same mark has the same faces and
             edges.
+        near_groups: the graph of those groups' centroids, by `group_marks`: a group with the same one has the same
+            faces. Of groups that are gone it tells nothing.
     """
 
-    face_ids: NDArray[np.int64]
-    graph: NeighbourGraph
-    is_complete: NDArray[np.bool_]
-    is_new: NDArray[np.bool_]
+    faces: KeptGraph
     groups: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     marks: NDArray[np.uint64]
+    near_groups: KeptGraph
 
     @classmethod
     def nothing(cls, face_ids: NDArray[np.int64], *, neighbour_count: int) -> "KeptFaces":
         """Faces that are all new."""
         count = len(face_ids)
         return cls(
-            face_ids=face_ids,
-            graph=NeighbourGraph(
-                neighbours=np.full((count, neighbour_count), -1, np.int32),
-                distances=np.full((count, neighbour_count), np.inf, np.float32),
-            ),
-            is_complete=np.zeros(count, bool),
-            is_new=np.ones(count, bool),
+            faces=KeptGraph.nothing(face_ids, neighbour_count=neighbour_count),
             groups=np.full(count, -1, np.int64),
             probabilities=np.zeros(count, np.float32),
             marks=np.full(count, NOTHING, np.uint64),
+            near_groups=KeptGraph.nothing(np.zeros(0, np.int64), neighbour_count=neighbour_count),
         )
 
     def of(self, face_ids: NDArray[np.int64]) -> "KeptFaces":
         """What is known of the faces with these ids, some of which may be new, while some known ones are gone."""
-        count = self.graph.neighbours.shape[1]
-        by_id = np.argsort(face_ids)
-        # Where each known face is among the asked ones; the last place is for nobody, whom -1 finds.
-        place = np.full(len(self.face_ids) + 1, -1, np.int32)
-        at = np.minimum(np.searchsorted(face_ids, self.face_ids, sorter=by_id), max(len(face_ids) - 1, 0))
-        if len(face_ids):
-            there = face_ids[by_id[at]] == self.face_ids
-            place[:-1][there] = by_id[at[there]]
-        known = np.flatnonzero(place[:-1] >= 0)
-        to = place[known]
-        neighbours, distances = place[self.graph.neighbours[known]], self.graph.distances[known]
-        lost = (self.graph.neighbours[known] >= 0) & (neighbours < 0)
-        was_full = (self.graph.neighbours[known] >= 0).all(axis=1)
-        gaps = np.argsort(neighbours < 0, axis=1, kind="stable")
-        neighbours = np.take_along_axis(neighbours, gaps, axis=1)
-        distances = np.where(neighbours >= 0, np.take_along_axis(distances, gaps, axis=1), np.float32(np.inf))
-        found = KeptFaces.nothing(face_ids, neighbour_count=count)
-        found.graph.neighbours[to], found.graph.distances[to] = neighbours, distances
-        found.is_complete[to] = self.is_complete[known] & ~(was_full & lost.any(axis=1))
-        found.is_new[to] = self.is_new[known]
+        place = self.faces.places(face_ids)
+        known = np.flatnonzero(place >= 0)
+        found = KeptFaces.nothing(face_ids, neighbour_count=self.faces.graph.neighbours.shape[1])
         for name in ("groups", "probabilities", "marks"):
-            getattr(found, name)[to] = getattr(self, name)[known]
-        return found
+            getattr(found, name)[place[known]] = getattr(self, name)[known]
+        return KeptFaces(
+            faces=self.faces.of(face_ids),
+            groups=found.groups,
+            probabilities=found.probabilities,
+            marks=found.marks,
+            near_groups=self.near_groups,
+        )
 
     def arranged(self, order: NDArray[np.intp]) -> "KeptFaces":
         """The same in another order: place i has what place order[i] had."""
-        place = np.full(len(order) + 1, -1, np.int32)
-        place[order] = np.arange(len(order), dtype=np.int32)
-        rest = {one.name: getattr(self, one.name)[order] for one in fields(self) if one.name != "graph"}
-        graph = NeighbourGraph(neighbours=place[self.graph.neighbours[order]], distances=self.graph.distances[order])
-        return replace(self, graph=graph, **rest)
+        return KeptFaces(
+            faces=self.faces.arranged(order),
+            groups=self.groups[order],
+            probabilities=self.probabilities[order],
+            marks=self.marks[order],
+            near_groups=self.near_groups,
+        )
 
 
 def component_marks(
@@ -103,6 +86,14 @@ def component_marks(
     sums[sums == NOTHING] = 1
     marks: NDArray[np.uint64] = sums[component]
     return marks
+
+
+def group_marks(labels: NDArray[np.int64], face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A mark ≥ 0 of each group, [g], for dense labels: a hash of its faces' ids."""
+    members = np.flatnonzero(labels >= 0)
+    sums = np.zeros(int(labels.max(initial=-1)) + 1, np.uint64)
+    np.add.at(sums, labels[members], _mixed(face_ids[members].astype(np.uint64)))
+    return (_mixed(sums) >> np.uint64(1)).astype(np.int64)
 
 
 def first_members(labels: NDArray[np.int64], face_ids: NDArray[np.int64]) -> NDArray[np.int64]:

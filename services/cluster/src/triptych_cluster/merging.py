@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from triptych_cluster.neighbours import nearest_neighbours
+from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours
 from triptych_cluster.parameters import Metric, Parameters
 from triptych_cluster.together import may_be_one_person
+
+Compare = Callable[[NDArray[np.float32], Callable[[int], None]], NeighbourGraph]
+"""Finds each centroid's nearest others within `merge_distance`, telling before each block how many are done."""
 
 
 def merge_agreeing_groups(
@@ -19,6 +22,7 @@ def merge_agreeing_groups(
     parameters: Parameters,
     *,
     on_block: Callable[[int], None],
+    compare: Compare | None = None,
 ) -> NDArray[np.int64]:
     """Merge the two groups with the nearest centroids, again and again, until none are nearer than `merge_distance`.
 
@@ -32,6 +36,7 @@ def merge_agreeing_groups(
         parameters: of the faces' model.
         on_block: called before each pair of blocks of centroids, `block_pair_count(g)` in all, and before each
             merge, with how many blocks are done; may raise to stop the work.
+        compare: finds the nearest centroids, for a caller who knows most of them; None to compare all.
 
     Returns:
         int64 [n], new labels, not dense.
@@ -44,7 +49,7 @@ def merge_agreeing_groups(
         done = blocks_done
         on_block(done)
 
-    groups.compare_all(count)
+    groups.compare_all(count, compare or _comparison(parameters))
     while groups.merge_nearest():
         on_block(done)
     return groups.relabel(labels)
@@ -57,6 +62,20 @@ def group_sums(labels: NDArray[np.int64], rows: NDArray[np.float32]) -> tuple[ND
     # A product with a matrix of ones reads each row once and copies none.
     ones = csr_array((np.ones(len(members), np.float32), (labels[members], members)), shape=(len(counts), len(rows)))
     return ones @ rows, counts
+
+
+def _comparison(parameters: Parameters) -> Compare:
+    def compare(centroids: NDArray[np.float32], on_block: Callable[[int], None]) -> NeighbourGraph:
+        return nearest_neighbours(
+            centroids,
+            np.arange(len(centroids)),
+            metric=parameters.metric,
+            neighbour_count=parameters.neighbour_count,
+            ceiling=parameters.merge_distance,
+            on_block=on_block,
+        )
+
+    return compare
 
 
 class _Groups:
@@ -86,17 +105,9 @@ class _Groups:
         self._candidates: list[tuple[float, int, int]] = []
         self._place(slice(0, count))
 
-    def compare_all(self, on_block: Callable[[int], None]) -> None:
+    def compare_all(self, on_block: Callable[[int], None], compare: Compare) -> None:
         """Find the candidates among the groups there are."""
-        count = len(self._photos)
-        graph = nearest_neighbours(
-            self._centroids[:count],
-            np.arange(count),
-            metric=self._metric,
-            neighbour_count=self._parameters.neighbour_count,
-            ceiling=self._parameters.merge_distance,
-            on_block=on_block,
-        )
+        graph = compare(self._centroids[: len(self._photos)], on_block)
         rows, slots = np.nonzero(graph.neighbours >= 0)
         self._offer(rows, graph.neighbours[rows, slots], graph.distances[rows, slots])
 

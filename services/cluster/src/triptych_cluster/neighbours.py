@@ -113,7 +113,7 @@ def neighbours_between(
     Returns:
         [m, k]; `nearest_of` joins those of all shards.
     """
-    best = _Best.empty(len(rows), neighbour_count, floor=metric.closeness(ceiling))
+    best = NearestLists.empty(len(rows), neighbour_count, floor=metric.closeness(ceiling))
     row_halves, other_halves = metric.half_squares(rows), metric.half_squares(others)
     for start in range(0, len(others), _BLOCK_ROWS_MAX):
         part = slice(start, start + _BLOCK_ROWS_MAX)

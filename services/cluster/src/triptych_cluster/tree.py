@@ -100,3 +100,11 @@ def _spanning_tree(
         stride *= 2
     pairs = np.concatenate(joins)
     return np.vstack([forest, np.column_stack([pairs, np.full(len(pairs), parameters.stranger_distance)])])
+
+
+def dense(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same groups, numbered 0..g-1 in the order of their old numbers; -1, none, stays."""
+    numbered = np.full(len(labels), -1, np.int64)
+    members = labels >= 0
+    numbered[members] = np.unique(labels[members], return_inverse=True)[1]
+    return numbered
