@@ -102,9 +102,10 @@ async def _found_groups(engine: AsyncEngine, *, moved_share: float) -> tuple[lis
     ids = list(members)
     every = round(1 / moved_share) if moved_share else 0
     found: dict[int, list[tuple[int, float]]] = {group_id: [] for group_id in ids}
-    for number, (place, group_id) in enumerate((place, one) for place, one in enumerate(ids) for _ in members[one]):
+    faces = [(place, face) for place, group_id in enumerate(ids) for face in members[group_id]]
+    for number, (place, face) in enumerate(faces):
         moves = every and number % every == 0
-        found[ids[(place + 1) % len(ids)] if moves else group_id].append(members[group_id].pop())
+        found[ids[(place + 1) % len(ids)] if moves else ids[place]].append(face)
     return [
         NewGroup(
             face_ids=[face_id for face_id, _ in faces],

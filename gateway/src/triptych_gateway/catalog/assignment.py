@@ -2,11 +2,12 @@
 
 H. Kuhn: The Hungarian Method for the Assignment Problem (1955), in the form of shortest augmenting paths (R. Jonker,
 A. Volgenant, 1987): rows enter one by one, each along the cheapest path that ends at a free column. A path stays inside
-its connected block, and where most rows have a column that nobody else wants it is one step long.
+its connected block, and where most rows have a column that nobody else wants it is one step long. A row and a column
+that have nobody but each other need no path.
 """
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 
@@ -17,15 +18,20 @@ def assign(weights: Mapping[tuple[int, int], int]) -> dict[int, int]:
     without a column is left out of the answer. The same weights give the same answer in whatever order they come.
     Raises ValueError for numbers of rows and columns below 0, and for weights that are not above 0.
     """
+    if any(row < 0 or column < 0 or weight <= 0 for (row, column), weight in weights.items()):
+        raise ValueError("Rows and columns are numbered from 0, and a pair's weight is above 0.")
+    of_row, of_column = Counter(row for row, _ in weights), Counter(column for _, column in weights)
+    chosen: dict[int, int] = {}
     costs: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for (row, column), weight in sorted(weights.items()):
-        if row < 0 or column < 0 or weight <= 0:
-            raise ValueError("Rows and columns are numbered from 0, and a pair's weight is above 0.")
-        costs[row].append((column, -weight))
+    for row, column in sorted(weights):
+        if of_row[row] == of_column[column] == 1:
+            chosen[row] = column
+        else:
+            costs[row].append((column, -weights[row, column]))
     problem = _Assignment(costs)
     for row in costs:
         problem.add(row)
-    return {row: column for column, row in problem.row_of.items() if column >= 0}
+    return chosen | {row: column for column, row in problem.row_of.items() if column >= 0}
 
 
 class _Assignment:

@@ -40,7 +40,7 @@ def match_groups(overlaps: Sequence[Overlap]) -> dict[int, int]:
     """
     faces = _faces_by_person(overlaps)
     weights = _weights(overlaps, faces)
-    strands = {strand: index for index, strand in enumerate(sorted({strand for strand, _ in weights}))}
+    strands = {strand: row for row, strand in enumerate(sorted({strand for strand, _ in weights}))}
     columns = assign({(strands[strand], group): weight for (strand, group), weight in weights.items()})
     persons = {columns[row]: person_id for (person_id, _), row in strands.items() if row in columns}
     return {**_said_persons(overlaps, faces), **persons}

@@ -1,5 +1,6 @@
 """Writing a new clustering in place of the former one, so that persons, their names and corrections stay."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ async def replace_clustering(
     cohesions += [cohesions[number] for number in await person_separation.separate(connection, len(groups))]
     kept = await _kept_groups(connection, clustering_id)
     overlaps = await former_persons.overlaps(connection)
-    persons = match_groups(overlaps)
+    persons = await asyncio.to_thread(match_groups, overlaps)
     await _write_groups(connection, clustering_id, cohesions, persons, kept)
     faces_changed = await place_differences.compare(connection, clustering_id)
     # Places that went with their faces since the picture was taken were not counted.
@@ -167,7 +168,8 @@ async def _kept_groups(connection: AsyncConnection, clustering_id: int) -> dict[
             GROUP BY n.number, p.group_id"""),
         {"clustering_id": clustering_id},
     )
-    return assign({(row.number, row.group_id): row.faces for row in rows})
+    shared = {(row.number, row.group_id): row.faces for row in rows}
+    return await asyncio.to_thread(assign, shared)
 
 
 async def _clear(connection: AsyncConnection, clustering_id: int) -> None:
