@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from triptych_gateway.catalog.places import SAID
 from triptych_gateway.catalog.schema import LIVE_GENERATION
 
 WRITTEN_AT_ONCE: Final = 50_000
@@ -65,18 +66,23 @@ async def compare(connection: AsyncConnection, clustering_id: int) -> int:
     """Find the staged faces that stand elsewhere than they do now, or nowhere, and those that stand where none is now.
 
     They are kept in the tables `changed_places` and `former_places` of the transaction; returns how many there are. The
-    groups' ids are taken from the table `new_groups`.
+    groups' ids are taken from the table `new_groups`. A face that left its group because it is not that person is not
+    put back there.
     """
     for statement in (
         "DROP TABLE IF EXISTS pg_temp.changed_places, pg_temp.former_places",
         f"""CREATE TEMPORARY TABLE changed_places ON COMMIT DROP AS
+            WITH said_not AS MATERIALIZED ({SAID % "c.kind = 'is_not'"})
             SELECT row_number() OVER (ORDER BY n.ordinal) - 1 AS ordinal, n.face_id, g.id AS group_id, g.person_id,
                 n.probability, p.face_id IS NULL AS is_new
             FROM pg_temp.new_faces n LEFT JOIN pg_temp.new_groups g ON g.number = n.number
             LEFT JOIN face_places p ON p.face_id = n.face_id
-            WHERE p.face_id IS NULL OR p.clustering_id <> :clustering_id OR p.group_id IS DISTINCT FROM g.id
-                OR (NOT p.is_manual AND p.person_id IS DISTINCT FROM g.person_id)
-                OR abs(coalesce(p.probability, -1) - coalesce(n.probability, -1)) > {SAME_STRENGTH}""",  # noqa: S608
+            WHERE p.face_id IS NULL OR p.clustering_id <> :clustering_id
+                OR ((p.group_id IS DISTINCT FROM g.id
+                    OR (NOT p.is_manual AND p.person_id IS DISTINCT FROM g.person_id)
+                    OR abs(coalesce(p.probability, -1) - coalesce(n.probability, -1)) > {SAME_STRENGTH})
+                AND NOT (p.is_manual AND p.person_id IS NULL AND p.group_id IS NULL AND EXISTS (SELECT 1 FROM said_not s
+                    WHERE s.face_id = n.face_id AND s.person_id = g.person_id)))""",  # noqa: S608
         """CREATE TEMPORARY TABLE former_places ON COMMIT DROP AS
             SELECT p.face_id, p.person_id IS NOT NULL AND EXISTS (
                 SELECT 1 FROM assets a WHERE a.id = p.asset_id AND a.missing_at IS NOT NULL) AS waits

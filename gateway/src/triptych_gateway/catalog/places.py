@@ -10,7 +10,7 @@ from triptych_gateway.catalog.database import PLACES_LOCK
 from triptych_gateway.catalog.face_boxes import SAME_FACE, overlap_of
 from triptych_gateway.catalog.schema import LIVE_GENERATION
 
-_SAID: Final = f"""
+SAID: Final = f"""
     SELECT DISTINCT ON (c.id) c.id, c.person_id, c.kind, p.face_id
     FROM corrections c JOIN face_places p ON p.asset_id = c.asset_id JOIN faces f ON f.id = p.face_id
     WHERE {overlap_of("c", "f")} >= {SAME_FACE} AND %s
@@ -49,7 +49,7 @@ async def apply_corrections(connection: AsyncConnection, asset_ids: Sequence[int
     A face is the person that somebody named last; else its group's person, unless somebody said that it is not: then it
     leaves the group too, and is nobody's. A face of which nothing is said any more is its group's person again.
     """
-    said = _SAID % ("true" if asset_ids is None else _OF_THE_PHOTOS)
+    said = SAID % ("true" if asset_ids is None else _OF_THE_PHOTOS)
     of_them = "true" if asset_ids is None else "p.asset_id = ANY(CAST(:asset_ids AS bigint[]))"
     await connection.execute(
         text(f"""
@@ -78,7 +78,7 @@ async def apply_corrections(connection: AsyncConnection, asset_ids: Sequence[int
 
 async def corrections_of(connection: AsyncConnection, asset_id: int, face_id: int) -> list[tuple[int, int, str]]:
     """What people said of a face: (correction, person, kind), oldest first."""
-    said = _SAID % _OF_THE_PHOTOS
+    said = SAID % _OF_THE_PHOTOS
     rows = await connection.execute(
         text(f"SELECT id, person_id, kind FROM ({said}) said WHERE face_id = :face_id ORDER BY id"),  # noqa: S608
         {"asset_ids": [asset_id], "face_id": face_id},
