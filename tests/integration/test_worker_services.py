@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -352,7 +354,7 @@ async def test_clusterer_refuses_what_it_cannot_group(channels: dict[str, grpc.a
 
 async def test_faces_that_do_not_fit_into_memory_are_refused_with_the_figure(stack: Stack) -> None:
     service = stack.start("cluster", max_memory_bytes=str(50 << 20))
-    await _until_serving(service)
+    await until_serving(service)
     async with grpc.aio.insecure_channel(service.address) as channel:
         call = clusterer_pb2_grpc.ClustererStub(channel).ClusterFaces(iter(_cluster_requests(_people(40, 100))))
         assert await _refusal(call) == (grpc.StatusCode.FAILED_PRECONDITION, "MEMORY_TOO_SMALL")
@@ -364,12 +366,12 @@ async def test_large_vectors_lie_in_files_that_leave_nothing_behind(stack: Stack
     nowhere = stack.start("cluster", spill_above_bytes="1000", spill_directory=str(tmp_path / "missing"))
     requests = _cluster_requests(_people(10, 20))
     requests[1].faces.sizes.extend([80.0] * 200)
-    await _until_serving(service)
+    await until_serving(service)
     async with grpc.aio.insecure_channel(service.address) as channel:
         answers = [answer async for answer in clusterer_pb2_grpc.ClustererStub(channel).ClusterFaces(iter(requests))]
     assert [group.face_count for group in answers[-1].summary.groups] == [20] * 10
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - a coroutine
-    await _until_serving(nowhere)
+    await until_serving(nowhere)
     async with grpc.aio.insecure_channel(nowhere.address) as channel:
         call = clusterer_pb2_grpc.ClustererStub(channel).ClusterFaces(iter(requests))
         assert await _refusal(call) == (grpc.StatusCode.FAILED_PRECONDITION, "DISK_FULL")
