@@ -160,6 +160,10 @@ bench-cluster: environment ## Grouping beside HDBSCAN's implementations; N=5000,
 	@$(BIN)/python benchmarks/cluster.py $(if $(N),--sizes $(N)) $(if $(SEED),--seeds $(SEED)) \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(CHECK),--check $(CHECK))
 
+.PHONY: bench-cluster-incremental
+bench-cluster-incremental: environment ## Adding 400 faces to 20,000 that were grouped, beside grouping all anew; N=, SEED=
+	@PYTHONPATH=. $(BIN)/python benchmarks/cluster_incremental.py --faces $(or $(N),20000) --seed $(or $(SEED),3)
+
 .PHONY: bench-tools
 bench-tools: environment
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
