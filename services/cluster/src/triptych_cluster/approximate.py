@@ -16,6 +16,7 @@ from typing import Any, Final
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from triptych_cluster.arrangement import chunks
 from triptych_cluster.neighbours import NeighbourGraph
@@ -175,10 +176,13 @@ def _sketches(
 
     About the origin for cosine, whose inner products it is to keep; about the mean for Euclidean distances.
     """
-    sample = metric.normalised(embeddings[order[_sample(random, len(order), _BASIS_SAMPLES)]]).astype(np.float64)
-    mean = sample.mean(axis=0) if metric is Metric.EUCLIDEAN else np.zeros(sample.shape[1])
-    sample -= mean
-    _, directions = np.linalg.eigh(sample.T @ sample)
+    sample = metric.normalised(embeddings[order[_sample(random, len(order), _BASIS_SAMPLES)]])
+    mean = sample.mean(axis=0) if metric is Metric.EUCLIDEAN else np.zeros(sample.shape[1], np.float32)
+    sample = sample - mean
+    moments = (sample.T @ sample).astype(np.float64)
+    # Threads would wait for each other at every column: 2 s instead of 0.1 on a busy machine.
+    with threadpool_limits(1, "blas"):
+        _, directions = np.linalg.eigh(moments)
     basis = directions[:, ::-1][:, :SKETCH_DIMENSION].astype(np.float32)
     # Codes take two numbers each.
     sketches = np.zeros((len(order), basis.shape[1] + basis.shape[1] % 2), np.float32)
