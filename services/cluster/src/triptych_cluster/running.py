@@ -15,9 +15,9 @@ from triptych_common.errors import InvalidRequestError
 from triptych_common.publisher import ProgressPublisher
 from triptych_common.work import Work
 
-PROGRESS_INTERVAL_SECONDS: Final = 0.1
-"""Least time between two messages of progress; a tenth of the time since the run began, where that is less, so that a
-short run has twenty as well."""
+PROGRESS_INTERVAL_SECONDS: Final = 0.05
+"""Least time between two messages of progress; a thirtieth of the time since the run began, where that is less, so that
+a short run has twenty as well."""
 HEARTBEAT_SECONDS: Final = 2.0
 """Most time between two messages of progress, also where nothing has moved."""
 
@@ -53,7 +53,7 @@ class Run:
             return True
         self._moved.clear()
         now = self._loop.time()
-        self._may_report_at = now + min(PROGRESS_INTERVAL_SECONDS, (now - self._began) / 10)
+        self._may_report_at = now + min(PROGRESS_INTERVAL_SECONDS, (now - self._began) / 30)
         return not self._future.done()
 
     async def result(self) -> Grouping:
