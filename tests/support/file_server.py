@@ -22,6 +22,8 @@ class FileServer:
     """Every answer breaks off after so many bytes of it."""
     pause_seconds: float = 0.0
     """Before each 16 KiB."""
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    """Where it is not set, an answer stops after its first piece until it is."""
     statuses: list[int] = field(default_factory=list)
     """Answered to the next requests, in order."""
     port: int = 0
@@ -39,6 +41,7 @@ class FileServer:
 def file_server() -> Iterator[FileServer]:
     """A server that runs as long as the context lasts."""
     served = FileServer()
+    served.goes_on.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -58,6 +61,7 @@ def file_server() -> Iterator[FileServer]:
     try:
         yield served
     finally:
+        served.goes_on.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -97,3 +101,4 @@ def _answer(handler: BaseHTTPRequestHandler, served: FileServer) -> None:
         except OSError:
             return
         served.sending.set()
+        served.goes_on.wait()

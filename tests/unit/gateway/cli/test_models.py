@@ -409,7 +409,7 @@ def test_a_person_at_a_terminal_is_asked_and_sees_a_bar(server: FileServer, mani
 def test_a_signal_leaves_the_part_and_no_process(
     server: FileServer, manifest_file: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    server.pause_seconds = 0.2
+    server.goes_on.clear()
     models_dir = tmp_path / "data" / "models"
     process = start(manifest_file, "fetch", CLIP)
     wait_for(lambda: any(part.stat().st_size for part in models_dir.rglob("*.part")), "a part has come")
@@ -423,7 +423,7 @@ def test_a_signal_leaves_the_part_and_no_process(
     (part,) = (models_dir / ".fetching").rglob("*.part")
     had_bytes = part.stat().st_size
     assert 0 < had_bytes < len(WEIGHTS)
-    server.pause_seconds = 0
+    server.goes_on.set()
     assert invoke("fetch", CLIP).exit_code == 0
     assert server.requests[-1][1] == f"bytes={had_bytes}-"
 
