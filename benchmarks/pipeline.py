@@ -33,6 +33,7 @@ from triptych_gateway.cli.stack.stack import Stack, StackOptions
 LIMITS: Final = {"embed_efficiency": 0.90, "detect_efficiency": 0.90, "feed_efficiency": 0.80, "device_busy": 0.95}
 DEVICE_SECONDS: Final = 0.02
 ROUNDS: Final = 2
+PARTS: Final = ("embed", "feed", "detect", "busy")
 _BENCHMARKS: Final = Path(__file__).parent
 _DEADLINE_SECONDS: Final = 1800.0
 
@@ -186,7 +187,7 @@ async def measure(directory: Path, *, photos: int, parts: list[str]) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", type=int, nargs="?", default=400)
-    parser.add_argument("--parts", nargs="+", default=["embed", "feed", "detect", "busy"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
     with working_directory() as directory:
         print(json.dumps(asyncio.run(measure(directory, photos=arguments.photos, parts=arguments.parts))))
