@@ -56,6 +56,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         {**_SESSION, "q": "person 1"},
     ),
     *_pages("/faces/persons/{person_id}/faces", {}),
+    *_pages("/faces/persons/{person_id}/different", {}),
     *_pages("/faces/clusters", {}, {**_SESSION}, {"session_id": "{small_session_id}"}),
     *_pages("/faces/clusters/{group_id}", {}, total="faceCount"),
     *_pages("/faces/unassigned", {}),
