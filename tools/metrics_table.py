@@ -27,7 +27,7 @@ async def _metrics_table() -> str:
     client = Client()
     limits = BatchLimits(micro_batch=1, decode_threads=1, max_concurrent_requests=1, decoded_bytes=1)
     loader = ImageLoader(roots=MediaRoots([]), resolution=Resolution(), max_bytes=1, max_pixels=1)
-    batches = PhotoBatches[Any, Any](model=ModelLifetime(_no_model), loader=loader, compute=_no_results, limits=limits)
+    batches = PhotoBatches[Any, Any](model=ModelLifetime(_nothing), loader=loader, compute=_nothing, limits=limits)
     aggregator = Aggregator(client, ProgressSettings().aggregator_settings())
     collectors = {
         "progress": AggregatorMetrics(lambda: aggregator, SessionMessages()),
@@ -43,9 +43,5 @@ async def _metrics_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _no_model() -> NoReturn:
-    raise NotImplementedError
-
-
-def _no_results(*_: object) -> NoReturn:
-    raise NotImplementedError
+def _nothing(*_: object) -> NoReturn:
+    raise RuntimeError("the table of metrics loads no model and computes nothing")

@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeAlias
 
 import grpc
@@ -36,6 +36,21 @@ _SERVER_OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
+@asynccontextmanager
+async def _refusals(context: Any, method: str) -> AsyncIterator[None]:
+    """Ends a call with the status of the error that its method raises."""
+    try:
+        yield
+    except ServiceError as error:
+        await context.abort_with_status(to_status(error))
+    except (grpc.aio.AbortError, asyncio.CancelledError):
+        raise
+    except Exception:
+        # A flaw of the service: the caller learns that it failed and nothing of its inside, the log learns all.
+        log.exception("call failed", method=method)
+        await context.abort(grpc.StatusCode.INTERNAL, "The service failed; its log has the details.")
+
+
 class _ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Turns a ServiceError into its status, and anything unforeseen into INTERNAL with a log line."""
 
@@ -52,33 +67,18 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         async def answer_one(request: Any, context: Any) -> Any:
             call = handler.unary_unary or handler.stream_unary
-            try:
+            async with _refusals(context, method):
                 return await call(request, context)
-            except ServiceError as error:
-                await context.abort_with_status(to_status(error))
-            except (grpc.aio.AbortError, asyncio.CancelledError):
-                raise
-            except Exception:
-                log.exception("call failed", method=method)
-                await context.abort(grpc.StatusCode.INTERNAL, "The service failed; its log has the details.")
 
         async def answer_many(request: Any, context: Any) -> None:
             call = handler.unary_stream or handler.stream_stream
             # Tells the caller at once that a worker has the call, long before the first result.
             await context.send_initial_metadata(())
-            try:
-                # Written from here, not yielded on: a cancelled call then closes the servicer's generator at once,
-                # instead of leaving its clean-up to the garbage collector.
-                async with aclosing(call(request, context)) as messages:
-                    async for message in messages:
-                        await context.write(message)
-            except ServiceError as error:
-                await context.abort_with_status(to_status(error))
-            except (grpc.aio.AbortError, asyncio.CancelledError):
-                raise
-            except Exception:
-                log.exception("call failed", method=method)
-                await context.abort(grpc.StatusCode.INTERNAL, "The service failed; its log has the details.")
+            # Written from here, not yielded on: a cancelled call then closes the servicer's generator at once,
+            # instead of leaving its clean-up to the garbage collector.
+            async with _refusals(context, method), aclosing(call(request, context)) as messages:
+                async for message in messages:
+                    await context.write(message)
 
         codecs = {
             "request_deserializer": handler.request_deserializer,

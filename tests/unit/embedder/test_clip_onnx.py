@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from tests.support.clip_exports import CONTEXT_LENGTH, DIMENSION, describe, writ
 from triptych_common.devices import CPU, Device
 from triptych_common.errors import ConfigurationError
 from triptych_common.models import DeviceMemoryError
-from triptych_common.onnx_session import OnnxSession, open_session
+from triptych_common.onnx_session import OnnxSession, open_session, run_session
 from triptych_embedder.models import clip_onnx
 from triptych_embedder.models.base import EmbeddingOptions
 from triptych_embedder.models.clip_export_format import HubTokenizerPart
 from triptych_embedder.models.clip_onnx import OnnxClip
 from triptych_embedder.models.clip_weights import default_clip
-from triptych_embedder.models.onnx_memory import run_network
 from triptych_embedder.models.registry import load_model
 
 
@@ -64,14 +63,14 @@ def test_engines_are_built_for_whole_micro_batches_before_the_first_photo(
     """No GPU is needed to see what it would be given: a CPU takes its place."""
     seen: list[int] = []
 
-    def run_and_count(session: Any, inputs: Mapping[str, NDArray[Any]], *, output: str) -> NDArray[Any]:
+    def run_and_count(session: Any, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
         seen.extend(len(values) for values in inputs.values())
-        return run_network(session, inputs, output=output)
+        return run_session(session, inputs, outputs)
 
     def open_as(network: bytes | Path, *, device: Device, threads: int) -> OnnxSession:
         return replace(open_session(network, device=CPU, threads=threads), device=str(device))
 
-    monkeypatch.setattr(clip_onnx, "run_network", run_and_count)
+    monkeypatch.setattr(clip_onnx, "run_session", run_and_count)
     monkeypatch.setattr(clip_onnx, "open_session", open_as)
     options = replace(_options(tmp_path), device=Device.parse(device))
     load_model(f"onnx:{write_export(tmp_path / 'mine')}", options)
@@ -226,12 +225,10 @@ def test_memory_that_runs_out_is_told_apart_from_what_else_fails() -> None:
     )
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     session = onnxruntime.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
-    assert run_network(session, {"shape": np.array([2, CONTEXT_LENGTH])}, output="features").shape == (
-        2,
-        CONTEXT_LENGTH,
-    )
+    (features,) = run_session(session, {"shape": np.array([2, CONTEXT_LENGTH])}, ["features"])
+    assert features.shape == (2, CONTEXT_LENGTH)
     with pytest.raises(DeviceMemoryError):
-        run_network(session, {"shape": np.array([2**23, 2**23])}, output="features")
+        run_session(session, {"shape": np.array([2**23, 2**23])}, ["features"])
     with pytest.raises(Exception, match="shape") as caught:
-        run_network(session, {"shape": np.array([-2, 1])}, output="features")
+        run_session(session, {"shape": np.array([-2, 1])}, ["features"])
     assert not isinstance(caught.value, DeviceMemoryError)

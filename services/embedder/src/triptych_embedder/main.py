@@ -1,20 +1,15 @@
 """The embedder's process: its settings, and how its parts are put together."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias
 
 from triptych.v1 import embedder_pb2_grpc
 from triptych_common.devices import Device
 from triptych_common.grpc_server import GrpcServer
-from triptych_common.logging import get_logger
-from triptych_common.media import ImageLoader, MediaRoots
 from triptych_common.metrics import serving_metrics
-from triptych_common.model_lifetime import ModelLifetime
-from triptych_common.photo_batches import BatchLimits
+from triptych_common.photo_core import bring_up
 from triptych_common.photo_metrics import PhotoMetrics
 from triptych_common.process import run_process
-from triptych_common.process_memory import MemoryCeiling
 from triptych_common.publisher import ProgressPublisher
 from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
@@ -23,8 +18,6 @@ from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.precision import WantedPrecision
 from triptych_embedder.models.registry import load_model
 from triptych_embedder.service import SERVICE_NAME, EmbedderService
-
-log = get_logger(__name__)
 
 Load: TypeAlias = Callable[[str, EmbeddingOptions], EmbeddingModel]
 """Loads and warms up a model by its name."""
@@ -71,19 +64,8 @@ async def _embedding(settings: EmbedderSettings, load: Load) -> Embedding:
         precision=settings.precision,
         compile_model=settings.compile_model,
     )
-    lifetime = ModelLifetime(lambda: load(settings.model, options), unload_idle_seconds=settings.unload_idle_seconds)
-    model = await lifetime.load_first()
-    MemoryCeiling(settings.memory_ceiling_bytes).require_room(settings.decoded_bytes)
-    info = replace(model.info, capacity=settings.max_concurrent_requests)
-    log.info("model loaded", model_id=info.model_id, device=info.device, precision=info.precision, notice=info.notice)
-    loader = ImageLoader(
-        roots=MediaRoots(settings.media_roots),
-        resolution=model.resolution,
-        max_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_image_pixels,
-    )
-    limits = BatchLimits.of(settings, micro_batch=model.micro_batch, lanes=model.lanes)
-    return Embedding(model=lifetime, info=info, loader=loader, limits=limits)
+    core = await bring_up(settings, lambda: load(settings.model, options))
+    return Embedding(model=core.model, info=core.info, loader=core.loader, limits=core.limits)
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """The face detector's process: its settings, and how its parts are put together."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias
 
 from pydantic import Field
@@ -9,14 +8,10 @@ from pydantic import Field
 from triptych.v1 import face_detector_pb2_grpc
 from triptych_common.devices import Device
 from triptych_common.grpc_server import GrpcServer
-from triptych_common.logging import get_logger
-from triptych_common.media import ImageLoader, MediaRoots
 from triptych_common.metrics import serving_metrics
-from triptych_common.model_lifetime import ModelLifetime
-from triptych_common.photo_batches import BatchLimits
+from triptych_common.photo_core import bring_up
 from triptych_common.photo_metrics import PhotoMetrics
 from triptych_common.process import run_process
-from triptych_common.process_memory import MemoryCeiling
 from triptych_common.publisher import ProgressPublisher
 from triptych_common.publisher_metrics import PublisherMetrics
 from triptych_common.settings import PhotoServiceSettings
@@ -24,8 +19,6 @@ from triptych_facedetect.detection import Detection
 from triptych_facedetect.models.base import DetectionOptions, FaceModel
 from triptych_facedetect.models.registry import load_model
 from triptych_facedetect.service import SERVICE_NAME, FaceDetectorService
-
-log = get_logger(__name__)
 
 Load: TypeAlias = Callable[[str, DetectionOptions], FaceModel]
 """Loads and warms up a model by its name."""
@@ -73,19 +66,8 @@ async def _detection(settings: FaceDetectSettings, load: Load) -> Detection:
         long_side_pixels=settings.detection_long_side_pixels,
         models_dir=settings.models_dir,
     )
-    lifetime = ModelLifetime(lambda: load(settings.model, options), unload_idle_seconds=settings.unload_idle_seconds)
-    model = await lifetime.load_first()
-    MemoryCeiling(settings.memory_ceiling_bytes).require_room(settings.decoded_bytes)
-    info = replace(model.info, capacity=settings.max_concurrent_requests)
-    log.info("model loaded", model_id=info.model_id, device=info.device, precision=info.precision, notice=info.notice)
-    loader = ImageLoader(
-        roots=MediaRoots(settings.media_roots),
-        resolution=model.resolution,
-        max_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_image_pixels,
-    )
-    limits = BatchLimits.of(settings, micro_batch=model.micro_batch, lanes=model.lanes)
-    return Detection(model=lifetime, info=info, loader=loader, limits=limits)
+    core = await bring_up(settings, lambda: load(settings.model, options))
+    return Detection(model=core.model, info=core.info, loader=core.loader, limits=core.limits)
 
 
 def main() -> None:

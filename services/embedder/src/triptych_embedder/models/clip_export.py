@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from triptych_common.devices import CPU
 from triptych_common.errors import ConfigurationError
-from triptych_common.onnx_session import open_session
+from triptych_common.onnx_session import open_session, run_session
 from triptych_embedder.models.clip_export_format import (
     HUB_TOKENIZER_NAME,
     IMAGE_INPUT,
@@ -36,7 +36,6 @@ from triptych_embedder.models.clip_export_format import (
     write_merges,
 )
 from triptych_embedder.models.clip_weights import ClipWeights
-from triptych_embedder.models.onnx_memory import run_network
 from triptych_embedder.models.open_clip_towers import ClipTowers, load_towers
 from triptych_embedder.models.unit_vectors import unit_vectors
 
@@ -115,7 +114,8 @@ def _export_tower(tower: _Tower, directory: Path, dimension: int, report: Report
     for size in _BATCHES:
         inputs = tower.inputs[begin : begin + size]
         begin += size
-        exported = unit_vectors(run_network(session, {tower.input_name: inputs}, output=OUTPUT))
+        (features,) = run_session(session, {tower.input_name: inputs}, [OUTPUT])
+        exported = unit_vectors(features)
         with torch.inference_mode():
             expected = unit_vectors(tower.encode(torch.from_numpy(inputs)).float().numpy())
         if exported.shape != (len(inputs), dimension):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.models import ModelInfo
-from triptych_common.onnx_session import OnnxSession, open_session
+from triptych_common.onnx_session import OnnxSession, open_session, run_session
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_export_format import (
     IMAGE_INPUT,
@@ -23,7 +23,6 @@ from triptych_embedder.models.clip_export_format import (
     read_tokenizer,
 )
 from triptych_embedder.models.clip_weights import stored_name
-from triptych_embedder.models.onnx_memory import run_network
 from triptych_embedder.models.precision import require_fp32
 from triptych_embedder.models.unit_vectors import unit_vectors
 
@@ -90,13 +89,15 @@ class OnnxClip(EmbeddingModel):
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Unit vectors [n, dimension]. Raises ValueError where the network gives no finite, non-zero features."""
         pictures = self._preprocessing.prepare_all(images, threads=self._threads)
-        return unit_vectors(run_network(self._image, {IMAGE_INPUT: pictures}, output=OUTPUT))
+        (features,) = run_session(self._image, {IMAGE_INPUT: pictures}, [OUTPUT])
+        return unit_vectors(features)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors [n, dimension]. Raises ValueError where the network gives no finite, non-zero features."""
         if self._text is None or self._tokenizer is None:
             return super().embed_texts(texts)
-        return unit_vectors(run_network(self._text, {TEXT_INPUT: self._tokenizer(texts)}, output=OUTPUT))
+        (features,) = run_session(self._text, {TEXT_INPUT: self._tokenizer(texts)}, [OUTPUT])
+        return unit_vectors(features)
 
     def warm_up(self) -> None:
         """Run both networks once, and in TensorRT with a whole micro-batch too.

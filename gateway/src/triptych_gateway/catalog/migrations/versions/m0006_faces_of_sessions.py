@@ -10,24 +10,11 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# As in 0005, and the totals beside them; whoever writes them holds the lock that 0005 says.
-_ADD = """
-CREATE OR REPLACE FUNCTION add_session_faces(
-    sessions_of bigint[], groups_of bigint[], persons_of bigint[], changes bigint[]
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO session_persons AS kept (session_id, person_id, face_count)
-    SELECT session_id, person_id, sum(change)
-    FROM unnest(sessions_of, persons_of, changes) AS c(session_id, person_id, change)
-    WHERE person_id IS NOT NULL GROUP BY session_id, person_id HAVING sum(change) <> 0 ORDER BY session_id, person_id
-    ON CONFLICT (session_id, person_id) DO UPDATE SET face_count = kept.face_count + excluded.face_count;
-    DELETE FROM session_persons WHERE face_count = 0;
-    INSERT INTO session_groups AS kept (session_id, group_id, face_count)
-    SELECT session_id, group_id, sum(change)
-    FROM unnest(sessions_of, groups_of, changes) AS c(session_id, group_id, change)
-    WHERE group_id IS NOT NULL GROUP BY session_id, group_id HAVING sum(change) <> 0 ORDER BY session_id, group_id
-    ON CONFLICT (session_id, group_id) DO UPDATE SET face_count = kept.face_count + excluded.face_count;
-    DELETE FROM session_groups WHERE face_count = 0;
+_BEFORE = ADD_SESSION_FACES.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+# As in 0005, and the totals besides; whoever writes them holds the lock that 0005 says.
+_ADD = _BEFORE.replace(
+    "END $$",
+    """
     INSERT INTO session_faces AS kept (session_id, in_groups, of_persons)
     SELECT session_id, coalesce(sum(change) FILTER (WHERE group_id IS NOT NULL), 0),
         coalesce(sum(change) FILTER (WHERE person_id IS NOT NULL), 0)
@@ -36,8 +23,8 @@ BEGIN
     ON CONFLICT (session_id) DO UPDATE
     SET in_groups = kept.in_groups + excluded.in_groups, of_persons = kept.of_persons + excluded.of_persons;
     DELETE FROM session_faces WHERE in_groups + of_persons = 0;
-END $$
-"""
+END $$""",
+)
 
 
 def upgrade() -> None:
@@ -61,5 +48,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute(ADD_SESSION_FACES.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
+    op.execute(_BEFORE)
     op.drop_table("session_faces")
