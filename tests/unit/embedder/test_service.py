@@ -103,11 +103,17 @@ async def test_a_micro_batch_is_reported_only_when_it_was_sent(
     service: EmbedderService, publisher: _Recorder, tmp_path: Path
 ) -> None:
     work = work_pb2.WorkUnit(
-        session_id=1, phase=work_pb2.PHASE_TRAINING, run=1, unit="shard-0", unit_total=9, done_before=3, failed_before=1
+        session_id=1,
+        phase=work_pb2.PHASE_TRAINING,
+        run=1,
+        unit="shard-0",
+        unit_total=16,
+        done_before=3,
+        failed_before=1,
     )
-    request = embedder_pb2.EmbedImagesRequest(
-        items=_items(tmp_path, ["red", "black", "lime", "blue", "white"]), work=work
-    )
+    # More than may be computed and unread at once (four micro-batches), so that no one message can hold them all.
+    colours = ["red", "black", "lime", "blue", "white", *["red"] * 7]
+    request = embedder_pb2.EmbedImagesRequest(items=_items(tmp_path, colours), work=work)
     sent: list[embedder_pb2.EmbedOutcome] = []
     counts, sent_before = [], []
     async for message in service.EmbedImages(request, None):
@@ -119,8 +125,8 @@ async def test_a_micro_batch_is_reported_only_when_it_was_sent(
     assert counts == sent_before
     assert len(counts) > 1
     sent.sort(key=lambda outcome: outcome.item_id)
-    assert (publisher.reports[-1].done, publisher.reports[-1].failed, publisher.reports[-1].is_last) == (7, 2, True)
-    assert [outcome.WhichOneof("outcome") for outcome in sent] == ["vector", "error", "vector", "vector", "vector"]
+    assert (publisher.reports[-1].done, publisher.reports[-1].failed, publisher.reports[-1].is_last) == (14, 2, True)
+    assert [outcome.WhichOneof("outcome") for outcome in sent] == ["vector", "error", *["vector"] * 10]
     assert vectors_from_bytes(sent[2].vector, dimension=3).tolist() == [[0, 255, 0]]
     assert (sent[1].error.code, sent[1].error.permanent) == (image_pb2.IMAGE_ERROR_CODE_MODEL_FAILED, False)
     assert sent[1].HasField("facts")
