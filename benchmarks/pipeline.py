@@ -1,7 +1,9 @@
 """What the pipeline costs: photos per second of whole phases of sessions ÷ those of bare loops over the same files.
 
 A session runs on a stack of its own with all of its parts: gateway, gRPC, NATS, PostgreSQL. Loops
-(`pipeline_loops.py`) and phases take turns, so that both see the same machine; the fastest loop counts.
+(`pipeline_loops.py`) and phases take turns, so that both see the same machine, and the fastest loop counts: each phase
+is held against the mean of the loops before and after it, and the median of these shares is the figure. A machine that
+others share changes its speed by a third within a minute.
 
 - ``embed_efficiency``, ``detect_efficiency``: training and face detection with the bundled pack;
 - ``feed_efficiency``: training with a model that costs nothing, ÷ the rate of bare decoding;
@@ -18,8 +20,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import asyncpg
@@ -32,7 +35,7 @@ from triptych_gateway.cli.stack.stack import Stack, StackOptions
 
 LIMITS: Final = {"embed_efficiency": 0.90, "detect_efficiency": 0.90, "feed_efficiency": 0.80, "device_busy": 0.95}
 DEVICE_SECONDS: Final = 0.02
-ROUNDS: Final = 2
+ROUNDS: Final = 5
 PARTS: Final = ("embed", "feed", "detect", "busy")
 _BENCHMARKS: Final = Path(__file__).parent
 _DEADLINE_SECONDS: Final = 1800.0
@@ -80,9 +83,11 @@ async def run_session(running: Stack, directory: Path) -> dict[str, float]:
     return {row["phase"]: row["done"] / float(row["seconds"]) for row in rows}
 
 
-async def run_loops(what: str, directory: Path, *, few: int) -> dict[str, float]:
-    """Photos per second of each bare loop, in a process of its own."""
-    command = [sys.executable, str(_BENCHMARKS / "pipeline_loops.py"), what, str(directory), str(few)]
+async def run_loops(what: str, directory: Path, *, few: int, only: str | None = None) -> dict[str, float]:
+    """Photos per second of each bare loop, or of one, in a process of its own."""
+    command = [sys.executable, str(_BENCHMARKS / "pipeline_loops.py"), what, str(directory), "--few", str(few)]
+    if only is not None:
+        command += ["--only", only]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     said, _ = await process.communicate()
     if process.returncode:
@@ -91,27 +96,28 @@ async def run_loops(what: str, directory: Path, *, few: int) -> dict[str, float]
     return rates
 
 
-@dataclass
+@dataclass(frozen=True)
 class Comparison:
-    """Rates of a phase and of the loops it is held against, round by round, in photos per second."""
+    """Rates of phases and of the loops around them, in photos per second."""
 
-    phase: list[float] = field(default_factory=list)
-    loops: list[dict[str, float]] = field(default_factory=list)
+    phases: list[float]
+    all_loops: dict[str, float]
+    """Each kind of loop, once."""
+    loops: list[float]
+    """The fastest kind: before the first phase and, where there are several, after each."""
 
     def figures(self) -> dict[str, Any]:
-        """Means over the rounds, of rates over equal work."""
-        loops = {name: _mean([rates[name] for rates in self.loops]) for name in self.loops[0]}
-        phase = _mean(self.phase)
+        """The median share, each share, and the rates."""
+        after = self.loops[1:] or self.loops
+        shares = [
+            phase / ((one + other) / 2) for phase, one, other in zip(self.phases, self.loops, after, strict=False)
+        ]
         return {
-            "efficiency": round(phase / max(loops.values()), 3),
-            "photos_per_second": round(phase, 1),
-            "loops": {name: round(rate, 1) for name, rate in loops.items()},
+            "efficiency": round(median(shares), 3),
+            "shares": [round(share, 3) for share in shares],
+            "photos_per_second": round(median(self.phases), 1),
+            "loops": self.all_loops,
         }
-
-
-def _mean(rates: list[float]) -> float:
-    """Harmonic: all photos ÷ all seconds."""
-    return len(rates) / sum(1 / rate for rate in rates)
 
 
 @dataclass(frozen=True)
@@ -125,33 +131,32 @@ class Bench:
         return link_corpus(self.corpus, self.directory / "media" / name)
 
     async def embed(self) -> Comparison:
-        compared = Comparison()
-        programs = {"facedetect": synthetic("facedetect", 0)}
-        async with stack(self.directory / "embed", self.directory / "media", programs) as running:
-            await run_session(running, self.fresh("embed-warm"))
-            for number in range(ROUNDS):
-                compared.loops.append(await run_loops("embed", self.corpus[0].parent, few=len(self.corpus)))
-                compared.phase.append((await run_session(running, self.fresh(f"embed-{number}")))["training"])
-        return compared
+        return await self._alternate("embed", "embed", {"facedetect": synthetic("facedetect", 0)})
 
     async def feed(self) -> Comparison:
-        compared = Comparison()
         programs = {"facedetect": synthetic("facedetect", 0), "embedder": synthetic("embedder", 0)}
-        async with stack(self.directory / "feed", self.directory / "media", programs) as running:
-            await run_session(running, self.fresh("feed-warm"))
+        return await self._alternate("feed", "decode", programs)
+
+    async def _alternate(self, name: str, loop: str, programs: Mapping[str, tuple[str, ...]]) -> Comparison:
+        """Training phases, and loops before and after each."""
+        files, few = self.corpus[0].parent, len(self.corpus)
+        async with stack(self.directory / name, self.directory / "media", programs) as running:
+            await run_session(running, self.fresh(f"{name}-warm"))
+            rates = await run_loops(loop, files, few=few)
+            fastest = max(rates, key=lambda kind: rates[kind])
+            phases, loops = [], [rates[fastest]]
             for number in range(ROUNDS):
-                compared.loops.append(await run_loops("decode", self.corpus[0].parent, few=len(self.corpus)))
-                compared.phase.append((await run_session(running, self.fresh(f"feed-{number}")))["training"])
-        return compared
+                phases.append((await run_session(running, self.fresh(f"{name}-{number}")))["training"])
+                loops.append((await run_loops(loop, files, few=few, only=fastest))[fastest])
+        return Comparison(phases, rates, loops)
 
     async def detect(self) -> Comparison:
-        compared = Comparison()
         async with stack(
             self.directory / "detect", self.directory / "media", {"embedder": synthetic("embedder", 0)}
         ) as running:
-            compared.loops.append(await run_loops("detect", self.corpus[0].parent, few=24))
-            compared.phase.append((await run_session(running, self.fresh("detect")))["face_detection"])
-        return compared
+            rates = await run_loops("detect", self.corpus[0].parent, few=24)
+            phase = (await run_session(running, self.fresh("detect")))["face_detection"]
+        return Comparison([phase], rates, [max(rates.values())])
 
     async def busy(self) -> float:
         """The busy share of a device of 20 ms a photo."""

@@ -9,11 +9,11 @@ against:
 
 The last two may be given the first of the photos only: where a photo takes long, they cannot be the fastest.
 
-python benchmarks/pipeline_loops.py embed|detect|decode DIRECTORY [PHOTOS_OF_THE_LAST_TWO]
+python benchmarks/pipeline_loops.py embed|detect|decode DIRECTORY [--few PHOTOS_OF_THE_LAST_TWO] [--only LOOP]
 """
 
+import argparse
 import json
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -103,20 +103,19 @@ def _rate(loop: Callable[[Sequence[Path]], None], paths: Sequence[Path]) -> floa
 
 
 def main() -> None:
-    what, directory = sys.argv[1], Path(sys.argv[2])
-    paths = sorted(directory.iterdir())
-    few = paths[: int(sys.argv[3])] if len(sys.argv) > 3 else paths
-    loops = Loops(*_model(what))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=("embed", "detect", "decode"))
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--few", type=int, default=None)
+    parser.add_argument("--only", choices=("serial", "threaded", "batched"), default=None)
+    arguments = parser.parse_args()
+    paths = sorted(arguments.directory.iterdir())
+    loops = Loops(*_model(arguments.what))
     loops.threaded(paths[:4])
-    print(
-        json.dumps(
-            {
-                "threaded": _rate(loops.threaded, paths),
-                "serial": _rate(loops.serial, few),
-                "batched": _rate(loops.batched, few),
-            }
-        )
-    )
+    few = paths[: arguments.few]
+    over = {"threaded": paths, "serial": few, "batched": few}
+    kinds = [arguments.only] if arguments.only else list(over)
+    print(json.dumps({kind: _rate(getattr(loops, kind), over[kind]) for kind in kinds}))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,7 @@ class PhotoBatches(Generic[ModelT, ResultT]):
             photos_ahead=(limits.lanes + 1) * limits.micro_batch + limits.decode_threads,
             most_unread=(limits.lanes + 3) * limits.micro_batch,
             max_bytes=limits.decoded_bytes,
+            lanes=limits.lanes,
         )
         self._readers: dict[PhotoRequest, _Reader[ResultT]] = {}
         self.requests = 0

@@ -5,6 +5,7 @@ out of what is decoded. So neither waits for the event loop. Turns go round by r
 in decoding and in computing: a request of one photo waits for at most one micro-batch of each other request.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -16,6 +17,8 @@ from triptych_common.media import DecodedImage, ImageReference, LoadedImage
 
 LINGER_SECONDS: Final = 0.5
 """How long a decoded photo waits at most for others to fill its micro-batch while the model has nothing to do."""
+_LEAST_SHARE: Final = 4
+"""Photos below which what is left is not shared out any further."""
 _FORGETTING: Final = 0.95
 """What is left, with each photo that is smaller, of the size that the next ones are expected to have."""
 
@@ -62,11 +65,15 @@ class PhotoQueue:
     At most ``photos_ahead`` photos are decoded or being decoded before they reach the model. Decoded pixels, with those
     in the model, take at most ``max_bytes``; more only where one photo alone does, or where those that are being
     decoded turn out larger than the ones before them. A request of which ``most_unread`` photos are in the model, or
-    have an outcome that its reader has not taken, is passed over.
+    have an outcome that its reader has not taken, is passed over. The last photos of all are shared out to as many
+    threads as compute (``lanes``), so that these end together (guided self-scheduling, Polychronopoulos and Kuck 1987).
     """
 
-    def __init__(self, *, micro_batch: int, photos_ahead: int, most_unread: int, max_bytes: int) -> None:
+    def __init__(
+        self, *, micro_batch: int, photos_ahead: int, most_unread: int, max_bytes: int, lanes: int = 1
+    ) -> None:
         self._micro_batch = micro_batch
+        self._lanes = lanes
         self._photos_ahead = max(photos_ahead, micro_batch)
         self._most_unread = most_unread
         self._max_bytes = max_bytes
@@ -233,6 +240,8 @@ class PhotoQueue:
         else:
             self._to_compute.remove(first)
             self._to_compute.appendleft(first)
+        if not self._to_decode and not self.decoding:
+            size = min(size, max(_LEAST_SHARE, math.ceil(self.decoded / self._lanes)))
         batch: list[DecodedPhoto] = []
         for request in list(self._to_compute):
             taken = 0

@@ -14,9 +14,15 @@ _BYTES = 3
 
 
 def _queue(
-    *, micro_batch: int = 2, photos_ahead: int = 100, most_unread: int = 100, max_bytes: int = 1000
+    *, micro_batch: int = 2, photos_ahead: int = 100, most_unread: int = 100, max_bytes: int = 1000, lanes: int = 1
 ) -> PhotoQueue:
-    return PhotoQueue(micro_batch=micro_batch, photos_ahead=photos_ahead, most_unread=most_unread, max_bytes=max_bytes)
+    return PhotoQueue(
+        micro_batch=micro_batch,
+        photos_ahead=photos_ahead,
+        most_unread=most_unread,
+        max_bytes=max_bytes,
+        lanes=lanes,
+    )
 
 
 def _put(queue: PhotoQueue, first: int, photos: int) -> PhotoRequest:
@@ -79,6 +85,17 @@ def test_a_newcomer_waits_for_one_micro_batch_of_each_other_request() -> None:
     assert _decode(queue, 2) == [3, 200]
     assert _compute(queue) == [0, 1]
     assert 200 in _compute(queue)
+
+
+def test_the_last_photos_are_shared_out_to_all_that_compute() -> None:
+    queue = _queue(micro_batch=16, lanes=2)
+    _put(queue, 0, 40)
+    _decode(queue, 30)
+    assert len(_compute(queue, 16)) == 16, "ten are still to be decoded"
+    _decode(queue, 10)
+
+    # Half of what is left each time, and no fewer than four.
+    assert [len(_compute(queue, 16)) for _ in range(4)] == [12, 6, 4, 2]
 
 
 def test_a_micro_batch_waits_for_what_is_being_decoded() -> None:

@@ -173,7 +173,7 @@ def test_features_that_are_not_finite_are_a_failure_of_the_model() -> None:
         def run(self, *_: object) -> list[Array]:
             return [np.full((1, 1280), np.nan, np.float32)]
 
-    broken = mobilenet_v2.MobileNetV2(OnnxSession(session=Broken(), device="cpu"))
+    broken = mobilenet_v2.MobileNetV2(OnnxSession(session=Broken(), device="cpu"), lanes=1)
     with pytest.raises(ValueError, match="not finite"):
         broken.embed_images([np.zeros((4, 4, 3), np.uint8)])
 

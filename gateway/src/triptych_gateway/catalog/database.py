@@ -1,8 +1,9 @@
 """Connections to PostgreSQL, and the schema's version."""
 
 import asyncio
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from alembic import command
@@ -10,7 +11,7 @@ from alembic.config import Config
 from pgvector.asyncpg import register_vector
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -34,6 +35,11 @@ SEARCH_LOCK = 7_201_005
 """Key of the advisory lock of the one gateway that keeps the tables that are searched."""
 LEAST_PGVECTOR = (0, 8)
 """Version of pgvector that walks its index on until enough rows pass a filter."""
+
+TRUSTED_SECONDS: Final = 1.0
+"""How long a connection that was given back is taken for alive. An older one is asked first, which costs three round
+trips; one that is lost sooner, and not seen to be closed, fails its statement, and the whole pool begins anew."""
+_RETURNED: Final = "returned"
 
 DATABASE_AWAY = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
 """What a lost or refused connection raises; `is_away` tells it from a statement that the database refused."""
@@ -85,7 +91,6 @@ def create_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
         pool_timeout=connect_seconds,
         connect_args={
             "timeout": connect_seconds,
@@ -95,8 +100,24 @@ def create_engine(
     )
 
     @event.listens_for(engine.sync_engine, "connect")
-    def _register(connection: Any, _: Any) -> None:
+    def _register(connection: Any, record: Any) -> None:
         connection.run_async(register_vector)
+        record.info[_RETURNED] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _note_return(_: Any, record: Any) -> None:
+        record.info[_RETURNED] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _ask_if_old(connection: Any, record: Any, _: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError("a connection of the pool was closed")
+        if time.monotonic() - record.info[_RETURNED] < TRUSTED_SECONDS:
+            return
+        try:
+            connection.ping()
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError("a connection of the pool was lost") from error
 
     return engine
 

@@ -14,6 +14,21 @@ from triptych_gateway.catalog.lifecycle import NEXT_MOMENT, Run
 from triptych_gateway.catalog.schema import LIVE_GENERATION, embeddings, face_scans, faces, sessions
 from triptych_gateway.catalog.shards import ShardItem
 
+# Built once: it costs more to build such a statement than to send it.
+_new_embedding = upsert(embeddings)
+_STORE_EMBEDDING = _new_embedding.on_conflict_do_update(
+    index_elements=["asset_id", "model_id", "generation"],
+    set_={
+        "embedding": _new_embedding.excluded.embedding,
+        "asset_version": _new_embedding.excluded.asset_version,
+    },
+)
+_new_scan = upsert(face_scans)
+_STORE_SCAN = _new_scan.on_conflict_do_update(
+    index_elements=["asset_id", "model_id", "generation"],
+    set_={"face_count": _new_scan.excluded.face_count, "asset_version": _new_scan.excluded.asset_version},
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoFacts:
@@ -100,13 +115,8 @@ async def _settle_items(connection: AsyncConnection, run: Run, outcomes: Sequenc
 async def _write_embeddings(
     connection: AsyncConnection, run: Run, outcomes: Sequence[Outcome], *, model_id: str
 ) -> None:
-    statement = upsert(embeddings)
-    statement = statement.on_conflict_do_update(
-        index_elements=["asset_id", "model_id", "generation"],
-        set_={"embedding": statement.excluded.embedding, "asset_version": statement.excluded.asset_version},
-    )
     await connection.execute(
-        statement,
+        _STORE_EMBEDDING,
         [
             {**_key(outcome, run, model_id), "asset_version": outcome.item.asset_version, "embedding": outcome.result}
             for outcome in outcomes
@@ -141,12 +151,7 @@ async def _write_faces(connection: AsyncConnection, run: Run, outcomes: Sequence
         key = _key(outcome, run, model_id)
         scans.append({**key, "asset_version": outcome.item.asset_version, "face_count": len(outcome.result)})
         rows += [{**key, "position": position, **vars(face)} for position, face in enumerate(outcome.result)]
-    statement = upsert(face_scans)
-    statement = statement.on_conflict_do_update(
-        index_elements=["asset_id", "model_id", "generation"],
-        set_={"face_count": statement.excluded.face_count, "asset_version": statement.excluded.asset_version},
-    )
-    await connection.execute(statement, scans)
+    await connection.execute(_STORE_SCAN, scans)
     if rows:
         await connection.execute(insert(faces), rows)
     return len(rows)
