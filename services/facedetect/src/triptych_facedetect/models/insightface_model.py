@@ -25,6 +25,8 @@ _PHOTO_TO_DETECTION: Final = 3
 """How much larger than for detection photos are kept for cutting faces out: a face of 37 pixels or more at detection
 then has all of the 112 that ArcFace takes."""
 _MICRO_BATCH_GPU: Final = 16
+_LANES: Final = 2
+"""While one embeds its faces, the other searches its photos."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,13 +56,14 @@ class InsightFace(FaceModel):
             side_pixels=-(-side_pixels // _LARGEST_STRIDE_PIXELS) * _LARGEST_STRIDE_PIXELS,
             min_score=DEFAULT_MIN_SCORE if options.min_score is None else options.min_score,
         )
-        self._recogniser = FaceRecogniser(pack.recogniser, device=options.device, threads=options.threads)
+        # Half of the threads each, on a CPU: more would wait after each layer for one that detects in the other lane.
+        recogniser_threads = max(1, options.threads // _LANES)
+        self._recogniser = FaceRecogniser(pack.recogniser, device=options.device, threads=recogniser_threads)
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="scrfd")
         device = self._recogniser.device
         self.resolution = Resolution(longest_side_pixels=_PHOTO_TO_DETECTION * side_pixels)
         self.micro_batch = 2 * options.threads if device == "cpu" else _MICRO_BATCH_GPU
-        # While one embeds its faces, the other searches its photos.
-        self.lanes = 2
+        self.lanes = _LANES
         self.info = ModelInfo(
             model_id=pack.model_id,
             pack="production",
