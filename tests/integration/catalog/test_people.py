@@ -63,6 +63,17 @@ async def test_the_space_holds_the_faces_of_present_versions_with_their_vectors(
         )
 
 
+async def test_the_size_of_a_face_is_that_of_its_box_in_pixels(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await with_faces(connection, [[1.0], [2.0]])
+        await connection.execute(text("UPDATE assets SET width = 1000, height = 500 WHERE path = '/photos/000'"))
+
+        (batch,) = [batch async for batch in face_space.read_space(connection, model_id=FACES)]
+
+        # Its box is 0.3 wide and 0.4 high; of the second photo nothing is known.
+        assert batch.sizes.tolist() == [200.0, 0.0]
+
+
 async def test_detecting_again_replaces_the_faces_of_a_photo(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         session_id, _ = await with_faces(connection, [[1.0, 2.0]])

@@ -28,6 +28,8 @@ class FaceVectors:
     face_ids: NDArray[np.int64]
     photo_ids: NDArray[np.int64]
     scores: NDArray[np.float32]
+    sizes: NDArray[np.float32]
+    """Shorter side of each face's box, in pixels of the upright photo; 0 where the photo's size is not known."""
     vectors: NDArray[np.float32]
     """[n, d]."""
 
@@ -61,7 +63,10 @@ async def read_space(
     """
     for condition, parameters in _parts(model_id, generation):
         result = await connection.stream(
-            text(f"SELECT f.id, f.asset_id, f.score, f.embedding FROM {_FACES} WHERE {condition} ORDER BY f.id"),  # noqa: S608
+            text(f"""
+                SELECT f.id, f.asset_id, f.score, f.embedding,
+                    coalesce(least(f.width * a.width, f.height * a.height), 0) AS size
+                FROM {_FACES} WHERE {condition} ORDER BY f.id"""),  # noqa: S608 - constants
             parameters,
         )
         async for rows in result.partitions(batch):
@@ -69,6 +74,7 @@ async def read_space(
                 face_ids=np.array([row.id for row in rows], np.int64),
                 photo_ids=np.array([row.asset_id for row in rows], np.int64),
                 scores=np.array([row.score for row in rows], np.float32),
+                sizes=np.array([row.size for row in rows], np.float32),
                 vectors=np.stack([row.embedding.to_numpy() for row in rows]).astype(np.float32),
             )
 

@@ -259,6 +259,7 @@ def _batch(batch: FaceVectors) -> clusterer_pb2.ClusterFacesRequest:
             face_ids=batch.face_ids.tolist(),
             photo_ids=batch.photo_ids.tolist(),
             scores=batch.scores.tolist(),
+            sizes=batch.sizes.tolist(),
             vectors=vector_to_bytes(batch.vectors),
         )
     )
