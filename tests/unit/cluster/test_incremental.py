@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tests.unit.cluster.synthetic_faces import generate
 from triptych_cluster.clustering import Cancelled, Faces, Progress, cluster_faces
-from triptych_cluster.incremental import Increment, cluster_increment
+from triptych_cluster.incremental import KeptGrouping, cluster_increment
 from triptych_cluster.kept_graph import KeptGraph
 from triptych_cluster.kept_state import KeptFaces
 from triptych_cluster.neighbours import nearest_neighbours
@@ -34,7 +34,7 @@ def part(faces: Faces, ids: NDArray[np.int64]) -> Faces:
     return Faces(embeddings=faces.embeddings[ids], photo_ids=faces.photo_ids[ids], scores=faces.scores[ids])
 
 
-def increment(faces: Faces, ids: NDArray[np.int64], kept: KeptFaces | None = None) -> Increment:
+def increment(faces: Faces, ids: NDArray[np.int64], kept: KeptFaces | None = None) -> KeptGrouping:
     """Group these faces of the library, their places in it being their ids."""
     known = KeptFaces.nothing(ids, neighbour_count=ARCFACE.neighbour_count) if kept is None else kept.of(ids)
     return cluster_increment(part(faces, ids), known, ARCFACE)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from triptych.v1 import work_pb2 as triptych_dot_v1_dot_work__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btriptych/v1/clusterer.proto\x12\x0btriptych.v1\x1a\x16triptych/v1/work.proto\"t\n\x13\x43lusterFacesRequest\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.triptych.v1.ClusterHeaderH\x00\x12\'\n\x05\x66\x61\x63\x65s\x18\x02 \x01(\x0b\x32\x16.triptych.v1.FaceBatchH\x00\x42\x06\n\x04part\"r\n\rClusterHeader\x12#\n\x04work\x18\x01 \x01(\x0b\x32\x15.triptych.v1.WorkUnit\x12\x15\n\rface_model_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\r\x12\x12\n\nface_count\x18\x04 \x01(\x04\"`\n\tFaceBatch\x12\x10\n\x08\x66\x61\x63\x65_ids\x18\x01 \x03(\x03\x12\x11\n\tphoto_ids\x18\x02 \x03(\x03\x12\x0e\n\x06scores\x18\x03 \x03(\x02\x12\x0f\n\x07vectors\x18\x04 \x01(\x0c\x12\r\n\x05sizes\x18\x05 \x03(\x02\"\xb5\x01\n\x14\x43lusterFacesResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.triptych.v1.ClusterProgressH\x00\x12\x33\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x1c.triptych.v1.AssignmentBatchH\x00\x12.\n\x07summary\x18\x03 \x01(\x0b\x32\x1b.triptych.v1.ClusterSummaryH\x00\x42\x06\n\x04part\"=\n\x0f\x43lusterProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"J\n\x0f\x41ssignmentBatch\x12\x10\n\x08\x66\x61\x63\x65_ids\x18\x01 \x03(\x03\x12\x0e\n\x06groups\x18\x02 \x03(\x05\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\"\xac\x01\n\x0e\x43lusterSummary\x12&\n\x06groups\x18\x01 \x03(\x0b\x32\x16.triptych.v1.FaceGroup\x12?\n\nparameters\x18\x02 \x03(\x0b\x32+.triptych.v1.ClusterSummary.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"1\n\tFaceGroup\x12\x12\n\nface_count\x18\x01 \x01(\r\x12\x10\n\x08\x63ohesion\x18\x02 \x01(\x02\x32\x64\n\tClusterer\x12W\n\x0c\x43lusterFaces\x12 .triptych.v1.ClusterFacesRequest\x1a!.triptych.v1.ClusterFacesResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btriptych/v1/clusterer.proto\x12\x0btriptych.v1\x1a\x16triptych/v1/work.proto\"\xda\x01\n\x13\x43lusterFacesRequest\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.triptych.v1.ClusterHeaderH\x00\x12\'\n\x05\x66\x61\x63\x65s\x18\x02 \x01(\x0b\x32\x16.triptych.v1.FaceBatchH\x00\x12\x30\n\nkept_faces\x18\x03 \x01(\x0b\x32\x1a.triptych.v1.KeptFaceBatchH\x00\x12\x32\n\x0bkept_groups\x18\x04 \x01(\x0b\x32\x1b.triptych.v1.KeptGroupBatchH\x00\x42\x06\n\x04part\"\xa8\x01\n\rClusterHeader\x12#\n\x04work\x18\x01 \x01(\x0b\x32\x15.triptych.v1.WorkUnit\x12\x15\n\rface_model_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\r\x12\x12\n\nface_count\x18\x04 \x01(\x04\x12\r\n\x05keeps\x18\x05 \x01(\x08\x12%\n\x04kept\x18\x06 \x01(\x0b\x32\x17.triptych.v1.KeptHeader\"F\n\nKeptHeader\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nface_count\x18\x02 \x01(\x04\x12\x13\n\x0bgroup_count\x18\x03 \x01(\x04\"W\n\x0eNeighbourLists\x12\x0b\n\x03ids\x18\x01 \x03(\x03\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\r\x12\x15\n\rneighbour_ids\x18\x03 \x01(\x0c\x12\x11\n\tdistances\x18\x04 \x01(\x0c\"\x94\x01\n\rKeptFaceBatch\x12/\n\nneighbours\x18\x01 \x01(\x0b\x32\x1b.triptych.v1.NeighbourLists\x12\x12\n\ncomponents\x18\x02 \x03(\x03\x12\x17\n\x0f\x63omponent_marks\x18\x03 \x03(\x10\x12\x0e\n\x06groups\x18\x04 \x03(\x03\x12\x15\n\rprobabilities\x18\x05 \x03(\x02\"A\n\x0eKeptGroupBatch\x12/\n\nneighbours\x18\x01 \x01(\x0b\x32\x1b.triptych.v1.NeighbourLists\"2\n\tGoneBatch\x12\x10\n\x08\x66\x61\x63\x65_ids\x18\x01 \x03(\x03\x12\x13\n\x0bgroup_marks\x18\x02 \x03(\x03\"`\n\tFaceBatch\x12\x10\n\x08\x66\x61\x63\x65_ids\x18\x01 \x03(\x03\x12\x11\n\tphoto_ids\x18\x02 \x03(\x03\x12\x0e\n\x06scores\x18\x03 \x03(\x02\x12\x0f\n\x07vectors\x18\x04 \x01(\x0c\x12\r\n\x05sizes\x18\x05 \x03(\x02\"\xc3\x02\n\x14\x43lusterFacesResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.triptych.v1.ClusterProgressH\x00\x12\x33\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x1c.triptych.v1.AssignmentBatchH\x00\x12.\n\x07summary\x18\x03 \x01(\x0b\x32\x1b.triptych.v1.ClusterSummaryH\x00\x12\x30\n\nkept_faces\x18\x04 \x01(\x0b\x32\x1a.triptych.v1.KeptFaceBatchH\x00\x12\x32\n\x0bkept_groups\x18\x05 \x01(\x0b\x32\x1b.triptych.v1.KeptGroupBatchH\x00\x12&\n\x04gone\x18\x06 \x01(\x0b\x32\x16.triptych.v1.GoneBatchH\x00\x42\x06\n\x04part\"=\n\x0f\x43lusterProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"J\n\x0f\x41ssignmentBatch\x12\x10\n\x08\x66\x61\x63\x65_ids\x18\x01 \x03(\x03\x12\x0e\n\x06groups\x18\x02 \x03(\x05\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\"\x90\x02\n\x0e\x43lusterSummary\x12&\n\x06groups\x18\x01 \x03(\x0b\x32\x16.triptych.v1.FaceGroup\x12?\n\nparameters\x18\x02 \x03(\x0b\x32+.triptych.v1.ClusterSummary.ParametersEntry\x12*\n\x06method\x18\x03 \x01(\x0e\x32\x1a.triptych.v1.ClusterMethod\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12&\n\x04kept\x18\x05 \x01(\x0b\x32\x18.triptych.v1.KeptSummary\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"_\n\x0bKeptSummary\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nface_count\x18\x02 \x01(\x04\x12\x13\n\x0bgroup_count\x18\x03 \x01(\x04\x12\x16\n\x0emost_new_faces\x18\x04 \x01(\x04\"1\n\tFaceGroup\x12\x12\n\nface_count\x18\x01 \x01(\r\x12\x10\n\x08\x63ohesion\x18\x02 \x01(\x02*h\n\rClusterMethod\x12\x1e\n\x1a\x43LUSTER_METHOD_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43LUSTER_METHOD_FULL\x10\x01\x12\x1e\n\x1a\x43LUSTER_METHOD_INCREMENTAL\x10\x02\x32\x64\n\tClusterer\x12W\n\x0c\x43lusterFaces\x12 .triptych.v1.ClusterFacesRequest\x1a!.triptych.v1.ClusterFacesResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +34,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLUSTERSUMMARY_PARAMETERSENTRY']._loaded_options = None
   _globals['_CLUSTERSUMMARY_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_CLUSTERFACESREQUEST']._serialized_start=68
-  _globals['_CLUSTERFACESREQUEST']._serialized_end=184
-  _globals['_CLUSTERHEADER']._serialized_start=186
-  _globals['_CLUSTERHEADER']._serialized_end=300
-  _globals['_FACEBATCH']._serialized_start=302
-  _globals['_FACEBATCH']._serialized_end=398
-  _globals['_CLUSTERFACESRESPONSE']._serialized_start=401
-  _globals['_CLUSTERFACESRESPONSE']._serialized_end=582
-  _globals['_CLUSTERPROGRESS']._serialized_start=584
-  _globals['_CLUSTERPROGRESS']._serialized_end=645
-  _globals['_ASSIGNMENTBATCH']._serialized_start=647
-  _globals['_ASSIGNMENTBATCH']._serialized_end=721
-  _globals['_CLUSTERSUMMARY']._serialized_start=724
-  _globals['_CLUSTERSUMMARY']._serialized_end=896
-  _globals['_CLUSTERSUMMARY_PARAMETERSENTRY']._serialized_start=847
-  _globals['_CLUSTERSUMMARY_PARAMETERSENTRY']._serialized_end=896
-  _globals['_FACEGROUP']._serialized_start=898
-  _globals['_FACEGROUP']._serialized_end=947
-  _globals['_CLUSTERER']._serialized_start=949
-  _globals['_CLUSTERER']._serialized_end=1049
+  _globals['_CLUSTERMETHOD']._serialized_start=1877
+  _globals['_CLUSTERMETHOD']._serialized_end=1981
+  _globals['_CLUSTERFACESREQUEST']._serialized_start=69
+  _globals['_CLUSTERFACESREQUEST']._serialized_end=287
+  _globals['_CLUSTERHEADER']._serialized_start=290
+  _globals['_CLUSTERHEADER']._serialized_end=458
+  _globals['_KEPTHEADER']._serialized_start=460
+  _globals['_KEPTHEADER']._serialized_end=530
+  _globals['_NEIGHBOURLISTS']._serialized_start=532
+  _globals['_NEIGHBOURLISTS']._serialized_end=619
+  _globals['_KEPTFACEBATCH']._serialized_start=622
+  _globals['_KEPTFACEBATCH']._serialized_end=770
+  _globals['_KEPTGROUPBATCH']._serialized_start=772
+  _globals['_KEPTGROUPBATCH']._serialized_end=837
+  _globals['_GONEBATCH']._serialized_start=839
+  _globals['_GONEBATCH']._serialized_end=889
+  _globals['_FACEBATCH']._serialized_start=891
+  _globals['_FACEBATCH']._serialized_end=987
+  _globals['_CLUSTERFACESRESPONSE']._serialized_start=990
+  _globals['_CLUSTERFACESRESPONSE']._serialized_end=1313
+  _globals['_CLUSTERPROGRESS']._serialized_start=1315
+  _globals['_CLUSTERPROGRESS']._serialized_end=1376
+  _globals['_ASSIGNMENTBATCH']._serialized_start=1378
+  _globals['_ASSIGNMENTBATCH']._serialized_end=1452
+  _globals['_CLUSTERSUMMARY']._serialized_start=1455
+  _globals['_CLUSTERSUMMARY']._serialized_end=1727
+  _globals['_CLUSTERSUMMARY_PARAMETERSENTRY']._serialized_start=1678
+  _globals['_CLUSTERSUMMARY_PARAMETERSENTRY']._serialized_end=1727
+  _globals['_KEPTSUMMARY']._serialized_start=1729
+  _globals['_KEPTSUMMARY']._serialized_end=1824
+  _globals['_FACEGROUP']._serialized_start=1826
+  _globals['_FACEGROUP']._serialized_end=1875
+  _globals['_CLUSTERER']._serialized_start=1983
+  _globals['_CLUSTERER']._serialized_end=2083
 # @@protoc_insertion_point(module_scope)

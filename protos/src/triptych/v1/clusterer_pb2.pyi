@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from triptych.v1 import work_pb2 as _work_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ClusterMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClusterMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClusterMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLUSTER_METHOD_UNSPECIFIED: _ClusterMethod.ValueType  # 0
+    """Not told."""
+    CLUSTER_METHOD_FULL: _ClusterMethod.ValueType  # 1
+    """All of them, from scratch: what was kept before is to be thrown away."""
+    CLUSTER_METHOD_INCREMENTAL: _ClusterMethod.ValueType  # 2
+    """Those that were touched by new ones: what was kept before stays, but for what the answer says of it."""
+
+class ClusterMethod(_ClusterMethod, metaclass=_ClusterMethodEnumTypeWrapper):
+    """How faces were grouped."""
+
+CLUSTER_METHOD_UNSPECIFIED: ClusterMethod.ValueType  # 0
+"""Not told."""
+CLUSTER_METHOD_FULL: ClusterMethod.ValueType  # 1
+"""All of them, from scratch: what was kept before is to be thrown away."""
+CLUSTER_METHOD_INCREMENTAL: ClusterMethod.ValueType  # 2
+"""Those that were touched by new ones: what was kept before stays, but for what the answer says of it."""
+Global___ClusterMethod: _TypeAlias = ClusterMethod  # noqa: Y015
+
 @_typing.final
 class ClusterFacesRequest(_message.Message):
     """A part of the question."""
@@ -27,6 +52,8 @@ class ClusterFacesRequest(_message.Message):
 
     HEADER_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
+    KEPT_FACES_FIELD_NUMBER: _builtins.int
+    KEPT_GROUPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___ClusterHeader:
         """What is to come."""
@@ -35,17 +62,27 @@ class ClusterFacesRequest(_message.Message):
     def faces(self) -> Global___FaceBatch:
         """Some of the faces."""
 
+    @_builtins.property
+    def kept_faces(self) -> Global___KeptFaceBatch:
+        """Some of what is kept of faces; no more than the header announces, among the faces or after them."""
+
+    @_builtins.property
+    def kept_groups(self) -> Global___KeptGroupBatch:
+        """Some of what is kept of groups, likewise."""
+
     def __init__(
         self,
         *,
         header: Global___ClusterHeader | None = ...,
         faces: Global___FaceBatch | None = ...,
+        kept_faces: Global___KeptFaceBatch | None = ...,
+        kept_groups: Global___KeptGroupBatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "header", b"header", "part", b"part"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "header", b"header", "kept_faces", b"kept_faces", "kept_groups", b"kept_groups", "part", b"part"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "header", b"header", "part", b"part"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "header", b"header", "kept_faces", b"kept_faces", "kept_groups", b"kept_groups", "part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "faces"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "faces", "kept_faces", "kept_groups"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
@@ -61,15 +98,23 @@ class ClusterHeader(_message.Message):
     FACE_MODEL_ID_FIELD_NUMBER: _builtins.int
     DIMENSION_FIELD_NUMBER: _builtins.int
     FACE_COUNT_FIELD_NUMBER: _builtins.int
+    KEEPS_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     face_model_id: _builtins.str
     """Model that embedded the faces: decides metric, ceiling and merge threshold."""
     dimension: _builtins.int
     """Length of each vector, in numbers, ≥ 1."""
     face_count: _builtins.int
     """Number of faces to come, ≥ 0."""
+    keeps: _builtins.bool
+    """Whether the answer is to tell what to keep for the next call."""
     @_builtins.property
     def work(self) -> _work_pb2.WorkUnit:
         """Unit to report progress under; absent where nothing is to be reported."""
+
+    @_builtins.property
+    def kept(self) -> Global___KeptHeader:
+        """What of a former call's answer is sent along; absent where nothing is."""
 
     def __init__(
         self,
@@ -78,14 +123,186 @@ class ClusterHeader(_message.Message):
         face_model_id: _builtins.str = ...,
         dimension: _builtins.int = ...,
         face_count: _builtins.int = ...,
+        keeps: _builtins.bool = ...,
+        kept: Global___KeptHeader | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "face_count", b"face_count", "face_model_id", b"face_model_id", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "face_count", b"face_count", "face_model_id", b"face_model_id", "keeps", b"keeps", "kept", b"kept", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterHeader: _TypeAlias = ClusterHeader  # noqa: Y015
+
+@_typing.final
+class KeptHeader(_message.Message):
+    """What is sent along of what a former call gave to be kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FACE_COUNT_FIELD_NUMBER: _builtins.int
+    GROUP_COUNT_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The `kept_version` of that call."""
+    face_count: _builtins.int
+    """Most faces of which something is sent; some of them need not be among the faces any more."""
+    group_count: _builtins.int
+    """Most groups of which something is sent."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        face_count: _builtins.int = ...,
+        group_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_count", b"face_count", "group_count", b"group_count", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptHeader: _TypeAlias = KeptHeader  # noqa: Y015
+
+@_typing.final
+class NeighbourLists(_message.Message):
+    """The near neighbours of some faces or groups, nearest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    NEIGHBOUR_IDS_FIELD_NUMBER: _builtins.int
+    DISTANCES_FIELD_NUMBER: _builtins.int
+    neighbour_ids: _builtins.bytes
+    """The neighbours' ids, one list after another, little-endian int64 numbers."""
+    distances: _builtins.bytes
+    """The distances to them, likewise, little-endian float32 numbers."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The caller's numbers of faces, or marks of groups."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many neighbours each has, ≥ 0."""
+
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.int] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        neighbour_ids: _builtins.bytes = ...,
+        distances: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "distances", b"distances", "ids", b"ids", "neighbour_ids", b"neighbour_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NeighbourLists: _TypeAlias = NeighbourLists  # noqa: Y015
+
+@_typing.final
+class KeptFaceBatch(_message.Message):
+    """What is kept of some faces; all lists have the same length."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEIGHBOURS_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    COMPONENT_MARKS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    PROBABILITIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def neighbours(self) -> Global___NeighbourLists:
+        """Their neighbours."""
+
+    @_builtins.property
+    def components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of each face the smallest number of a face in its component of the graph."""
+
+    @_builtins.property
+    def component_marks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """A hash of the component's faces and edges, at the face that it is named after; 0 at the others."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The smallest number of a face in its group before groups were merged; -1 where it was in none."""
+
+    @_builtins.property
+    def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """How firmly it belonged there, 0..1."""
+
+    def __init__(
+        self,
+        *,
+        neighbours: Global___NeighbourLists | None = ...,
+        components: _abc.Iterable[_builtins.int] | None = ...,
+        component_marks: _abc.Iterable[_builtins.int] | None = ...,
+        groups: _abc.Iterable[_builtins.int] | None = ...,
+        probabilities: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["neighbours", b"neighbours"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component_marks", b"component_marks", "components", b"components", "groups", b"groups", "neighbours", b"neighbours", "probabilities", b"probabilities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptFaceBatch: _TypeAlias = KeptFaceBatch  # noqa: Y015
+
+@_typing.final
+class KeptGroupBatch(_message.Message):
+    """What is kept of some groups before they were merged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEIGHBOURS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def neighbours(self) -> Global___NeighbourLists:
+        """By their marks, hashes of their faces: which groups' centroids are near."""
+
+    def __init__(
+        self,
+        *,
+        neighbours: Global___NeighbourLists | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["neighbours", b"neighbours"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["neighbours", b"neighbours"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptGroupBatch: _TypeAlias = KeptGroupBatch  # noqa: Y015
+
+@_typing.final
+class GoneBatch(_message.Message):
+    """What need not be kept any longer, of what was sent along."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACE_IDS_FIELD_NUMBER: _builtins.int
+    GROUP_MARKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def face_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of faces."""
+
+    @_builtins.property
+    def group_marks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Marks of groups."""
+
+    def __init__(
+        self,
+        *,
+        face_ids: _abc.Iterable[_builtins.int] | None = ...,
+        group_marks: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_ids", b"face_ids", "group_marks", b"group_marks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoneBatch: _TypeAlias = GoneBatch  # noqa: Y015
 
 @_typing.final
 class FaceBatch(_message.Message):
@@ -144,6 +361,9 @@ class ClusterFacesResponse(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    KEPT_FACES_FIELD_NUMBER: _builtins.int
+    KEPT_GROUPS_FIELD_NUMBER: _builtins.int
+    GONE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___ClusterProgress:
         """How far the work is."""
@@ -156,18 +376,33 @@ class ClusterFacesResponse(_message.Message):
     def summary(self) -> Global___ClusterSummary:
         """The groups; the last message."""
 
+    @_builtins.property
+    def kept_faces(self) -> Global___KeptFaceBatch:
+        """Some of what is to be kept of faces, in place of what is kept of them."""
+
+    @_builtins.property
+    def kept_groups(self) -> Global___KeptGroupBatch:
+        """Some of what is to be kept of groups, likewise."""
+
+    @_builtins.property
+    def gone(self) -> Global___GoneBatch:
+        """Some of what is no longer to be kept."""
+
     def __init__(
         self,
         *,
         progress: Global___ClusterProgress | None = ...,
         assignments: Global___AssignmentBatch | None = ...,
         summary: Global___ClusterSummary | None = ...,
+        kept_faces: Global___KeptFaceBatch | None = ...,
+        kept_groups: Global___KeptGroupBatch | None = ...,
+        gone: Global___GoneBatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "part", b"part", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "gone", b"gone", "kept_faces", b"kept_faces", "kept_groups", b"kept_groups", "part", b"part", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "part", b"part", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "gone", b"gone", "kept_faces", b"kept_faces", "kept_groups", b"kept_groups", "part", b"part", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["progress", "assignments", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["progress", "assignments", "summary", "kept_faces", "kept_groups", "gone"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
@@ -267,6 +502,13 @@ class ClusterSummary(_message.Message):
 
     GROUPS_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    method: Global___ClusterMethod.ValueType
+    """How it was done."""
+    reason: _builtins.str
+    """Why all faces were grouped although something was kept, or was to be; empty where that is not so."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___FaceGroup]:
         """One per group, in the order of their numbers."""
@@ -275,19 +517,60 @@ class ClusterSummary(_message.Message):
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Parameters that were used, by name."""
 
+    @_builtins.property
+    def kept(self) -> Global___KeptSummary:
+        """What the answer gave to be kept; absent where it is to keep what is kept already, if anything."""
+
     def __init__(
         self,
         *,
         groups: _abc.Iterable[Global___FaceGroup] | None = ...,
         parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        method: Global___ClusterMethod.ValueType = ...,
+        reason: _builtins.str = ...,
+        kept: Global___KeptSummary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "kept", b"kept", "method", b"method", "parameters", b"parameters", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterSummary: _TypeAlias = ClusterSummary  # noqa: Y015
+
+@_typing.final
+class KeptSummary(_message.Message):
+    """What the answer gave to be kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    FACE_COUNT_FIELD_NUMBER: _builtins.int
+    GROUP_COUNT_FIELD_NUMBER: _builtins.int
+    MOST_NEW_FACES_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Of the code and the parameters; another version begins from scratch."""
+    face_count: _builtins.int
+    """Faces of which something is kept."""
+    group_count: _builtins.int
+    """Groups of which something is kept."""
+    most_new_faces: _builtins.int
+    """New faces with which the next call is worth to be incremental."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        face_count: _builtins.int = ...,
+        group_count: _builtins.int = ...,
+        most_new_faces: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face_count", b"face_count", "group_count", b"group_count", "most_new_faces", b"most_new_faces", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptSummary: _TypeAlias = KeptSummary  # noqa: Y015
 
 @_typing.final
 class FaceGroup(_message.Message):

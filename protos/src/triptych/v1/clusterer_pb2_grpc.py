@@ -48,7 +48,8 @@ class ClustererServicer:
 
     def ClusterFaces(self, request_iterator, context):
         """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
-        summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
+        summary. What a former call gave to be kept may be sent along: then only what new faces touch is grouped, where that
+        is possible and quicker, and the answer tells what of it has changed. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
         FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
         fit into memory (reason MEMORY_TOO_SMALL, with the figure).
         """

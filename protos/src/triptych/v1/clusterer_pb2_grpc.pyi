@@ -35,7 +35,8 @@ class ClustererStub:
     def __new__(cls, channel: _aio.Channel) -> ClustererAsyncStub: ...
     ClusterFaces: _grpc.StreamStreamMultiCallable[_clusterer_pb2.ClusterFacesRequest, _clusterer_pb2.ClusterFacesResponse]
     """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
-    summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
+    summary. What a former call gave to be kept may be sent along: then only what new faces touch is grouped, where that
+    is possible and quicker, and the answer tells what of it has changed. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
     FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
     fit into memory (reason MEMORY_TOO_SMALL, with the figure).
     """
@@ -47,7 +48,8 @@ class ClustererAsyncStub(ClustererStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ClusterFaces: _aio.StreamStreamMultiCallable[_clusterer_pb2.ClusterFacesRequest, _clusterer_pb2.ClusterFacesResponse]  # type: ignore[assignment]
     """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
-    summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
+    summary. What a former call gave to be kept may be sent along: then only what new faces touch is grouped, where that
+    is possible and quicker, and the answer tells what of it has changed. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
     FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
     fit into memory (reason MEMORY_TOO_SMALL, with the figure).
     """
@@ -62,7 +64,8 @@ class ClustererServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_clusterer_pb2.ClusterFacesResponse], _abc.AsyncIterator[_clusterer_pb2.ClusterFacesResponse]]:
         """The client streams a header and then all faces; the server streams progress and, at the end, all assignments and a
-        summary. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
+        summary. What a former call gave to be kept may be sent along: then only what new faces touch is grouped, where that
+        is possible and quicker, and the answer tells what of it has changed. INVALID_ARGUMENT where the stream does not match its header or a vector holds no finite number;
         FAILED_PRECONDITION where no parameters are known for the face model (reason UNKNOWN_FACE_MODEL) or the faces do not
         fit into memory (reason MEMORY_TOO_SMALL, with the figure).
         """

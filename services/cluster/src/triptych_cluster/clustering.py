@@ -140,19 +140,7 @@ def cluster_faces(
     report = reporter(on_progress, is_cancelled)
     count = len(faces.photo_ids)
     search = search or search_for(count)
-    total = graph_steps(count, search)
-    on_step = report("neighbours", total)
-    arranged = arranged_graph(
-        faces.embeddings,
-        faces.photo_ids,
-        faces.scores,
-        parameters,
-        search=search,
-        seed=seed,
-        workspace=workspace,
-        on_step=on_step,
-    )
-    on_step(total)
+    arranged = linked(faces, parameters, search=search, seed=seed, workspace=workspace, report=report)
     graph = meaningful_edges(faces, arranged, parameters)
     on_faces = report("tree", count)
     on_faces(0)
@@ -185,6 +173,26 @@ def reporter(on_progress: Callable[[Progress], None], is_cancelled: Callable[[],
         return on_done
 
     return report
+
+
+def linked(
+    faces: Faces, parameters: Parameters, *, search: Search, seed: int, workspace: Workspace, report: Reporter
+) -> ArrangedGraph:
+    """Put the faces in order and link each with its nearest: the first stage. Raises as `arranged_graph` does."""
+    total = graph_steps(len(faces.photo_ids), search)
+    on_step = report("neighbours", total)
+    arranged = arranged_graph(
+        faces.embeddings,
+        faces.photo_ids,
+        faces.scores,
+        parameters,
+        search=search,
+        seed=seed,
+        workspace=workspace,
+        on_step=on_step,
+    )
+    on_step(total)
+    return arranged
 
 
 def meaningful_edges(faces: Faces, arranged: ArrangedGraph, parameters: Parameters) -> NeighbourGraph:

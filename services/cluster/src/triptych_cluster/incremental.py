@@ -12,20 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_cluster.arrangement import arranged, content_order
-from triptych_cluster.clustering import Faces, Grouping, Progress, Reporter, meaningful_edges, merged, reporter
+from triptych_cluster.clustering import (
+    Faces,
+    Grouping,
+    Progress,
+    Reporter,
+    linked,
+    meaningful_edges,
+    merged,
+    reporter,
+)
 from triptych_cluster.components import component_batches, component_labels
-from triptych_cluster.graph import ArrangedGraph
+from triptych_cluster.graph import ArrangedGraph, Search, search_for
 from triptych_cluster.grouping import group_components
-from triptych_cluster.kept_graph import KeptGraph, renewed
+from triptych_cluster.kept_graph import WORTHWHILE_SHARE, KeptGraph, renewed
 from triptych_cluster.kept_state import KeptFaces, component_marks, first_members, group_marks
 from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.tree import DensityGroups, dense
 from triptych_cluster.workspace import IN_MEMORY, Workspace
 
+WORTHWHILE_FACES = 2500
+"""Faces to be compared with all above which an approximate graph of all is not slower, of 20,000 as of 50,000."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Increment:
+class KeptGrouping:
     """A grouping, and what the next run can stand on.
 
     Attributes:
@@ -41,6 +53,12 @@ class Increment:
     regrouped: int
 
 
+def most_searched(face_count: int) -> int:
+    """How many of so many faces may have to be compared with all before grouping all of them anew is as quick."""
+    share = int(WORTHWHILE_SHARE * face_count)
+    return share if search_for(face_count) == "exact" else min(share, WORTHWHILE_FACES)
+
+
 def cluster_increment(
     faces: Faces,
     known: KeptFaces,
@@ -49,7 +67,7 @@ def cluster_increment(
     workspace: Workspace = IN_MEMORY,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     is_cancelled: Callable[[], bool] = lambda: False,
-) -> Increment:
+) -> KeptGrouping:
     """Group all faces, given what a former run knew of some of them.
 
     The groups are those of a run from scratch over the same graph: of an exact one, ties and rounding aside, those of
@@ -88,21 +106,63 @@ def cluster_increment(
     )
     on_block(blocks)
     ready = ArrangedGraph(order=order, embeddings=embeddings, graph=graph)
-    density, marks, regrouped = _grouped(faces, ready, former, parameters, report=report)
+    return _grouped_and_kept(faces, ready, former, parameters, report=report)
+
+
+def cluster_to_keep(
+    faces: Faces,
+    face_ids: NDArray[np.int64],
+    parameters: Parameters,
+    *,
+    search: Search | None = None,
+    seed: int = 0,
+    workspace: Workspace = IN_MEMORY,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> KeptGrouping:
+    """Group all faces as `cluster_faces` does, and tell what the next run can stand on.
+
+    Takes what `cluster_faces` takes, and raises what it raises; ``face_ids``, int64 [n] ≥ 0, are those by which the
+    next run will know the faces.
+    """
+    report = reporter(on_progress, is_cancelled)
+    ready = linked(
+        faces,
+        parameters,
+        search=search or search_for(len(face_ids)),
+        seed=seed,
+        workspace=workspace,
+        report=report,
+    )
+    nothing = KeptFaces.nothing(face_ids[ready.order], neighbour_count=parameters.neighbour_count)
+    return _grouped_and_kept(faces, ready, nothing, parameters, report=report)
+
+
+def _grouped_and_kept(
+    faces: Faces, ready: ArrangedGraph, former: KeptFaces, parameters: Parameters, *, report: Reporter
+) -> KeptGrouping:
+    """Group the faces of a graph whose nodes are in the order of ``former``."""
+    graph = meaningful_edges(faces, ready, parameters)
+    component = component_labels(graph)
+    marks = component_marks(graph, component, former.faces.ids)
+    changed = _in_changed_components(component, marks, former)
+    photo_ids = faces.photo_ids[ready.order]
+    density = _grouped(graph, component, changed, former, parameters, photo_ids=photo_ids, report=report)
     near = _NearGroups(former, dense(density.labels), parameters)
     grouping = merged(faces, ready, density, parameters, report=report, compare=near.compare)
     kept = KeptFaces(
-        faces=KeptGraph.whole(former.faces.ids, graph),
+        faces=KeptGraph.whole(former.faces.ids, ready.graph),
         groups=first_members(density.labels, former.faces.ids),
         probabilities=density.probabilities.astype(np.float32),
+        components=first_members(component, former.faces.ids),
         marks=marks,
         near_groups=near.kept,
     )
-    return Increment(
+    return KeptGrouping(
         grouping=grouping,
-        kept=kept.arranged(np.argsort(order)),
-        searched=int(np.count_nonzero(~known.faces.is_complete)),
-        regrouped=regrouped,
+        kept=kept.arranged(np.argsort(ready.order)),
+        searched=former.faces.search_count(),
+        regrouped=int(np.count_nonzero(changed)),
     )
 
 
@@ -138,28 +198,36 @@ class _NearGroups:
         return graph
 
 
-def _grouped(
-    faces: Faces, ready: ArrangedGraph, former: KeptFaces, parameters: Parameters, *, report: Reporter
-) -> tuple[DensityGroups, NDArray[np.uint64], int]:
-    """Groups of all components, those that did not change as they were; each face's mark, and how many are new."""
-    graph = meaningful_edges(faces, ready, parameters)
-    component = component_labels(graph)
-    marks = component_marks(graph, component, former.faces.ids)
+def _in_changed_components(
+    component: NDArray[np.int32], marks: NDArray[np.uint64], former: KeptFaces
+) -> NDArray[np.bool_]:
+    """Which faces [n] are in components that have other faces or edges than before."""
     changed = np.zeros(int(component.max(initial=-1)) + 1, bool)
     changed[component[former.faces.is_new | (marks != former.marks)]] = True
-    touched = np.flatnonzero(changed[component])
+    return changed[component]
+
+
+def _grouped(
+    graph: NeighbourGraph,
+    component: NDArray[np.int32],
+    changed: NDArray[np.bool_],
+    former: KeptFaces,
+    parameters: Parameters,
+    *,
+    photo_ids: NDArray[np.int64],
+    report: Reporter,
+) -> DensityGroups:
+    """Groups of all components, those that did not change as they were."""
+    touched, untouched = np.flatnonzero(changed), ~changed
     on_faces = report("tree", len(component))
     rest = len(component) - len(touched)
     on_faces(rest)
     numbers = np.unique(component[touched], return_inverse=True)[1]
     batches = [touched[batch] for batch in component_batches(numbers, least_faces=parameters.min_cluster_size)]
-    grouped = group_components(
-        graph, batches, faces.photo_ids[ready.order], parameters, on_faces=lambda done: on_faces(rest + done)
-    )
-    untouched = ~changed[component]
+    grouped = group_components(graph, batches, photo_ids, parameters, on_faces=lambda done: on_faces(rest + done))
     labels, probabilities = grouped.labels, grouped.probabilities
     probabilities[untouched] = former.probabilities[untouched]
     members = np.flatnonzero(untouched & (former.groups >= 0))
     labels[members] = np.unique(former.groups[members], return_inverse=True)[1] + labels.max(initial=-1) + 1
     on_faces(len(component))
-    return DensityGroups(labels=labels, probabilities=probabilities), marks, len(touched)
+    return DensityGroups(labels=labels, probabilities=probabilities)

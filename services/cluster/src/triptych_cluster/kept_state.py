@@ -20,6 +20,7 @@ class KeptFaces:
         faces: their graph, by the ids by which the caller knows them.
         groups: int64 [n], the smallest id of a face in its group before groups were merged; -1 where in none.
         probabilities: float32 [n], 0..1, how firmly it belongs there.
+        components: int64 [n], the smallest id of a face in its component; -1 where nothing is known of it.
         marks: uint64 [n], by which its component was known: a component with the same mark has the same faces and
             edges.
         near_groups: the graph of those groups' centroids, by `group_marks`: a group with the same one has the same
@@ -29,6 +30,7 @@ class KeptFaces:
     faces: KeptGraph
     groups: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    components: NDArray[np.int64]
     marks: NDArray[np.uint64]
     near_groups: KeptGraph
 
@@ -40,6 +42,7 @@ class KeptFaces:
             faces=KeptGraph.nothing(face_ids, neighbour_count=neighbour_count),
             groups=np.full(count, -1, np.int64),
             probabilities=np.zeros(count, np.float32),
+            components=np.full(count, -1, np.int64),
             marks=np.full(count, NOTHING, np.uint64),
             near_groups=KeptGraph.nothing(np.zeros(0, np.int64), neighbour_count=neighbour_count),
         )
@@ -49,12 +52,13 @@ class KeptFaces:
         place = self.faces.places(face_ids)
         known = np.flatnonzero(place >= 0)
         found = KeptFaces.nothing(face_ids, neighbour_count=self.faces.graph.neighbours.shape[1])
-        for name in ("groups", "probabilities", "marks"):
+        for name in ("groups", "probabilities", "components", "marks"):
             getattr(found, name)[place[known]] = getattr(self, name)[known]
         return KeptFaces(
             faces=self.faces.of(face_ids),
             groups=found.groups,
             probabilities=found.probabilities,
+            components=found.components,
             marks=found.marks,
             near_groups=self.near_groups,
         )
@@ -65,6 +69,7 @@ class KeptFaces:
             faces=self.faces.arranged(order),
             groups=self.groups[order],
             probabilities=self.probabilities[order],
+            components=self.components[order],
             marks=self.marks[order],
             near_groups=self.near_groups,
         )
@@ -96,7 +101,7 @@ def group_marks(labels: NDArray[np.int64], face_ids: NDArray[np.int64]) -> NDArr
     return (_mixed(sums) >> np.uint64(1)).astype(np.int64)
 
 
-def first_members(labels: NDArray[np.int64], face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+def first_members(labels: NDArray[np.integer], face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """The smallest face id of each face's group, [n]; -1 for faces in none."""
     members = np.flatnonzero(labels >= 0)
     first = np.full(int(labels.max(initial=-1)) + 1, np.iinfo(np.int64).max)

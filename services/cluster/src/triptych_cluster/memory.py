@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from triptych_cluster import approximate
+from triptych_cluster import approximate, kept_graph
 from triptych_cluster.graph import Search, search_for
 from triptych_cluster.neighbours import block_rows
 
@@ -19,6 +19,8 @@ _FACE_BYTES = 400
 _EDGE_BYTES = 70
 _SKETCH_NUMBER_BYTES = 13
 _BLOCK_PAIR_BYTES = 120
+_KEPT_FACE_BYTES = 250
+_KEPT_EDGE_BYTES = 60
 
 _CONTROL_GROUP_LIMITS: Final = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -45,16 +47,26 @@ class Plan:
     Attributes:
         search: how neighbours are searched for.
         mapped: whether the vectors lie in memory-mapped files.
+        keeps: whether the graph is kept, and one that was kept is used.
         peak_bytes: the most memory that it takes, the caller's vectors included, mapped files not.
     """
 
     search: Search
     mapped: bool
+    keeps: bool
     peak_bytes: int
 
 
-def peak_bytes(face_count: int, dimension: int, neighbour_count: int, *, search: Search, mapped: bool) -> int:
-    """The most memory that `cluster_faces` takes, with the caller's vectors, beyond what the process has without it.
+def peak_bytes(
+    face_count: int,
+    dimension: int,
+    neighbour_count: int,
+    *,
+    search: Search,
+    mapped: bool,
+    kept_count: int | None = None,
+) -> int:
+    """The most memory that a grouping takes, with the caller's vectors, beyond what the process has without it.
 
     Args:
         face_count: n.
@@ -62,19 +74,33 @@ def peak_bytes(face_count: int, dimension: int, neighbour_count: int, *, search:
         neighbour_count: k, edges that a face may begin.
         search: how neighbours are searched for.
         mapped: whether the vectors lie in memory-mapped files, which are the kernel's to keep in memory or not.
+        kept_count: faces of which something was kept before; None for `cluster_faces`, which keeps nothing.
     """
     vectors = 0 if mapped else 2 * 4 * face_count * dimension
     faces = face_count * (_FACE_BYTES + _EDGE_BYTES * neighbour_count)
-    if search == "exact":
-        return _BASE_BYTES + vectors + faces + _BLOCK_PAIR_BYTES * block_rows(face_count) ** 2
-    sketches = _SKETCH_NUMBER_BYTES * face_count * min(dimension, approximate.SKETCH_DIMENSION)
-    return _BASE_BYTES + vectors + faces + sketches
+    block = block_rows(face_count) if search == "exact" else 0
+    sketches = 0
+    if search == "approximate":
+        sketches = _SKETCH_NUMBER_BYTES * face_count * min(dimension, approximate.SKETCH_DIMENSION)
+    kept = 0
+    if kept_count is not None:
+        kept = (face_count + kept_count) * (_KEPT_FACE_BYTES + _KEPT_EDGE_BYTES * neighbour_count)
+        block = max(block, min(kept_graph.BLOCK_ROWS, face_count)) if kept_count else block
+    return _BASE_BYTES + vectors + faces + sketches + kept + _BLOCK_PAIR_BYTES * block**2
 
 
 def plan(
-    face_count: int, dimension: int, neighbour_count: int, *, limit_bytes: int, mapped_above_bytes: int | None
+    face_count: int,
+    dimension: int,
+    neighbour_count: int,
+    *,
+    limit_bytes: int,
+    mapped_above_bytes: int | None,
+    kept_count: int | None = None,
 ) -> Plan:
     """The first that fits of: as it is best for so many faces, the same with mapped vectors, approximately with them.
+
+    Where none of these fits with what is kept, the same without keeping anything.
 
     Args:
         face_count: n.
@@ -82,6 +108,7 @@ def plan(
         neighbour_count: k, edges that a face may begin.
         limit_bytes: the most memory that it may take.
         mapped_above_bytes: vectors that together are larger than this are mapped anyhow; None for where they must be.
+        kept_count: faces of which something was kept before; None where nothing is to be kept.
 
     Raises:
         MemoryTooSmallError: if nothing fits.
@@ -93,8 +120,12 @@ def plan(
         Plan(
             search=search,
             mapped=mapped,
-            peak_bytes=peak_bytes(face_count, dimension, neighbour_count, search=search, mapped=mapped),
+            keeps=kept is not None,
+            peak_bytes=peak_bytes(
+                face_count, dimension, neighbour_count, search=search, mapped=mapped, kept_count=kept
+            ),
         )
+        for kept in dict.fromkeys((kept_count, None))
         for search, mapped in choices
     ]
     for one in plans:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.v1 import clusterer_pb2
+from triptych_cluster.kept_version import kept_version
+from triptych_cluster.kept_wire import ReadKept
 from triptych_cluster.memory import MemoryTooSmallError, Plan, plan
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.workspace import Workspace
@@ -38,6 +40,7 @@ class MemorySettings:
                 parameters.neighbour_count,
                 limit_bytes=self.limit_bytes,
                 mapped_above_bytes=self.mapped_above_bytes,
+                kept_count=header.kept.face_count if header.keeps else None,
             )
         except MemoryTooSmallError as error:
             raise PreconditionError(
@@ -57,6 +60,10 @@ class Question:
     parameters: Parameters
     plan: Plan
 
+    def version(self) -> str:
+        """Under which version what is kept holds."""
+        return kept_version(self.parameters, model_id=self.header.face_model_id, dimension=self.header.dimension)
+
 
 @contextmanager
 def room_on_disk() -> Iterator[None]:
@@ -72,8 +79,13 @@ def room_on_disk() -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class RawFaces:
-    """Faces as they came, unchecked; see Faces for the shapes."""
+    """Faces as they came, unchecked; see Faces for the shapes.
 
+    Attributes:
+        face_ids: int64 [n], the caller's numbers.
+    """
+
+    face_ids: NDArray[np.int64]
     embeddings: NDArray[np.float32]
     photo_ids: NDArray[np.int64]
     scores: NDArray[np.float32]
@@ -85,8 +97,24 @@ class RawFaces:
         with room_on_disk():
             embeddings = workspace.array(count, dimension)
         return cls(
+            face_ids=np.empty(count, np.int64),
             embeddings=embeddings,
             photo_ids=np.empty(count, np.int64),
             scores=np.empty(count, np.float32),
             sizes=np.empty(count, np.float32),
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Received:
+    """What a call sent.
+
+    Attributes:
+        faces: all of them.
+        kept: what a former call gave to be kept; None where it is of no use.
+        reason: why it is of no use, if anything was sent or is to be kept.
+    """
+
+    faces: RawFaces
+    kept: ReadKept | None
+    reason: str
