@@ -18,8 +18,8 @@ from triptych_common.evidence import Evidence, Timing, evidence_from_wire
 from triptych_gateway.catalog import history, lifecycle, results
 from triptych_gateway.catalog.expectations import SURE_SPREAD, FacesSeen, expect_faces
 from triptych_gateway.pipeline import probe
+from triptych_gateway.pipeline.clustering_forecast import CLUSTERING_DEVICE
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.preparation import CLUSTERING_DEVICE
 from triptych_gateway.pipeline.probe import CLUSTERING_SIZES, LEAST_WORK
 
 PHOTOS = 60

@@ -54,6 +54,8 @@ class Call:
     """Of a clusterer: the model of the faces."""
     dimensions: frozenset[int] = frozenset()
     """Of a clusterer: how long the faces' vectors are."""
+    sizes: frozenset[float] = frozenset()
+    """Of a clusterer: how large the faces are, in pixels."""
 
 
 @dataclass(kw_only=True)
@@ -67,6 +69,8 @@ class Worker:
     is_bad: Callable[[bytes], bool] = lambda _: False
     """Whether a photo fails, by its path."""
     faces_per_photo: int = 1
+    embedding_of: Callable[[bytes], bytes] | None = None
+    """A face's vector by its photo's path; all alike where none is given."""
     vector_of_text: Callable[[str], bytes] = lambda _: _vector()
     trouble: grpc.StatusCode | None = None
     """How every call but that for the model ends, if it is to end so."""
@@ -165,10 +169,14 @@ class _FaceDetector(face_detector_pb2_grpc.FaceDetectorServicer):
             box=face_detector_pb2.BoundingBox(x=0.1, y=0.1, width=0.2, height=0.2),
             landmarks=[face_detector_pb2.Point(x=0.1, y=0.1)] * 5,
             score=0.9,
-            embedding=_vector(self._worker.model.dimension),
+            embedding=self._embedding(path_from_uri(item.image.uri)),
         )
         faces = face_detector_pb2.FaceSet(faces=[face] * self._worker.faces_per_photo)
         return face_detector_pb2.DetectOutcome(item_id=item.item_id, facts=_facts(), faces=faces)
+
+    def _embedding(self, path: bytes) -> bytes:
+        worker = self._worker
+        return _vector(worker.model.dimension) if worker.embedding_of is None else worker.embedding_of(path)
 
 
 class _Clusterer(clusterer_pb2_grpc.ClustererServicer):
@@ -187,6 +195,7 @@ class _Clusterer(clusterer_pb2_grpc.ClustererServicer):
             is_work=header.HasField("work"),
             model_id=header.face_model_id,
             dimensions=frozenset(len(batch.vectors) // 4 // len(batch.face_ids) for batch in batches if batch.face_ids),
+            sizes=frozenset(size for batch in batches for size in batch.sizes),
         )
         if not self._worker.wait(context, is_work=header.HasField("work")):
             return

@@ -54,6 +54,22 @@ async def count_space(connection: AsyncConnection, *, model_id: str, generation:
     return count
 
 
+async def count_kept(
+    connection: AsyncConnection, *, graph_id: int, model_id: str, generation: int = LIVE_GENERATION
+) -> int:
+    """Those of them that are in the graph that a clustering kept."""
+    count = 0
+    for condition, parameters in _parts(model_id, generation):
+        counted = await connection.execute(
+            text(f"""
+                SELECT count(*) FROM {_FACES} JOIN kept_faces k ON k.face_id = f.id
+                WHERE k.graph_id = :graph_id AND {condition}"""),  # noqa: S608 - constants
+            {"graph_id": graph_id, **parameters},
+        )
+        count += counted.scalar_one()
+    return count
+
+
 async def read_space(
     connection: AsyncConnection, *, model_id: str, generation: int = LIVE_GENERATION, batch: int = 2000
 ) -> AsyncIterator[FaceVectors]:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -472,6 +473,52 @@ session_faces = Table(
     Index("ix_session_faces_gone", "session_id", postgresql_where=text("in_groups + of_persons = 0")),
 )
 
+# The graph of near neighbours of a model's faces that the last clustering left for the next. It is the clusterer's:
+# what it means is told in clusterer.proto, and it holds under the version of the code and parameters that made it.
+kept_graphs = Table(
+    "kept_graphs",
+    metadata,
+    _id(),
+    Column("model_id", Text, nullable=False, unique=True),
+    Column("version", Text, nullable=False),
+    # Grows with each change, so that none is made to what is not there any more.
+    Column("revision", BigInteger, nullable=False, server_default="1"),
+    Column("face_count", BigInteger, nullable=False),
+    Column("group_count", BigInteger, nullable=False),
+    # New faces with which the next clustering is worth to be incremental.
+    Column("most_new_faces", BigInteger, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# One row per face, so that a clustering writes what it changed. Faces that are gone leave with the next clustering: a
+# reference would have each row checked, and each of their deletions look here.
+kept_faces = Table(
+    "kept_faces",
+    metadata,
+    _to("kept_graphs.id", name="graph_id"),
+    Column("face_id", BigInteger, nullable=False),
+    # Little-endian int64 and float32 numbers, nearest first.
+    Column("neighbour_ids", LargeBinary, nullable=False),
+    Column("distances", LargeBinary, nullable=False),
+    Column("component", BigInteger, nullable=False),
+    Column("component_mark", BigInteger, nullable=False),
+    # The smallest id of a face in its group before groups were merged, or -1.
+    Column("dense_group", BigInteger, nullable=False),
+    Column("probability", REAL, nullable=False),
+    PrimaryKeyConstraint("graph_id", "face_id"),
+)
+
+# The same of groups before they were merged, by their marks.
+kept_groups = Table(
+    "kept_groups",
+    metadata,
+    _to("kept_graphs.id", name="graph_id"),
+    Column("mark", BigInteger, nullable=False),
+    Column("neighbour_marks", LargeBinary, nullable=False),
+    Column("distances", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("graph_id", "mark"),
+)
+
 # What people said of faces. It names a box in a photo, not a row of `faces`: those are replaced when photos are
 # searched for faces again.
 corrections = Table(
@@ -520,6 +567,9 @@ phase_history = Table(
     Column("device", Text, nullable=False),
     Column("items", BigInteger, nullable=False),
     Column("seconds", Float, nullable=False),
+    # Of clustering: all faces, or those that new ones touched; the times of one say nothing of the other's.
+    Column("method", Text, nullable=False, server_default="full"),
     Column("finished_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("ix_phase_history_latest", "phase", "model_id", "device", "finished_at"),
+    CheckConstraint("method IN ('full','incremental')", name="method"),
 )

@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
@@ -17,24 +15,25 @@ from triptych_common.errors import AwayError
 from triptych_common.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
-from triptych_common.models import vector_to_bytes
 from triptych_gateway.catalog import (
     face_space,
     former_persons,
     generations,
     groups,
     history,
+    kept_graphs,
     lifecycle,
     regrouping,
     sessions,
 )
 from triptych_gateway.catalog.database import CLUSTERING_LOCK
-from triptych_gateway.catalog.face_space import FaceVectors
+from triptych_gateway.catalog.kept_graphs import KeptGraph
 from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.regrouping import NewGroup
+from triptych_gateway.pipeline import clustering_forecast, clustering_messages
+from triptych_gateway.pipeline.clustering_forecast import CLUSTERING_DEVICE
+from triptych_gateway.pipeline.clustering_messages import Answer
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.preparation import CLUSTERING_DEVICE
 from triptych_gateway.pipeline.retrying import RETRIABLE, Backoff
 
 log = get_logger(__name__)
@@ -43,34 +42,6 @@ SILENCE_SECONDS: Final = 120.0
 """A clusterer that sends nothing for this long is taken for lost; it reports at least every two seconds."""
 ATTEMPTS: Final = 5
 """Clusterers lost in the middle of the work before the phase fails."""
-
-
-@dataclass
-class _Answer:
-    """What a clusterer said: members of each group, and the groups' cohesions."""
-
-    members: dict[int, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
-    outliers: list[int] = field(default_factory=list)
-    """Faces in no group."""
-    summary: clusterer_pb2.ClusterSummary | None = None
-
-    def groups(self) -> list[NewGroup]:
-        """The groups, in the order of their numbers. Raises PhaseFailedError for an answer cut short."""
-        if self.summary is None:
-            raise PhaseFailedError("clustering_incomplete", "The clusterer ended without a summary.")
-        found = []
-        for number, group in enumerate(self.summary.groups):
-            members = self.members.get(number, [])
-            if len(members) != group.face_count:
-                raise PhaseFailedError("clustering_incomplete", "The clusterer's answer does not match its summary.")
-            found.append(
-                NewGroup(
-                    face_ids=[face_id for face_id, _ in members],
-                    probabilities=[probability for _, probability in members],
-                    cohesion=group.cohesion,
-                )
-            )
-        return found
 
 
 class ClusteringPhase:
@@ -87,6 +58,10 @@ class ClusteringPhase:
         self._model = dict(detection.model or {})
         self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
         self._began = time.monotonic()
+        self._graph: KeptGraph | None = None
+        """What the last clustering kept, if it is expected to be of use."""
+        self._reason = ""
+        """Why it is not."""
 
     async def run(self) -> None:
         """Group the faces and complete run and session in one transaction.
@@ -99,7 +74,7 @@ class ClusteringPhase:
             await locked.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CLUSTERING_LOCK})
             try:
                 total = await self._begin()
-                answer = await self._cluster(total) if total else _Answer(summary=clusterer_pb2.ClusterSummary())
+                answer = await self._cluster(total) if total else Answer(summary=clusterer_pb2.ClusterSummary())
                 await self._end(answer, total)
             finally:
                 await asyncio.shield(locked.invalidate())
@@ -110,11 +85,12 @@ class ClusteringPhase:
                 connection, model_id=self._model["id"], generation=self._detection.generation
             )
             # As it is now: its forecast was renewed since the run was read.
+            forecast = await clustering_forecast.expect(
+                connection, model_id=self._model["id"], faces=total, generation=self._detection.generation
+            )
+            self._graph, self._reason = forecast.graph, forecast.reason
             run = (await lifecycle.latest_runs(connection, self._run.session_id))["clustering"]
             prepared = evidence_from_json(run.evidence)
-            known = await history.recent(
-                connection, phase="clustering", model_id=self._model["id"], device=CLUSTERING_DEVICE
-            )
             self._run = await lifecycle.update_run(
                 connection,
                 self._run.id,
@@ -122,12 +98,12 @@ class ClusteringPhase:
                 total=total,
                 model=self._model,
                 started_at=func.now(),
-                evidence=evidence_to_json(Evidence(history=known, probe=prepared.probe)),
+                evidence=evidence_to_json(Evidence(history=forecast.history, probe=prepared.probe)),
             )
-        self._log.info("phase begins", faces=total)
+        self._log.info("phase begins", faces=total, kept_faces=0 if self._graph is None else self._graph.face_count)
         return total
 
-    async def _cluster(self, total: int) -> _Answer:
+    async def _cluster(self, total: int) -> Answer:
         """Ask until a clusterer has answered in full."""
         backoff, lost = Backoff(), 0
         while True:
@@ -138,14 +114,14 @@ class ClusteringPhase:
                     stub = clusterer_pb2_grpc.ClustererStub(replica.channel)
                     call = stub.ClusterFaces(self._question(total))
                     try:
-                        answer = _Answer()
+                        answer = Answer()
                         while True:
                             async with asyncio.timeout(SILENCE_SECONDS):
                                 message: Any = await call.read()
                             if message is grpc.aio.EOF:
                                 return answer
                             accepted = True
-                            _take(answer, message)
+                            answer.take(message)
                     finally:
                         call.cancel()
             except TimeoutError:
@@ -156,6 +132,10 @@ class ClusteringPhase:
                 self._log.warning("waiting for the clusterer", error=away.message)
             except grpc.aio.AioRpcError as failure:
                 error = read_error(failure)
+                if error.reason == "BAD_KEPT" and self._graph is not None:
+                    self._log.error("what was kept is damaged; all faces are grouped", error=error.message)
+                    self._graph, self._reason = None, "what was kept is damaged"
+                    continue
                 if error.code not in RETRIABLE:
                     raise PhaseFailedError("clustering_failed", f"Clustering failed: {error.message}") from failure
                 self._log.warning("clustering interrupted; trying again", code=error.code.name, error=error.message)
@@ -165,7 +145,7 @@ class ClusteringPhase:
             await backoff.wait(error)
 
     async def _question(self, total: int) -> AsyncIterator[clusterer_pb2.ClusterFacesRequest]:
-        """The header, then all faces."""
+        """The header, then all faces, then what the last clustering kept."""
         async with self._session.read() as connection:
             header_sent = False
             async for batch in face_space.read_space(
@@ -174,7 +154,10 @@ class ClusteringPhase:
                 if not header_sent:
                     header_sent = True
                     yield self._header(total, dimension=batch.vectors.shape[1])
-                yield _batch(batch)
+                yield clustering_messages.faces_message(batch)
+            if self._graph is not None:
+                async for message in clustering_messages.kept_messages(connection, self._graph):
+                    yield message
 
     def _header(self, total: int, *, dimension: int) -> clusterer_pb2.ClusterFacesRequest:
         work = work_pb2.WorkUnit(
@@ -186,16 +169,25 @@ class ClusteringPhase:
         )
         return clusterer_pb2.ClusterFacesRequest(
             header=clusterer_pb2.ClusterHeader(
-                work=work, face_model_id=self._model["id"], dimension=dimension, face_count=total
+                work=work,
+                face_model_id=self._model["id"],
+                dimension=dimension,
+                face_count=total,
+                keeps=True,
+                kept=None if self._graph is None else clustering_messages.kept_header(self._graph),
             )
         )
 
-    async def _end(self, answer: _Answer, total: int) -> None:
+    async def _end(self, answer: Answer, total: int) -> None:
         found = answer.groups()
         # Of the attempt that came through: those before it and the time between them were no work of this kind.
         seconds = time.monotonic() - self._began
         parameters = dict(answer.summary.parameters) if answer.summary is not None else {}
+        kept = answer.change(self._graph)
         async with self._session.write() as connection:
+            # First, so that nobody waits for it who wants to say who a face is.
+            if kept is not None and not await kept_graphs.write(connection, kept, model_id=self._model["id"]):
+                self._log.warning("another clustering came between: the next one is of all faces")
             former = await former_persons.remember_persons(connection, model_id=self._model["id"])
             await generations.publish(connection, self._detection)
             regrouped = await regrouping.replace_clustering(
@@ -216,7 +208,9 @@ class ClusteringPhase:
                 device=CLUSTERING_DEVICE,
                 items=total,
                 seconds=seconds,
+                method=answer.method(),
             )
+            await kept_graphs.forget_unused(connection)
             shown = await groups.count_session_groups(connection, self._run.session_id, model_id=self._model["id"])
             await lifecycle.update_run(
                 connection, self._run.id, status="completed", done=total, found=shown, completed_at=func.now()
@@ -237,29 +231,7 @@ class ClusteringPhase:
             groups_kept=regrouped.groups_kept,
             faces_changed=regrouped.faces_changed,
             persons_changed=dict(regrouped.persons_changed),
+            method=answer.method(),
+            reason=self._reason or (answer.summary.reason if answer.summary is not None else ""),
             seconds=round(seconds, 2),
         )
-
-
-def _take(answer: _Answer, message: clusterer_pb2.ClusterFacesResponse) -> None:
-    if message.HasField("assignments"):
-        part = message.assignments
-        for face_id, group, probability in zip(part.face_ids, part.groups, part.probabilities, strict=True):
-            if group >= 0:
-                answer.members[group].append((face_id, probability))
-            else:
-                answer.outliers.append(face_id)
-    elif message.HasField("summary"):
-        answer.summary = message.summary
-
-
-def _batch(batch: FaceVectors) -> clusterer_pb2.ClusterFacesRequest:
-    return clusterer_pb2.ClusterFacesRequest(
-        faces=clusterer_pb2.FaceBatch(
-            face_ids=batch.face_ids.tolist(),
-            photo_ids=batch.photo_ids.tolist(),
-            scores=batch.scores.tolist(),
-            sizes=batch.sizes.tolist(),
-            vectors=vector_to_bytes(batch.vectors),
-        )
-    )

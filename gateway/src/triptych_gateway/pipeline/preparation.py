@@ -15,13 +15,12 @@ from triptych_common.models import ModelInfo
 from triptych_gateway.catalog import expectations, history, lifecycle, photos, sessions
 from triptych_gateway.catalog.expectations import Expected, FacesSeen
 from triptych_gateway.catalog.sessions import PHASES, Session, Weighting
-from triptych_gateway.pipeline import probe
+from triptych_gateway.pipeline import clustering_forecast, probe
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photo_services import PhotoService
 
 log = get_logger(__name__)
 
-CLUSTERING_DEVICE: Final = "cpu"
 MODEL_SECONDS: Final = 5.0
 """How long a service may take to name its model; one that is away leaves its phase without evidence until it begins."""
 LEAST_WEIGHT: Final = 0.001
@@ -112,12 +111,10 @@ class Preparation:
 
     async def _clustering(self, model: ModelInfo, scans: Expected, seen: FacesSeen) -> Prepared:
         async with self._owned.read() as connection:
-            known = await history.recent(
-                connection, phase="clustering", model_id=model.model_id, device=CLUSTERING_DEVICE
-            )
             work = await expectations.expect_clustering(
                 connection, model_id=model.model_id, photos=scans.items, probed=seen
             )
+            known = (await clustering_forecast.expect(connection, model_id=model.model_id, faces=work.items)).history
         timings = () if known else await probe.probe_clustering(self._clusterers, model=model)
         return Prepared(evidence=_evidence(known, timings, work), work=work)
 
