@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.support.grouping_score import adjusted_rand_index
 from tests.unit.cluster.synthetic_faces import generate
 from triptych_cluster.clustering import Cancelled, Faces, Progress, cluster_faces
-from triptych_cluster.incremental import KeptGrouping, cluster_increment
+from triptych_cluster.graph import Search
+from triptych_cluster.incremental import KeptGrouping, cluster_increment, cluster_to_keep, most_searched
 from triptych_cluster.kept_graph import KeptGraph
 from triptych_cluster.kept_state import KeptFaces
 from triptych_cluster.neighbours import nearest_neighbours
@@ -44,19 +46,6 @@ def partition(labels: NDArray[np.int32], ids: NDArray[np.int64]) -> set[frozense
     return {frozenset(ids[labels == label].tolist()) for label in range(int(labels.max(initial=-1)) + 1)}
 
 
-def alike(ids: NDArray[np.int64], first: NDArray[np.int32], second: NDArray[np.int32]) -> float:
-    """The adjusted Rand index of two groupings; faces in no group each stand alone."""
-    labels = [np.where(one >= 0, one, one.max(initial=-1) + 1 + np.arange(len(ids))) for one in (first, second)]
-    table = np.unique(np.column_stack(labels), axis=0, return_counts=True)[1]
-
-    def pairs(counts: NDArray[np.int64]) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    together, rows, columns = pairs(table), *(pairs(np.unique(one, return_counts=True)[1]) for one in labels)
-    expected = rows * columns / pairs(np.array([len(ids)]))
-    return (together - expected) / ((rows + columns) / 2 - expected)
-
-
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, SIZE - 2), st.integers(0, 60), st.integers(1, 3))
 def test_adding_and_removing_faces_gives_what_a_run_from_scratch_gives(
@@ -73,7 +62,7 @@ def test_adding_and_removing_faces_gives_what_a_run_from_scratch_gives(
         found = increment(library, ids, kept)
 
         scratch = cluster_faces(part(library, ids), ARCFACE, search="exact")
-        assert alike(ids, found.grouping.labels, scratch.labels) >= 0.999
+        assert adjusted_rand_index(found.grouping.labels, scratch.labels) >= 0.999
         np.testing.assert_allclose(found.grouping.probabilities, scratch.probabilities, atol=1e-3)
         kept = found.kept
 
@@ -167,11 +156,28 @@ def test_no_faces_and_one_face_are_grouped(library: Faces) -> None:
     assert increment(library, np.zeros(0, np.int64), one.kept).grouping.labels.tolist() == []
 
 
-def test_a_few_new_faces_are_worthwhile_and_many_are_not(library: Faces) -> None:
-    kept = increment(library, np.arange(100)).kept
+@pytest.mark.parametrize("search", ["exact", "approximate"])
+def test_what_a_run_of_all_faces_keeps_changes_nothing_of_what_it_finds(search: Search) -> None:
+    embeddings, _ = generate(1500, 4)
+    faces = Faces(embeddings=embeddings, photo_ids=np.arange(1500), scores=np.ones(1500, np.float32))
+    ids = 1000 + 7 * np.random.default_rng(2).permutation(1500)
 
-    assert kept.of(np.arange(110)).faces.is_worthwhile()
-    assert not kept.of(np.arange(200)).faces.is_worthwhile()
+    kept = cluster_to_keep(faces, ids, ARCFACE, search=search)
+
+    plain = cluster_faces(faces, ARCFACE, search=search)
+    np.testing.assert_array_equal(kept.grouping.labels, plain.labels)
+    np.testing.assert_array_equal(kept.grouping.probabilities, plain.probabilities)
+    again = cluster_increment(faces, kept.kept, ARCFACE)
+    assert (again.searched, again.regrouped) == (0, 0)
+    np.testing.assert_array_equal(again.grouping.labels, plain.labels)
+
+
+def test_few_new_faces_are_worthwhile_and_many_are_not() -> None:
+    assert most_searched(0) == 0
+    assert most_searched(400) == 100
+    # An approximate graph of all is made about as fast whatever the number of new ones.
+    assert most_searched(10_000_000) == most_searched(100_000) < 100_000 / 4
+    assert most_searched(20_000) >= 400
 
 
 def test_it_tells_how_far_it_is_and_can_be_cancelled(library: Faces) -> None:
