@@ -192,6 +192,18 @@ def test_it_tells_how_far_it_is_and_can_be_cancelled(library: Faces) -> None:
         cluster_increment(library, kept, ARCFACE, is_cancelled=lambda: True)
 
 
+def test_a_few_new_faces_have_progress_to_show() -> None:
+    embeddings, _ = generate(2000, 6)
+    ids = np.arange(2000)
+    faces = Faces(embeddings=embeddings, photo_ids=ids, scores=np.ones(2000, np.float32))
+    kept = cluster_to_keep(part(faces, ids[:-40]), ids[:-40], ARCFACE).kept
+    told: list[Progress] = []
+
+    cluster_increment(faces, kept.of(ids), ARCFACE, on_progress=told.append)
+
+    assert len({(one.stage, one.done) for one in told}) >= 20
+
+
 def test_what_is_known_of_other_faces_or_by_other_parameters_is_refused(library: Faces) -> None:
     other = Parameters(
         metric=ARCFACE.metric,

@@ -10,8 +10,10 @@ from triptych_cluster.neighbours import NearestLists, NeighbourGraph
 from triptych_cluster.parameters import Metric
 
 BLOCK_ROWS = 1024
-"""Rows that are compared in one product with as many others: a few hundred new faces are compared with 20,000 in 20
-blocks, as fast as in larger ones."""
+"""Most rows that are compared in one product with as many others; larger blocks gain nothing."""
+_LEAST_COLUMNS = 64
+_COLUMN_BLOCKS = 24
+"""All rows are in so many blocks at least, if each then has `_LEAST_COLUMNS`: a few new faces have progress to show."""
 WORTHWHILE_SHARE = 0.25
 """Share of rows to be searched above which comparing all with all is not slower: that looks at each pair once, this at
 the searched rows with all."""
@@ -150,9 +152,10 @@ def renewed(
 
 
 def _blocks(row_count: int, column_count: int) -> Iterator[tuple[slice, slice]]:
+    columns = min(max(-(-column_count // _COLUMN_BLOCKS), _LEAST_COLUMNS), BLOCK_ROWS)
     for row in range(0, row_count, BLOCK_ROWS):
-        for column in range(0, column_count, BLOCK_ROWS):
-            yield slice(row, row + BLOCK_ROWS), slice(column, min(column + BLOCK_ROWS, column_count))
+        for column in range(0, column_count, columns):
+            yield slice(row, row + BLOCK_ROWS), slice(column, min(column + columns, column_count))
 
 
 def _closeness(left: NDArray[np.float32], right: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:

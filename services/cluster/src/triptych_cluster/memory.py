@@ -100,7 +100,7 @@ def plan(
 ) -> Plan:
     """The first that fits of: as it is best for so many faces, the same with mapped vectors, approximately with them.
 
-    Where none of these fits with what is kept, the same without keeping anything.
+    Nothing is kept where that does not fit too: it costs the next run time, another search would cost this one groups.
 
     Args:
         face_count: n.
@@ -115,7 +115,7 @@ def plan(
     """
     best = search_for(face_count)
     large = mapped_above_bytes is not None and 4 * face_count * dimension > mapped_above_bytes
-    choices: list[tuple[Search, bool]] = [(best, large), (best, True), ("approximate", True)]
+    choices: list[tuple[Search, tuple[bool, ...]]] = [(best, (large, True)), ("approximate", (True,))]
     plans = [
         Plan(
             search=search,
@@ -125,8 +125,9 @@ def plan(
                 face_count, dimension, neighbour_count, search=search, mapped=mapped, kept_count=kept
             ),
         )
+        for search, mappings in choices
         for kept in dict.fromkeys((kept_count, None))
-        for search, mapped in choices
+        for mapped in mappings
     ]
     for one in plans:
         if one.peak_bytes <= limit_bytes:
