@@ -87,3 +87,34 @@ async def test_people_are_carried_to_places_and_back(plain_engine: AsyncEngine) 
     await _migrate(plain_engine, to="0004")
     async with plain_engine.begin() as connection:
         assert await table(connection, "SELECT count(*) FROM face_places") == [(0,)]
+
+
+async def test_past_runs_and_a_kept_graph_go_and_come(plain_engine: AsyncEngine) -> None:
+    await _migrate(plain_engine, to="0008")
+    async with plain_engine.begin() as connection:
+        await connection.execute(
+            text("""
+                INSERT INTO phase_history (phase, model_id, device, items, seconds)
+                VALUES ('clustering', 'faces/1', 'cpu', 100, 2)""")
+        )
+
+    await _migrate(plain_engine, to="0009")
+    async with plain_engine.begin() as connection:
+        assert await table(connection, "SELECT method, seconds FROM phase_history") == [("full", 2.0)]
+        for statement in (
+            """INSERT INTO phase_history (phase, model_id, device, items, seconds, method)
+               VALUES ('clustering', 'faces/1', 'cpu', 100, 0.2, 'incremental')""",
+            """INSERT INTO kept_graphs (model_id, version, face_count, group_count, most_new_faces)
+               VALUES ('faces/1', '1', 1, 1, 1)""",
+            "INSERT INTO kept_faces VALUES (1, 7, '', '', 7, 5, -1, 0)",
+            "INSERT INTO kept_groups VALUES (1, 9, '', '')",
+        ):
+            await connection.execute(text(statement))
+
+    await _migrate(plain_engine, to="0008")
+    async with plain_engine.begin() as connection:
+        # The times of runs of another kind would be taken for those of runs of all faces.
+        assert await table(connection, "SELECT seconds FROM phase_history") == [(2.0,)]
+    await _migrate(plain_engine, to="0009")
+    async with plain_engine.begin() as connection:
+        assert await table(connection, "SELECT count(*) FROM kept_graphs") == [(0,)]
