@@ -3,7 +3,8 @@
 PYTHONPATH=. python benchmarks/cluster_incremental.py --faces 20000 --added 400 --seed 3
 
 One JSON object on the last line: wall and CPU seconds of both (the median of the repeats), their ratio, and how alike
-the two groupings are (adjusted Rand index).
+the two groupings are (adjusted Rand index). `grpc`: the same through the service, with what is kept of the library sent
+along and what changed of it sent back; and the service's own run of all faces beside it, which is approximate.
 """
 
 import argparse
@@ -17,9 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import faces as synthetic
-from triptych_cluster.clustering import Faces, cluster_faces
-from triptych_cluster.incremental import cluster_increment
+from benchmarks.cluster_incremental_service import ask, clusterer
+from triptych.v1 import clusterer_pb2
+from triptych_cluster.clustering import Faces, Grouping, cluster_faces
+from triptych_cluster.incremental import cluster_increment, cluster_to_keep
+from triptych_cluster.kept_changes import all_of
 from triptych_cluster.kept_state import KeptFaces
+from triptych_cluster.kept_version import kept_version
+from triptych_cluster.kept_wire import kept_messages
 from triptych_cluster.parameters import parameters_for
 
 MODEL = "arcface-r50"
@@ -34,9 +40,7 @@ def measure(*, faces: int = 20_000, added: int = 400, seed: int = 3, repeats: in
     ids = np.arange(faces + added)
     library = Faces(embeddings=embeddings, photo_ids=ids, scores=np.ones(len(ids), np.float32))
     former = Faces(embeddings=embeddings[:faces], photo_ids=ids[:faces], scores=np.ones(faces, np.float32))
-    kept = cluster_increment(
-        former, KeptFaces.nothing(ids[:faces], neighbour_count=parameters.neighbour_count), parameters
-    ).kept
+    kept = cluster_to_keep(former, ids[:faces], parameters, search="exact").kept
     increment, seconds, cpu_seconds = _timed(lambda: cluster_increment(library, kept.of(ids), parameters), repeats)
     scratch, whole_seconds, whole_cpu_seconds = _timed(
         lambda: cluster_faces(library, parameters, search="exact"), max(1, repeats // 2)
@@ -55,6 +59,41 @@ def measure(*, faces: int = 20_000, added: int = 400, seed: int = 3, repeats: in
         "faces_regrouped": increment.regrouped,
         "adjusted_rand_index": round(adjusted_rand_index(increment.grouping.labels, scratch.labels), 6),
         "bcubed_f1": round(float(synthetic.score(identity, increment.grouping.labels)["bcubed_f1"]), 4),
+        "grpc": through_grpc(embeddings, kept, scratch, from_scratch_seconds=whole_seconds, repeats=repeats),
+    }
+
+
+def through_grpc(
+    embeddings: NDArray[np.float32],
+    kept: KeptFaces,
+    scratch: Grouping,
+    *,
+    from_scratch_seconds: float,
+    repeats: int,
+) -> dict[str, Any]:
+    """The same through the service."""
+    messages = list(kept_messages(all_of(kept)))
+    version = kept_version(parameters_for(MODEL), model_id=MODEL, dimension=embeddings.shape[1])
+    with clusterer() as address:
+        # What is loaded at the first call is not part of the next.
+        ask(address, embeddings[:1500], model_id=MODEL)
+        whole = ask(address, embeddings, model_id=MODEL)
+        answers = [ask(address, embeddings, model_id=MODEL, kept=messages, version=version) for _ in range(repeats)]
+    last = answers[-1]
+    if last.summary.method != clusterer_pb2.CLUSTER_METHOD_INCREMENTAL:
+        raise SystemExit(f"The service grouped all faces: {last.summary.reason}.")
+    seconds = statistics.median(answer.seconds for answer in answers)
+    return {
+        "seconds": round(seconds, 3),
+        "share_of_from_scratch": round(seconds / from_scratch_seconds, 4),
+        "adjusted_rand_index": round(adjusted_rand_index(last.labels, scratch.labels), 6),
+        "progress_messages": last.progress,
+        "kept_bytes_per_face": round(sum(one.ByteSize() for one in messages) / len(kept.faces.ids), 1),
+        "kept_rows_changed": sum(
+            len(one.kept_faces.neighbours.ids) + len(one.kept_groups.neighbours.ids) for one in last.kept
+        ),
+        "service_from_scratch_seconds": round(whole.seconds, 3),
+        "service_from_scratch_adjusted_rand_index": round(adjusted_rand_index(whole.labels, scratch.labels), 4),
     }
 
 
