@@ -4,10 +4,12 @@ PYTHONPATH=. python benchmarks/cluster_incremental.py --faces 20000 --added 400 
 
 One JSON object on the last line: wall and CPU seconds of both (the median of the repeats), their ratio, and how alike
 the two groupings are (adjusted Rand index). `grpc`: the same through the service, with what is kept of the library sent
-along and what changed of it sent back; and the service's own run of all faces beside it, which is approximate.
+along and what changed of it sent back; and the service's own run of all faces beside it, which is approximate. `store`:
+what the gateway writes and reads of it in PostgreSQL.
 """
 
 import argparse
+import asyncio
 import json
 import statistics
 import time
@@ -18,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import faces as synthetic
-from benchmarks.cluster_incremental_service import ask, clusterer
+from benchmarks.cluster_incremental_service import Response, ask, clusterer
+from benchmarks.cluster_incremental_store import measure_store
+from tests.support.real_servers import postgres_server
 from triptych.v1 import clusterer_pb2
 from triptych_cluster.clustering import Faces, Grouping, cluster_faces
 from triptych_cluster.incremental import cluster_increment, cluster_to_keep
@@ -59,7 +63,7 @@ def measure(*, faces: int = 20_000, added: int = 400, seed: int = 3, repeats: in
         "faces_regrouped": increment.regrouped,
         "adjusted_rand_index": round(adjusted_rand_index(increment.grouping.labels, scratch.labels), 6),
         "bcubed_f1": round(float(synthetic.score(identity, increment.grouping.labels)["bcubed_f1"]), 4),
-        "grpc": through_grpc(embeddings, kept, scratch, from_scratch_seconds=whole_seconds, repeats=repeats),
+        **through_grpc(embeddings, kept, scratch, from_scratch_seconds=whole_seconds, repeats=repeats),
     }
 
 
@@ -71,19 +75,20 @@ def through_grpc(
     from_scratch_seconds: float,
     repeats: int,
 ) -> dict[str, Any]:
-    """The same through the service."""
+    """The same through the service, and what is stored of its answers."""
     messages = list(kept_messages(all_of(kept)))
     version = kept_version(parameters_for(MODEL), model_id=MODEL, dimension=embeddings.shape[1])
     with clusterer() as address:
-        # What is loaded at the first call is not part of the next.
-        ask(address, embeddings[:1500], model_id=MODEL)
+        ask(address, embeddings, model_id=MODEL)
+        # What is loaded at the first call, and memory that is had for the first time, is not part of the next.
         whole = ask(address, embeddings, model_id=MODEL)
+        ask(address, embeddings, model_id=MODEL, kept=messages, version=version)
         answers = [ask(address, embeddings, model_id=MODEL, kept=messages, version=version) for _ in range(repeats)]
     last = answers[-1]
     if last.summary.method != clusterer_pb2.CLUSTER_METHOD_INCREMENTAL:
         raise SystemExit(f"The service grouped all faces: {last.summary.reason}.")
     seconds = statistics.median(answer.seconds for answer in answers)
-    return {
+    figures = {
         "seconds": round(seconds, 3),
         "share_of_from_scratch": round(seconds / from_scratch_seconds, 4),
         "adjusted_rand_index": round(adjusted_rand_index(last.labels, scratch.labels), 6),
@@ -95,6 +100,16 @@ def through_grpc(
         "service_from_scratch_seconds": round(whole.seconds, 3),
         "service_from_scratch_adjusted_rand_index": round(adjusted_rand_index(whole.labels, scratch.labels), 4),
     }
+    with postgres_server() as postgres:
+        store = asyncio.run(
+            measure_store(
+                postgres,
+                [*whole.kept, Response(summary=whole.summary)],
+                [*last.kept, Response(summary=last.summary)],
+                model_id=MODEL,
+            )
+        )
+    return {"grpc": figures, "store": store}
 
 
 def adjusted_rand_index(first: NDArray[np.int32], second: NDArray[np.int32]) -> float:

@@ -20,6 +20,7 @@ from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc
 
 FACES_PER_MESSAGE = 2000
 
+_KEPT = ("kept_faces", "kept_groups", "gone")
 Request = clusterer_pb2.ClusterFacesRequest
 Response = clusterer_pb2.ClusterFacesResponse
 
@@ -31,7 +32,7 @@ class Answered:
     Attributes:
         seconds: from the first message sent to the last one read.
         labels: int32 [n], group of each face.
-        kept: messages that tell what is to be kept.
+        kept: messages that tell what is to be kept, and what no longer.
         progress: messages of progress.
         summary: the last message.
     """
@@ -117,7 +118,7 @@ async def _ask(
     return Answered(
         seconds=seconds,
         labels=np.array([group for answer in answers for group in answer.assignments.groups], np.int32),
-        kept=[answer for answer, part in zip(answers, parts, strict=True) if part in ("kept_faces", "kept_groups")],
+        kept=[answer for answer, part in zip(answers, parts, strict=True) if part in _KEPT],
         progress=parts.count("progress"),
         summary=answers[-1].summary,
     )

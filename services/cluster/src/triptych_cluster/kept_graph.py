@@ -141,14 +141,23 @@ def renewed(
         on_block(done)
         searched = incomplete[part]
         closeness = _closeness(rows[searched], rows[columns], metric)
-        closeness[photo_ids[searched][:, None] == photo_ids[columns][None, :]] = -np.inf
-        found, others = np.nonzero(closeness > lists.worst()[searched][:, None])
-        lists.offer(searched[found], others + columns.start, closeness[found, others])
-        new = np.flatnonzero(kept.is_new[searched])
-        bars = np.where(kept.is_complete[columns], lists.worst()[columns], np.inf)
-        found, others = np.nonzero(closeness[new] > bars[None, :])
-        lists.offer(others + columns.start, searched[new[found]], closeness[new[found], others])
+        # One comparison with the lowest bar of all finds the few pairs that matter; the rest of the work is on those.
+        flat = np.flatnonzero(closeness > min(lists.worst()[searched].min(), lists.worst()[columns].min()))
+        found, others = np.divmod(flat, closeness.shape[1])
+        found, others, values = searched[found], others + columns.start, closeness.ravel()[flat]
+        apart = photo_ids[found] != photo_ids[others]
+        _offer(lists, found[apart], others[apart], values[apart])
+        # The others are told of those that are new to them.
+        apart &= kept.is_new[found] & kept.is_complete[others]
+        _offer(lists, others[apart], found[apart], values[apart])
     return lists.graph(metric)
+
+
+def _offer(
+    lists: NearestLists, owners: NDArray[np.intp], others: NDArray[np.intp], values: NDArray[np.float32]
+) -> None:
+    wanted = values > lists.worst()[owners]
+    lists.offer(owners[wanted], others[wanted], values[wanted])
 
 
 def _blocks(row_count: int, column_count: int) -> Iterator[tuple[slice, slice]]:
