@@ -32,8 +32,9 @@ from triptych_cluster.parameters import Parameters
 from triptych_cluster.tree import DensityGroups, dense
 from triptych_cluster.workspace import IN_MEMORY, Workspace
 
-WORTHWHILE_FACES = 2500
-"""Faces to be compared with all above which an approximate graph of all is not slower, of 20,000 as of 50,000."""
+WORTHWHILE_FACES = 5000
+"""Most faces to be compared with all where the graph of all would be approximate: of 20,000 they take 1.6 s where all
+take 2.4, of 50,000 3.7 s where all take 6.4."""
 
 
 @dataclass(frozen=True, kw_only=True)

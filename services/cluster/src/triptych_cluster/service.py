@@ -107,12 +107,15 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
     async def _in_turn(self, receiver: Receiver, question: Question, progress: CallProgress) -> _Answer:
         """Wait for the turn, then read, group and answer."""
         turn = asyncio.create_task(self._turn.acquire(), name="wait for a turn")
+        reading: asyncio.Task[Received] | None = None
         try:
-            while not (await asyncio.wait([turn], timeout=HEARTBEAT_SECONDS))[0]:
-                yield progress.message()
-                progress.report()
+            async for message in _until(turn, progress):
+                yield message
             workspace = self._memory.workspace(question.plan)
-            received = await receiver.rest(question, workspace)
+            reading = asyncio.create_task(receiver.rest(question, workspace), name="read the faces")
+            async for message in _until(reading, progress):
+                yield message
+            received = await reading
             async with self._run(received, question, workspace) as run:
                 while await run.moved():
                     progress.advance(run)
@@ -121,6 +124,8 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
                 found = await run.result()
         finally:
             # Without awaiting anything: a call can be cancelled once more while it cleans up.
+            if reading is not None:
+                reading.cancel()
             if turn.done() and not turn.cancelled():
                 self._turn.release()
             else:
@@ -141,6 +146,13 @@ class ClustererService(clusterer_pb2_grpc.ClustererServicer):
             yield run
         finally:
             await run.stop()
+
+
+async def _until(task: asyncio.Task[Any], progress: CallProgress) -> _Answer:
+    """A message now and then until the task has ended."""
+    while not (await asyncio.wait([task], timeout=HEARTBEAT_SECONDS))[0]:
+        yield progress.message()
+        progress.report()
 
 
 def _parameters(face_model_id: str) -> Parameters:
