@@ -209,7 +209,7 @@ async def test_a_graph_of_another_version_or_a_damaged_one_is_made_anew(pipeline
     for number, (statement, reason) in enumerate(
         [
             ("UPDATE kept_graphs SET version = 'former'", "another version"),
-            ("UPDATE kept_faces SET distances = ''", "damaged"),
+            ("UPDATE kept_faces SET distances = ''", "refused"),
         ]
     ):
         async with pipeline.engine.begin() as connection:

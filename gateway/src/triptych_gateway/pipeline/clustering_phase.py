@@ -132,9 +132,10 @@ class ClusteringPhase:
                 self._log.warning("waiting for the clusterer", error=away.message)
             except grpc.aio.AioRpcError as failure:
                 error = read_error(failure)
-                if error.reason == "BAD_KEPT" and self._graph is not None:
-                    self._log.error("what was kept is damaged; all faces are grouped", error=error.message)
-                    self._graph, self._reason = None, "what was kept is damaged"
+                if error.code is grpc.StatusCode.INVALID_ARGUMENT and self._graph is not None:
+                    # Damaged, or of no meaning to an older clusterer. If it was the faces, they are refused again.
+                    self._log.error("what was kept is refused; all faces are grouped", error=error.message)
+                    self._graph, self._reason = None, "what was kept was refused"
                     continue
                 if error.code not in RETRIABLE:
                     raise PhaseFailedError("clustering_failed", f"Clustering failed: {error.message}") from failure
