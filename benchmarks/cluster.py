@@ -2,7 +2,7 @@
 
 python benchmarks/cluster.py                                        # everything: about a quarter of an hour
 python benchmarks/cluster.py --sizes 5000,20000 --methods triptych,fast_hdbscan --seeds 7001
-python benchmarks/cluster.py --check settings                       # other settings of the generator
+python benchmarks/cluster.py --check settings --sizes 5000          # other settings of the generator
 python benchmarks/cluster.py --check grpc                           # the same through the service
 
 Each method runs in a process of its own, on the same faces, and what compiles at its first call is told apart. The
@@ -10,6 +10,7 @@ peers come with `pip install --group cluster-bench`. Seeds from 7000 on are kept
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -120,14 +121,29 @@ def verdicts(found: dict[str, Any]) -> dict[str, bool]:
     return told
 
 
-def check_settings(sizes: Sequence[int], seed: int, methods: Sequence[str]) -> dict[str, Any]:
-    """F1 of each method on other settings of the generator."""
-    found: dict[str, Any] = {}
+def check_settings(sizes: Sequence[int], seeds: Sequence[int], methods: Sequence[str]) -> dict[str, Any]:
+    """F1 of each method on other settings of the generator, the mean of the seeds, and whether ours is above all."""
+    rows = []
     for method in methods:
         wanted = [size for size in sizes if size <= METHODS[method]]
-        for row in run({"method": method, "sizes": wanted, "seed": seed, "settings": SETTINGS})["runs"]:
-            found.setdefault(f"{row['setting']}, {row['n']}", {})[method] = round(row["bcubed_f1"], 4)
-    return found
+        for seed in seeds:
+            rows += run({"method": method, "sizes": wanted, "seed": seed, "settings": SETTINGS})["runs"]
+    found: dict[str, Any] = {}
+    for setting, size in itertools.product(SETTINGS, sizes):
+        of_setting = [row for row in rows if row["setting"] == setting and row["n"] == size]
+        found[f"{setting}, {size}"] = {
+            method: round(mean(row["bcubed_f1"] for row in of_setting if row["method"] == method), 4)
+            for method in methods
+            if any(row["method"] == method for row in of_setting)
+        }
+    return {
+        "settings": found,
+        "holds": {
+            f"F1 above all, {name}": all(methods["triptych"] > f1 for peer, f1 in methods.items() if peer != "triptych")
+            for name, methods in found.items()
+            if "triptych" in methods
+        },
+    }
 
 
 def numbers(text: str) -> list[int]:
@@ -144,7 +160,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result: dict[str, Any] = {"bench": "cluster"}
     if arguments.check == "settings":
-        result["settings"] = check_settings(arguments.sizes, arguments.seeds[0], arguments.methods)
+        result |= check_settings(arguments.sizes, arguments.seeds, arguments.methods)
     elif arguments.check == "grpc":
         result["grpc"] = run({"method": "grpc", "sizes": arguments.sizes, "seed": arguments.seeds[0]})
     else:

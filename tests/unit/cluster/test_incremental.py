@@ -211,6 +211,7 @@ def test_what_is_known_of_other_faces_or_by_other_parameters_is_refused(library:
         ceiling=ARCFACE.ceiling,
         merge_distance=ARCFACE.merge_distance,
         stranger_distance=ARCFACE.stranger_distance,
+        sure_distance=ARCFACE.sure_distance,
         neighbour_count=4,
     )
     known = KeptFaces.nothing(np.arange(SIZE), neighbour_count=ARCFACE.neighbour_count)

@@ -10,8 +10,10 @@ from sklearn.metrics import adjusted_rand_score
 from tests.unit.cluster import synthetic_faces
 from triptych_cluster.clustering import Faces, cluster_faces
 from triptych_cluster.components import component_batches, component_labels, joined_components, part_of
+from triptych_cluster.fading_groups import faces_around, fading_groups
 from triptych_cluster.grouping import group_components
-from triptych_cluster.merging import merge_agreeing_groups
+from triptych_cluster.merging import group_sums, merge_agreeing_groups
+from triptych_cluster.mixed_faces import mixed_faces
 from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours, nearest_of, neighbours_between
 from triptych_cluster.parameters import parameters_for
 
@@ -38,6 +40,7 @@ def test_grouping_by_shards_equals_one_run() -> None:
         groups[batch] = np.where(found.labels >= 0, found.labels + groups.max() + 1, -1)
     dense = np.where(groups >= 0, np.unique(groups, return_inverse=True)[1] - (groups.min() < 0), -1)
     merged = merge_agreeing_groups(dense, embeddings, photo_ids, ARCFACE, on_block=lambda done: None)
+    merged = _without_nobodies(merged, embeddings, shards)
 
     outside = FACES + np.arange(FACES)
     ours, theirs = (np.where(found < 0, outside, found) for found in (merged, one_run.labels))
@@ -70,6 +73,22 @@ def _by_shard_pairs(embeddings: np.ndarray, photo_ids: np.ndarray, shards: list[
         neighbours=np.concatenate([part.neighbours for part in rows]),
         distances=np.concatenate([part.distances for part in rows]),
     )
+
+
+def _without_nobodies(labels: np.ndarray, embeddings: np.ndarray, shards: list[np.ndarray]) -> np.ndarray:
+    """Each shard counts the faces around the groups and looks for faces between two, given all groups' sums."""
+    labels = np.where(labels >= 0, np.unique(labels, return_inverse=True)[1] - (labels.min() < 0), -1)
+    sums, counts = group_sums(labels, embeddings)
+    groups = (sums, counts, ARCFACE)
+    around = sum(
+        (faces_around(labels[own], embeddings[own], *groups, on_share=lambda share: None) for own in shards),
+        np.zeros(len(counts), np.int64),
+    )
+    labels = np.where(np.isin(labels, np.flatnonzero(fading_groups(around, counts, ARCFACE))), -1, labels)
+    for own in shards:
+        labels[own[mixed_faces(labels[own], embeddings[own], *groups, on_share=lambda share: None)]] = -1
+    alone = np.flatnonzero(np.bincount(labels[labels >= 0], minlength=len(counts)) < ARCFACE.min_cluster_size)
+    return np.where(np.isin(labels, alone), -1, labels)
 
 
 def _of_shard(graph: NeighbourGraph, shard: np.ndarray) -> NeighbourGraph:

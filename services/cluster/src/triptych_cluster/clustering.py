@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from triptych_cluster.arrangement import chunks
 from triptych_cluster.components import component_batches, component_labels
+from triptych_cluster.fading_groups import faces_around, fading_groups
 from triptych_cluster.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
 from triptych_cluster.grouping import group_components
 from triptych_cluster.merging import Compare, group_sums, merge_agreeing_groups
+from triptych_cluster.mixed_faces import mixed_faces
 from triptych_cluster.neighbours import NeighbourGraph, block_pair_count
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.together import weaker_of_each_photo
@@ -22,6 +24,10 @@ from triptych_cluster.workspace import IN_MEMORY, Workspace
 Stage = Literal["neighbours", "tree", "merge"]
 Reporter = Callable[[Stage, int], Callable[[int], None]]
 """See `reporter`."""
+
+
+LOOK_STEPS = 16
+"""Steps in which groups that fade out are looked for, and as many for faces between two people."""
 
 
 class Cancelled(Exception):  # noqa: N818 - a request that was fulfilled, not a failure
@@ -80,7 +86,8 @@ class Progress:
 
     Attributes:
         stage: "neighbours", then "tree", then "merge". The first is nearly all of the time in large libraries.
-        done: units of the stage that are finished: pairs of blocks of faces, steps, pairs of blocks of groups.
+        done: units of the stage that are finished: pairs of blocks of faces or steps of a search; faces; pairs of blocks
+            of groups and further steps.
         total: units of the stage.
     """
 
@@ -210,20 +217,58 @@ def merged(
     report: Reporter,
     compare: Compare | None = None,
 ) -> Grouping:
-    """Merge the density groups of all components where they agree, and let each photo's weaker faces go.
+    """Merge the density groups of all components where they agree, and let go what is nobody's.
+
+    That are groups that fade out, faces between two people, and each photo's weaker faces.
 
     ``compare`` as `merge_agreeing_groups` takes it, for the groups in the order of their numbers.
     """
     order, embeddings = arranged.order, arranged.embeddings
     photo_ids, scores = faces.photo_ids[order], faces.scores[order]
     labels = dense(density.labels)
-    total = block_pair_count(int(labels.max(initial=-1)) + 1)
-    on_block = report("merge", total)
-    labels = dense(merge_agreeing_groups(labels, embeddings, photo_ids, parameters, on_block=on_block, compare=compare))
+    blocks = block_pair_count(int(labels.max(initial=-1)) + 1)
+    total = blocks + 2 * LOOK_STEPS
+    on_step = report("merge", total)
+    labels = dense(merge_agreeing_groups(labels, embeddings, photo_ids, parameters, on_block=on_step, compare=compare))
+    labels = _without_nobodies(labels, embeddings, parameters, on_step=lambda done: on_step(blocks + done))
     closeness = _closeness_to_centroids(labels, embeddings, parameters)
     labels[weaker_of_each_photo(labels, photo_ids, closeness=closeness, scores=scores)] = -1
-    on_block(total)
+    labels = _of_enough_faces(labels, parameters)
+    on_step(total)
     return _grouping(labels, density.probabilities, embeddings, order, parameters)
+
+
+def _without_nobodies(
+    labels: NDArray[np.int64],
+    embeddings: NDArray[np.float32],
+    parameters: Parameters,
+    *,
+    on_step: Callable[[int], None],
+) -> NDArray[np.int64]:
+    """The same groups, dense, without those that fade out, and without faces between two people."""
+    sums, counts = group_sums(labels, embeddings)
+    around = faces_around(
+        labels, embeddings, sums, counts, parameters, on_share=lambda share: on_step(int(LOOK_STEPS * share))
+    )
+    stays = ~fading_groups(around, counts, parameters)
+    labels = dense(np.where((labels >= 0) & stays[labels], labels, -1)) if len(counts) else labels
+    mixed = mixed_faces(
+        labels,
+        embeddings,
+        sums[stays],
+        counts[stays],
+        parameters,
+        on_share=lambda share: on_step(LOOK_STEPS + int(LOOK_STEPS * share)),
+    )
+    labels[mixed] = -1
+    return dense(labels)
+
+
+def _of_enough_faces(labels: NDArray[np.int64], parameters: Parameters) -> NDArray[np.int64]:
+    """The same groups but for those that have too few faces left, dense."""
+    counts = np.bincount(labels[labels >= 0])
+    few = np.flatnonzero(counts < parameters.min_cluster_size)
+    return dense(np.where(np.isin(labels, few), -1, labels))
 
 
 def _closeness_to_centroids(

@@ -84,6 +84,33 @@ class Metric(Enum):
         gap: NDArray[np.float32] = np.maximum(-closeness, np.float32(0))
         return gap if self is Metric.COSINE else np.sqrt(2 * gap).astype(np.float32)
 
+    def distances_of_pairs(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The distance [m] of each prepared row [m, d] to the one beside it."""
+        return self.distance(-self.half_squares(first - second))
+
+    def share_of_other(
+        self, rows: NDArray[np.float32], own: NDArray[np.float32], other: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """How much of another centre is in each prepared row, [m]: 0 for none, 0.5 half-way, 1 where it is all other.
+
+        The other's weight in the mixture of the row's own centre and the other that is nearest to the row (least
+        squares). Of vectors, weights sum to 1. Of directions, whatever a poor face has less of both does not count.
+
+        Args:
+            rows: float32 [m, d].
+            own: float32 [m, d], the centre that each row belongs to; of unit length where the metric is cosine.
+            other: float32 [m, d], another, which is not the same.
+        """
+        if self is Metric.EUCLIDEAN:
+            way = other - own
+            along, length = np.einsum("ij,ij->i", rows - own, way), np.einsum("ij,ij->i", way, way)
+        else:
+            alike = np.einsum("ij,ij->i", own, other)
+            along = np.einsum("ij,ij->i", rows, other) - alike * np.einsum("ij,ij->i", rows, own)
+            length = 1 - alike * alike
+        shares: NDArray[np.float32] = along / np.maximum(length, np.finfo(np.float32).eps)
+        return shares
+
     def centroids(self, sums: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
         """The centre [g, d] of each group, from the sum [g, d] and number [g] of its prepared rows.
 
@@ -121,6 +148,8 @@ class Parameters:
     """
     stranger_distance: float
     """Typical distance of two strangers. Here a group's excess of mass begins, and here cohesion is 0."""
+    sure_distance: float
+    """At or below this distance from its group's centre a face is not suspected of being between two people."""
     neighbour_count: int = 16
     """Edges that a face may begin, ≥ 1."""
     min_samples: int = 2
@@ -142,6 +171,13 @@ class Parameters:
     One photo of many is a mirror or a collage; more than a fifth of them is two people who are often together. Measured
     with siblings in common photos and 2 % mirrors: BCubed F1 0.965 from 0.1 to 0.34, 0.960 at 0, 0.959 at 0.5.
     """
+
+    mixed_share: float = 0.3
+    """Share, 0..1, of another person from which a face between the two is nobody's; see `mixed_faces`."""
+    fading_share: float = 0.5
+    """So many times as many faces in no group around a group as in it, > 0, and it fades out; see `fading_groups`."""
+    fading_least_faces: int = 10
+    """Groups of fewer faces are not judged by that, ≥ 2."""
 
     def __post_init__(self) -> None:
         if not 0 < self.same_distance <= self.ceiling < self.stranger_distance:
@@ -179,6 +215,7 @@ _ARCFACE = Parameters(
     merge_distance=0.30,
     # Cosine 0. Births there, and not at infinity, keep a component of two siblings divisible (F1 0.970 against 0.955).
     stranger_distance=1.00,
+    sure_distance=0.30,
     # SCRFD's scores go from 0.5 to 0.9; below 0.65 are faces that are cut off, turned away or blurred. That a smaller
     # box than 40 pixels is enlarged almost threefold to the network's 112 is arithmetic; neither was measured on real
     # libraries, and the rule asks little of them: see `weak_below_score`.
@@ -196,6 +233,7 @@ _DLIB = Parameters(
     merge_distance=0.40,
     # The median of strangers is 0.78.
     stranger_distance=0.75,
+    sure_distance=0.20,
     # Its detector finds no smaller faces than 40 pixels, and nothing is known of its scores: no face is weak.
 )
 
