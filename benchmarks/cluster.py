@@ -127,7 +127,10 @@ def check_settings(sizes: Sequence[int], seeds: Sequence[int], methods: Sequence
     for method in methods:
         wanted = [size for size in sizes if size <= METHODS[method]]
         for seed in seeds:
-            rows += run({"method": method, "sizes": wanted, "seed": seed, "settings": SETTINGS})["runs"]
+            answer = run({"method": method, "sizes": wanted, "seed": seed, "settings": SETTINGS})
+            rows += answer["runs"]
+            for row in answer["runs"]:
+                print(json.dumps(row), file=sys.stderr, flush=True)
     found: dict[str, Any] = {}
     for setting, size in itertools.product(SETTINGS, sizes):
         of_setting = [row for row in rows if row["setting"] == setting and row["n"] == size]

@@ -20,7 +20,7 @@ from triptych_gateway.catalog.expectations import SURE_SPREAD, FacesSeen, expect
 from triptych_gateway.pipeline import probe
 from triptych_gateway.pipeline.clustering_forecast import CLUSTERING_DEVICE
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.probe import CLUSTERING_SIZES, LEAST_WORK
+from triptych_gateway.pipeline.probe import CLUSTERING_SIZE_BEYOND, CLUSTERING_SIZES, LEAST_WORK
 
 PHOTOS = 60
 PROBED_PHOTOS = 10
@@ -128,6 +128,44 @@ async def test_with_history_no_probe_is_made(pipeline: Pipeline, workers: Script
     }
     assert {one.probe for one in evidence.values()} == {()}
     assert evidence["training"].expected_items == PHOTOS
+
+
+@pytest.mark.parametrize("has_history", [False, True])
+async def test_where_many_faces_are_expected_a_clustering_of_many_is_probed(
+    pipeline: Pipeline, workers: ScriptedWorkers, has_history: bool
+) -> None:
+    """What few faces took says little of many, be it a probe's or a past run's."""
+    workers.facedetect.faces_per_photo = 300
+    if has_history:
+        model = workers.cluster.model
+        await remember(pipeline, seconds=1.0, phase="clustering", model_id=model.model_id, device=model.device)
+    owned = await pipeline.take(photo_count=PHOTOS)
+
+    await pipeline.prepare(owned)
+
+    evidence = (await pipeline.evidence(owned))["clustering"]
+    probed = [CLUSTERING_SIZE_BEYOND] if has_history else [*CLUSTERING_SIZES, CLUSTERING_SIZE_BEYOND]
+    assert workers.cluster.probes() == probed
+    assert [one.items for one in evidence.probe] == probed
+    assert [one.items for one in evidence.history] == ([100] if has_history else [])
+
+
+async def test_a_past_clustering_of_many_faces_needs_no_probe(pipeline: Pipeline, workers: ScriptedWorkers) -> None:
+    workers.facedetect.faces_per_photo = 300
+    model = workers.cluster.model
+    async with pipeline.engine.begin() as connection:
+        await history.record(
+            connection,
+            phase="clustering",
+            model_id=model.model_id,
+            device=model.device,
+            items=CLUSTERING_SIZE_BEYOND,
+            seconds=1.0,
+        )
+
+    await pipeline.prepare(await pipeline.take(photo_count=PHOTOS))
+
+    assert workers.cluster.probes() == []
 
 
 @pytest.mark.parametrize(

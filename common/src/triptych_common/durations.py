@@ -1,8 +1,9 @@
 """How long a run is expected to take, by its evidence: as equally likely durations, so that any two can be added.
 
 A phase of photos costs the same for each: its pace (seconds per item) is log-normal around the installation's past
-runs, or around a probe. Clustering costs more the more faces there are, along a curve ``constant + scale · items^e``
-whose parameters are weighed by how well they explain past clusterings, or the probe's few sizes.
+runs, or around a probe. Clustering costs more the more faces there are, along a curve whose parameters are weighed by
+how well they explain past clusterings, or the probe's few sizes. The curve has a bend where the clusterer ceases to
+compare all pairs of faces: what few faces took, at a cost that grows with their square, says little of many.
 """
 
 import math
@@ -31,7 +32,11 @@ _CONSTANTS: Final = np.array([0.0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1
 """Time that a clustering of hardly any faces may take, as a share of the shortest timing, likewise."""
 _SHARES: Final = np.exp(np.linspace(math.log(0.005), math.log(1.4), 48))
 """Share of the largest timing that its faces may account for, likewise; the rest is the constant."""
-_UNIT_ITEMS: Final = 10_000.0
+_BENDS: Final = ((1.0, None), *((step, exponent) for step in (0.7, 1.0) for exponent in (1.0, 1.1, 1.2, 1.35, 1.5)))
+"""What the cost is multiplied by at the bend, and its exponent above: None for that of below, so no bend, which is as
+likely as all others together, as a clusterer short of memory ceases to compare all pairs earlier."""
+EXACT_CLUSTERING_UP_TO: Final = 10_000.0
+"""Faces up to which the clusterer compares all pairs, where the curve bends."""
 
 Samples = NDArray[np.float64]
 """[SAMPLES] equally likely values."""
@@ -93,16 +98,32 @@ def _pace(timings: Sequence[Timing], *, doubt: float) -> LogNormal | None:
 
 @dataclass(frozen=True, kw_only=True)
 class CostCurve:
-    """Equally likely curves ``constant + scale · (items / 10,000)^exponent``, each array [SAMPLES]."""
+    """Equally likely curves ``constant + scale · xᵉ`` of ``x = items / EXACT_CLUSTERING_UP_TO``, arrays [SAMPLES].
+
+    Where x is above 1 they are ``constant + scale · step · xᶠ``.
+    """
 
     constant: Samples
     scale: Samples
     exponent: Samples
+    """e."""
+    step: Samples
+    """What the cost of so many items more than the bend is multiplied by."""
+    exponent_above: Samples
+    """f."""
 
     def seconds(self, items: Samples | float) -> Samples:
         """Equally likely durations for so many items (≥ 0, one value or [SAMPLES] of them)."""
-        cost: Samples = self.constant + self.scale * (np.maximum(items, 0.0) / _UNIT_ITEMS) ** self.exponent
+        work = _clustering_work(np.asarray(items), self.exponent, self.step, self.exponent_above)
+        cost: Samples = self.constant + self.scale * work
         return cost
+
+
+def _clustering_work(items: Samples, exponent: Samples, step: Samples, exponent_above: Samples) -> Samples:
+    """What so many items (≥ 0) cost beside as many as there are at the bend; arrays broadcast."""
+    share = np.maximum(items, 0.0) / EXACT_CLUSTERING_UP_TO
+    work: Samples = np.where(share <= 1, share**exponent, step * share**exponent_above)
+    return work
 
 
 def cost_curve(evidence: Evidence) -> CostCurve | None:
@@ -119,12 +140,16 @@ def _cost_curve(history: tuple[Timing, ...], probe: tuple[Timing, ...]) -> CostC
     items, seconds = np.array([*history, *probe]).T
     doubts = np.array([RUN_DOUBT] * len(history) + [PROBE_DOUBT] * len(probe))
     largest = int(items.argmax())
-    constant, share, exponent = (
-        grid.ravel()[:, None] for grid in np.meshgrid(_CONSTANTS * seconds.min(), _SHARES, _EXPONENTS)
+    bends = np.array([(1.0, np.nan) if above is None else (step, above) for step, above in _BENDS])
+    constant, share, exponent, bend = (
+        grid.ravel()[:, None]
+        for grid in np.meshgrid(_CONSTANTS * seconds.min(), _SHARES, _EXPONENTS, range(len(bends)))
     )
-    scale = share * seconds[largest] / (items[largest] / _UNIT_ITEMS) ** exponent
-    explained = np.log(constant + scale * (items / _UNIT_ITEMS) ** exponent)
-    likelihood = np.exp(-0.5 * (((np.log(seconds) - explained) / doubts) ** 2).sum(axis=1))
+    step, above = bends[bend, 0], np.where(np.isnan(bends[bend, 1]), exponent, bends[bend, 1])
+    scale = share * seconds[largest] / _clustering_work(items[largest], exponent, step, above)
+    explained = np.log(constant + scale * _clustering_work(items, exponent, step, above))
+    prior = np.where(bend[:, 0] == 0, len(bends) - 1.0, 1.0)
+    likelihood = prior * np.exp(-0.5 * (((np.log(seconds) - explained) / doubts) ** 2).sum(axis=1))
     total = likelihood.sum()
     places = (np.arange(SAMPLES) + 0.5) / SAMPLES
     # Timings that no curve explains leave every curve as likely as the next.
@@ -135,6 +160,8 @@ def _cost_curve(history: tuple[Timing, ...], probe: tuple[Timing, ...]) -> CostC
         constant=constant.ravel()[chosen] * drift,
         scale=scale.ravel()[chosen] * drift,
         exponent=exponent.ravel()[chosen],
+        step=step.ravel()[chosen],
+        exponent_above=above.ravel()[chosen],
     )
 
 

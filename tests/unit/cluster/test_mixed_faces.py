@@ -22,11 +22,11 @@ def mixed(labels: np.ndarray, embeddings: np.ndarray, parameters: Parameters) ->
 
 def people(count: int, *, alike: float, parameters: Parameters) -> np.ndarray:
     """Centres [count, d]: strangers, but that the second has this cosine or nearness 0..1 to the first."""
-    axes = np.eye(count, DIMENSION)
+    axes: np.ndarray = np.eye(count, DIMENSION)
     if parameters.metric is Metric.COSINE:
         axes[1] = alike * axes[0] + np.sqrt(1 - alike**2) * axes[1]
         return axes
-    centres = 1.3 * np.eye(1, DIMENSION, DIMENSION - 1) + axes * parameters.stranger_distance / np.sqrt(2)
+    centres: np.ndarray = 1.3 * np.eye(1, DIMENSION, DIMENSION - 1) + axes * parameters.stranger_distance / np.sqrt(2)
     centres[1] = alike * centres[0] + (1 - alike) * centres[1]
     return centres
 
@@ -34,7 +34,8 @@ def people(count: int, *, alike: float, parameters: Parameters) -> np.ndarray:
 def faces_of(centre: np.ndarray, count: int, parameters: Parameters, *, seed: int = 0) -> np.ndarray:
     """Faces [count, d] about as far from the centre as a model's usually are."""
     noise = np.random.default_rng(seed).standard_normal((count, DIMENSION)) / np.sqrt(DIMENSION)
-    return centre + noise * (0.8 if parameters.metric is Metric.COSINE else 0.12)
+    faces: np.ndarray = centre + noise * (0.8 if parameters.metric is Metric.COSINE else 0.12)
+    return faces
 
 
 @pytest.mark.parametrize("parameters", [ARCFACE, DLIB])

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_common.durations import expected_pace, expected_seconds, likely_seconds, standard_normal
+from triptych_cluster.graph import EXACT_UP_TO_FACES
+from triptych_common.durations import (
+    EXACT_CLUSTERING_UP_TO,
+    expected_pace,
+    expected_seconds,
+    likely_seconds,
+    standard_normal,
+)
 from triptych_common.evidence import MAX_SECONDS, NO_EVIDENCE, Evidence, Timing
 
 
@@ -60,6 +67,29 @@ def test_clustering_follows_the_curve_of_its_past(exponent: float) -> None:
     history = _history(*[(faces, cost(faces)) for faces in (300.0, 2000.0, 9000.0, 30_000.0)])
     for faces in (100.0, 5000.0, 100_000.0):
         assert expected_seconds("clustering", items=faces, evidence=history) == pytest.approx(cost(faces), rel=0.2)
+
+
+def test_the_curve_bends_where_the_clusterer_ceases_to_compare_all_pairs() -> None:
+    assert EXACT_CLUSTERING_UP_TO == EXACT_UP_TO_FACES
+
+
+def test_clustering_follows_the_bend_in_the_curve_of_its_past() -> None:
+    """What so many faces take here, in seconds: nearly quadratic up to the bend, then hardly more than linear."""
+    measured = {500.0: 0.05, 2000.0: 0.10, 9999.0: 0.77, 14_000.0: 0.80, 20_000.0: 1.15, 50_000.0: 3.4, 100_000.0: 7.1}
+    history = _history(*[(faces, measured[faces]) for faces in (500.0, 2000.0, 9999.0, 20_000.0)])
+    for faces, seconds in measured.items():
+        assert expected_seconds("clustering", items=faces, evidence=history) == pytest.approx(seconds, rel=0.3)
+
+
+def test_beyond_the_bend_less_is_expected_than_few_faces_would_say() -> None:
+    below = _history(*[(faces, 5e-9 * faces**2) for faces in (3000.0, 6000.0, 9000.0)])
+    beyond = expected_seconds("clustering", items=100_000, evidence=below)
+    assert beyond is not None
+    assert beyond < 0.9 * 5e-9 * 100_000.0**2
+    with_probe = Evidence(history=below.history, probe=(Timing(12_000, 0.45),))
+    nearer = expected_seconds("clustering", items=100_000, evidence=with_probe)
+    assert nearer is not None
+    assert nearer < 0.6 * beyond
 
 
 def test_a_curve_far_beyond_the_probe_is_doubted() -> None:

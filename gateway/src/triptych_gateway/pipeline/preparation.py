@@ -115,7 +115,8 @@ class Preparation:
                 connection, model_id=model.model_id, photos=scans.items, probed=seen
             )
             known = (await clustering_forecast.expect(connection, model_id=model.model_id, faces=work.items)).history
-        timings = () if known else await probe.probe_clustering(self._clusterers, model=model)
+        sizes = probe.clustering_sizes(known=known, expected_faces=work.items)
+        timings = await probe.probe_clustering(self._clusterers, sizes, model=model)
         return Prepared(evidence=_evidence(known, timings, work), work=work)
 
     def _weights(self, session: Session, prepared: dict[str, Prepared]) -> tuple[dict[str, float], Weighting]:

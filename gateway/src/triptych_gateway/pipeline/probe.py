@@ -16,6 +16,7 @@ import numpy as np
 
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc
 from triptych_common.channels import ReplicaPool
+from triptych_common.durations import EXACT_CLUSTERING_UP_TO
 from triptych_common.errors import AwayError
 from triptych_common.evidence import Timing
 from triptych_common.logging import get_logger
@@ -36,7 +37,10 @@ LEAST_WORK: Final = 50
 PROBE_SECONDS: Final = 10.0
 """How long one service is probed at most."""
 CLUSTERING_SIZES: Final = (500, 2000)
-"""Faces of the two clusterings: one near the constant cost, one where the curve begins to show."""
+"""Faces of two clusterings: one near the constant cost, one where the curve begins to show."""
+CLUSTERING_SIZE_BEYOND: Final = 12_000
+"""Faces of a third, beyond the bend of the curve, where more are expected: what few took says little of many."""
+_FACES_PER_MESSAGE: Final = 1000
 _FACES_OF_A_PERSON: Final = 10
 _NOISE: Final = 0.35
 _TROUBLE: Final = (grpc.aio.AioRpcError, AwayError, TimeoutError)
@@ -90,18 +94,27 @@ async def _ask(service: PhotoService, items: Sequence[ShardItem], model: ModelIn
             call.cancel()
 
 
-async def probe_clustering(pool: ReplicaPool, *, model: ModelInfo) -> tuple[Timing, ...]:
-    """Time the clusterer over made-up faces of some sizes."""
+def clustering_sizes(*, known: Sequence[Timing], expected_faces: float) -> tuple[int, ...]:
+    """Faces of the clusterings that tell what past runs do not: none where they tell enough."""
+    sizes: tuple[int, ...] = () if known else CLUSTERING_SIZES
+    beyond = expected_faces > EXACT_CLUSTERING_UP_TO
+    if beyond and not any(one.items > EXACT_CLUSTERING_UP_TO for one in known):
+        sizes += (CLUSTERING_SIZE_BEYOND,)
+    return sizes
+
+
+async def probe_clustering(pool: ReplicaPool, sizes: Sequence[int], *, model: ModelInfo) -> tuple[Timing, ...]:
+    """Time the clusterer over so many made-up faces at a time; what it managed before it was in trouble counts."""
     timings = []
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            for size in CLUSTERING_SIZES:
+            for size in sizes:
+                vectors = await asyncio.to_thread(_made_up_faces, size, dimension=model.dimension)
                 began = time.monotonic()
-                await _cluster(pool, _made_up_faces(size, dimension=model.dimension), model=model)
+                await _cluster(pool, vectors, model=model)
                 timings.append(Timing(float(size), time.monotonic() - began))
     except _TROUBLE as error:
-        log.warning("no probe of the clusterer", error=repr(error))
-        return ()
+        log.warning("the probe of the clusterer is not whole", timed=len(timings), error=repr(error))
     return tuple(timings)
 
 
@@ -121,12 +134,14 @@ async def _question(vectors: Any, model: ModelInfo) -> AsyncIterator[clusterer_p
             face_model_id=model.model_id, dimension=model.dimension, face_count=len(vectors)
         )
     )
-    numbers = list(range(1, len(vectors) + 1))
-    yield clusterer_pb2.ClusterFacesRequest(
-        faces=clusterer_pb2.FaceBatch(
-            face_ids=numbers, photo_ids=numbers, scores=[1.0] * len(vectors), vectors=vector_to_bytes(vectors)
+    for start in range(0, len(vectors), _FACES_PER_MESSAGE):
+        part = vectors[start : start + _FACES_PER_MESSAGE]
+        numbers = range(start + 1, start + len(part) + 1)
+        yield clusterer_pb2.ClusterFacesRequest(
+            faces=clusterer_pb2.FaceBatch(
+                face_ids=numbers, photo_ids=numbers, scores=[1.0] * len(part), vectors=vector_to_bytes(part)
+            )
         )
-    )
 
 
 def _made_up_faces(count: int, *, dimension: int) -> Any:
