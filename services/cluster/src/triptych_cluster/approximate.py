@@ -95,19 +95,24 @@ def sort_into_cells(
     random = np.random.default_rng(seed)
     on_step(0)
     sketches = _sketches(embeddings, order, metric, random, on_chunk=lambda: on_step(0))
-    on_step(1)
     count = cell_count(len(order))
     training = faiss.Clustering(sketches.shape[1], count)
-    training.niter = _ITERATIONS
+    # One at a time, each from the centres of the one before: the work can stop in between.
+    training.niter = 1
     training.seed = seed
     training.spherical = metric is Metric.COSINE
     training.min_points_per_centroid = 1
     training.max_points_per_centroid = _SAMPLES_PER_CELL
     quantizer = _flat(sketches.shape[1], metric)
-    training.train(sketches[_sample(random, len(order), _SAMPLES_PER_CELL * count)], quantizer)
+    sample = sketches[_sample(random, len(order), _SAMPLES_PER_CELL * count)]
+    for _ in range(_ITERATIONS):
+        on_step(1)
+        training.train(sample, quantizer)
     centres = faiss.vector_to_array(training.centroids).reshape(count, -1)
-    on_step(2)
-    cells = quantizer.search(sketches, 1)[1][:, 0]
+    cells = np.empty(len(order), np.int64)
+    for part in chunks(len(order)):
+        on_step(2)
+        cells[part] = quantizer.search(sketches[part], 1)[1][:, 0]
     by_cell = np.argsort(cells, kind="stable")
     return Cells(order=order[by_cell], sketches=sketches[by_cell], centres=centres)
 

@@ -86,8 +86,8 @@ class Progress:
 
     Attributes:
         stage: "neighbours", then "tree", then "merge". The first is nearly all of the time in large libraries.
-        done: units of the stage that are finished: pairs of blocks of faces or steps of a search; faces; pairs of blocks
-            of groups and further steps.
+        done: units of the stage that are finished: pairs of blocks of faces or steps of a search; faces; pairs of
+            blocks of groups and further steps.
         total: units of the stage.
     """
 

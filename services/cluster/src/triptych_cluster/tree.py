@@ -1,20 +1,20 @@
 """Groups of faces by density: HDBSCAN's condensed tree and excess of mass over the forest of a neighbour graph.
 
-R. Campello, D. Moulavi, J. Sander: Density-Based Clustering Based on Hierarchical Density Estimates (2013). The tree's
-own functions are those of the `hdbscan` package; only the spanning tree is made here, from a graph that has been cut at
-a ceiling.
+R. Campello, D. Moulavi, J. Sander: Density-Based Clustering Based on Hierarchical Density Estimates (2013). Condensing
+the tree and selecting from it are functions of the `hdbscan` package; the spanning tree, from a graph that has been cut
+at a ceiling, and its hierarchy are made here.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from hdbscan._hdbscan_linkage import label
 from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from triptych_cluster.components import component_labels, edges
+from triptych_cluster.linkage import single_linkage
 from triptych_cluster.neighbours import NeighbourGraph
 from triptych_cluster.parameters import Parameters
 
@@ -44,15 +44,16 @@ def density_groups(graph: NeighbourGraph, parameters: Parameters, *, on_step: Ca
     Args:
         graph: nearest faces below the ceiling, of components with at least `min_cluster_size` faces.
         parameters: of the faces' model.
-        on_step: called before each of the `TREE_STEPS` steps with how many are done; may raise to stop the work.
+        on_step: called before each of the `TREE_STEPS` steps, and within, with how many are done; may raise to stop the
+            work.
     """
     on_step(0)
     forest = _spanning_forest(graph, parameters)
     component = component_labels(graph)
     on_step(1)
-    tree = condense_tree(
-        label(_spanning_tree(forest, component, parameters)), min_cluster_size=parameters.min_cluster_size
-    )
+    spanning = _spanning_tree(forest, component, parameters)
+    hierarchy = single_linkage(spanning, on_edges=lambda: on_step(1))
+    tree = condense_tree(hierarchy, min_cluster_size=parameters.min_cluster_size)
     on_step(2)
     chosen, firmness, _ = get_clusters(tree, compute_stability(tree))
     faces = len(graph.neighbours)
