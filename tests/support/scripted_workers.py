@@ -71,6 +71,8 @@ class Worker:
     faces_per_photo: int = 1
     embedding_of: Callable[[bytes], bytes] | None = None
     """A face's vector by its photo's path; all alike where none is given."""
+    groups: int = 1
+    """Groups that faces are dealt to in turn."""
     vector_of_text: Callable[[str], bytes] = lambda _: _vector()
     trouble: grpc.StatusCode | None = None
     """How every call but that for the model ends, if it is to end so."""
@@ -199,13 +201,15 @@ class _Clusterer(clusterer_pb2_grpc.ClustererServicer):
         )
         if not self._worker.wait(context, is_work=header.HasField("work")):
             return
+        group_of = [number % self._worker.groups for number in range(len(face_ids))]
         yield clusterer_pb2.ClusterFacesResponse(
             assignments=clusterer_pb2.AssignmentBatch(
-                face_ids=face_ids, groups=[0] * len(face_ids), probabilities=[1.0] * len(face_ids)
+                face_ids=face_ids, groups=group_of, probabilities=[1.0] * len(face_ids)
             )
         )
-        group = clusterer_pb2.FaceGroup(face_count=len(face_ids), cohesion=1.0)
-        yield clusterer_pb2.ClusterFacesResponse(summary=clusterer_pb2.ClusterSummary(groups=[group]))
+        sizes = [group_of.count(group) for group in range(self._worker.groups)]
+        groups = [clusterer_pb2.FaceGroup(face_count=size, cohesion=1.0) for size in sizes]
+        yield clusterer_pb2.ClusterFacesResponse(summary=clusterer_pb2.ClusterSummary(groups=groups))
 
 
 def _batches(worker: Worker, request: Any, context: Any) -> Iterator[list[Any]]:

@@ -171,9 +171,9 @@ async def test_what_became_of_persons_with_a_name_is_told(engine: AsyncEngine) -
 
         shown = await who(connection)
         assert set(told.named) == {
-            NamedPersonChange(kind="split", person_id=ada, into_id=shown[ids[5]], faces=2),
-            NamedPersonChange(kind="merged", person_id=ben, into_id=ada, faces=2),
-            NamedPersonChange(kind="ungrouped", person_id=cleo, into_id=None, faces=0),
+            NamedPersonChange(kind="split", person_id=ada, name="Ada", into_id=shown[ids[5]], faces=2),
+            NamedPersonChange(kind="merged", person_id=ben, name="Ben", into_id=ada, faces=2),
+            NamedPersonChange(kind="ungrouped", person_id=cleo, name="Cleo", into_id=None, faces=0),
         }
         assert dict(told.persons_changed) == {"split": 1, "merged": 1, "ungrouped": 2}
         assert (told.groups_kept, told.faces_changed) == (1, 9)

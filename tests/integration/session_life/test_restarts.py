@@ -166,3 +166,34 @@ def test_only_what_failed_is_done_again_and_the_bar_starts_from_what_is_done(sta
 def _failed(body: dict[str, Any]) -> int:
     failed: int = body["phases"]["training"]["failed"]
     return failed
+
+
+def test_who_a_new_clustering_merged_is_told(stack: Stack, tmp_path: Path) -> None:
+    """Two groups that people gave names are one in the next clustering: the larger one's name stays."""
+    cluster = stack.worker("clustering")
+    cluster.groups = 2
+    session_id = stack.create(tmp_path)
+    stack.start(session_id)
+    Watch(stack, session_id).until("completed")
+    changed = f"/api/v1/training/sessions/{session_id}/changed-persons"
+    assert stack.client.get(changed).json()["items"] == []
+    page = stack.client.get("/api/v1/faces/persons", params={"session_id": session_id}).json()
+    people = sorted(page["items"], key=lambda one: (-one["faceCount"], one["id"]))
+    for person, name in zip(people, ("Ada", "Ben"), strict=True):
+        stack.client.patch(f"/api/v1/faces/persons/{person['id']}", json={"name": name}).raise_for_status()
+
+    cluster.groups = 1
+    stack.press(session_id, "restart-clustering").raise_for_status()
+    Watch(stack, session_id).until("completed")
+
+    ada, ben = people
+    assert stack.client.get(changed).json()["items"] == [
+        {
+            "kind": "merged",
+            "personId": ben["id"],
+            "name": "Ben",
+            "intoId": ada["id"],
+            "intoName": "Ada",
+            "faces": ben["faceCount"],
+        }
+    ]

@@ -43,6 +43,7 @@ class NamedPersonChange:
 
     kind: ChangeKind
     person_id: int
+    name: str
     into_id: int | None
     """Who the faces that left are now; None where they are in no group."""
     faces: int
@@ -112,16 +113,17 @@ async def replace_clustering(
 
 async def _named_changes(connection: AsyncConnection, changes: Sequence[PersonChange]) -> list[NamedPersonChange]:
     rows = await connection.execute(
-        text("SELECT id FROM persons WHERE name IS NOT NULL AND id = ANY(CAST(:ids AS bigint[]))"),
+        text("SELECT id, name FROM persons WHERE name IS NOT NULL AND id = ANY(CAST(:ids AS bigint[]))"),
         {"ids": sorted({change.person_id for change in changes})},
     )
-    named = {row.id for row in rows}
+    named = {row.id: row.name for row in rows}
     rows = await connection.execute(text("SELECT number, person_id FROM pg_temp.new_groups"))
     persons = {row.number: row.person_id for row in rows} if named else {}
     return [
         NamedPersonChange(
             kind=change.kind,
             person_id=change.person_id,
+            name=named[change.person_id],
             into_id=None if change.group is None else persons[change.group],
             faces=change.faces,
         )

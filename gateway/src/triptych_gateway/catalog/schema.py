@@ -254,6 +254,21 @@ runs = Table(
     CheckConstraint("status IN ('pending','running','paused','completed','failed','cancelled')", name="status"),
 )
 
+# What a run of clustering made of persons with a name. The persons may be gone or have another name by now.
+changed_persons = Table(
+    "changed_persons",
+    metadata,
+    _id(),
+    _to("runs.id", name="run_id"),
+    Column("kind", Text, nullable=False),
+    Column("person_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("into_id", BigInteger),
+    Column("faces", BigInteger, nullable=False),
+    Index("ix_changed_persons_order", "run_id", "id"),
+    CheckConstraint("kind IN ('split','merged','ungrouped')", name="kind"),
+)
+
 # The photos of a run that need work, under dense ordinals: a shard is a range of them, the same after any crash.
 run_items = Table(
     "run_items",

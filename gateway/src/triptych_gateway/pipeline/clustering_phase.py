@@ -16,6 +16,7 @@ from triptych_common.evidence import Evidence, evidence_from_json, evidence_to_j
 from triptych_common.grpc_status import read_error
 from triptych_common.logging import get_logger
 from triptych_gateway.catalog import (
+    changed_persons,
     face_space,
     former_persons,
     generations,
@@ -202,6 +203,7 @@ class ClusteringPhase:
                 outliers=answer.outliers,
                 forget_persons_of_session=self._run.forgets_persons,
             )
+            await changed_persons.record_changed_persons(connection, self._run.id, regrouped.named)
             await history.record(
                 connection,
                 phase="clustering",

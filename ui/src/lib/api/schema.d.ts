@@ -694,6 +694,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/training/sessions/{session_id}/changed-persons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Changed Persons
+         * @description Persons with a name whom the session's latest clustering split, merged into others, or left without a group.
+         */
+        get: operations["listChangedPersons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/training/sessions/{session_id}/jobs": {
         parameters: {
             query?: never;
@@ -1133,6 +1153,34 @@ export interface components {
              * @example 2026-01-12T10:00:00.000Z
              */
             updatedAt: string;
+        };
+        /**
+         * ChangedPerson
+         * @description A person with a name who was not the same faces after a session's clustering.
+         * @example {
+         *       "faces": 9,
+         *       "intoId": 7,
+         *       "intoName": "Ada",
+         *       "kind": "merged",
+         *       "name": "Ben",
+         *       "personId": 12
+         *     }
+         */
+        ChangedPerson: {
+            /** @description Faces that left; 0 where ungrouped. */
+            faces: number;
+            /** @description The person whose the faces that left are; null where ungrouped. */
+            intoId: number | null;
+            /** @description That person's name now. */
+            intoName: string | null;
+            /**
+             * @description split: some faces are another's now; merged: all groups are; ungrouped: in no group any more.
+             * @enum {string}
+             */
+            kind: "split" | "merged" | "ungrouped";
+            /** @description The person's name at that time. */
+            name: string;
+            personId: number;
         };
         /**
          * CleanupStats
@@ -1731,6 +1779,18 @@ export interface components {
         Page_Category_: {
             hasMore: boolean;
             items: components["schemas"]["Category"][];
+            /** @description Number of this page, from 1. */
+            page: number;
+            pageSize: number;
+            total: number;
+        };
+        /**
+         * Page[ChangedPerson]
+         * @description A page of a list.
+         */
+        Page_ChangedPerson_: {
+            hasMore: boolean;
+            items: components["schemas"]["ChangedPerson"][];
             /** @description Number of this page, from 1. */
             page: number;
             pageSize: number;
@@ -4971,6 +5031,62 @@ export interface operations {
             };
             /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listChangedPersons: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: number;
+                /** @description Items of a page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                session_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of a list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ChangedPerson_"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

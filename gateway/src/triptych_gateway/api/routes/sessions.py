@@ -1,4 +1,4 @@
-"""Training sessions: create, list, get, change, delete, and what could not be read."""
+"""Training sessions: create, list, get, change, delete, what could not be read, and who changed."""
 
 import asyncio
 import posixpath
@@ -13,8 +13,8 @@ from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.paths import allowed_directory
-from triptych_gateway.api.translation.sessions import problem_body, session_body
-from triptych_gateway.catalog import photos, session_edits, sessions
+from triptych_gateway.api.translation.sessions import changed_person_body, problem_body, session_body
+from triptych_gateway.catalog import changed_persons, photos, session_edits, sessions
 from triptych_gateway.pipeline.directory_tree import normalised_extension
 
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
@@ -126,4 +126,22 @@ async def list_problems(
         )
     return schemas.Page[schemas.Problem].of(
         [problem_body(problem) for problem in found], total=total, page=page, page_size=page_size
+    )
+
+
+@router.get("/{session_id}/changed-persons")
+async def list_changed_persons(
+    session_id: Id,
+    context: Context,
+    page: PageNumber = 1,
+    page_size: PageSize = 50,
+) -> schemas.Page[schemas.ChangedPerson]:
+    """Persons with a name whom the session's latest clustering split, merged into others, or left without a group."""
+    async with context.engine.connect() as connection:
+        await sessions.get_session(connection, session_id)
+        found, total = await changed_persons.list_changed_persons(
+            connection, session_id, offset=(page - 1) * page_size, limit=page_size
+        )
+    return schemas.Page[schemas.ChangedPerson].of(
+        [changed_person_body(one) for one in found], total=total, page=page, page_size=page_size
     )

@@ -50,6 +50,7 @@ from triptych_gateway.api.schemas.jobs import (
     Job,
 )
 from triptych_gateway.api.schemas.persons import (
+    ChangedPerson,
     Person,
     PersonChange,
     PersonMerge,
@@ -109,6 +110,7 @@ __all__ = [
     "CategoryChange",
     "CategoryCreate",
     "CategorySummary",
+    "ChangedPerson",
     "CleanupStats",
     "Directory",
     "DirectoryIgnore",

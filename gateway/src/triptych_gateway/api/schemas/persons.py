@@ -1,6 +1,6 @@
 """Bodies of persons."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -36,6 +36,19 @@ class PersonChange(Body):
     def changes(self) -> dict[str, Any]:
         """The values that were given."""
         return self.model_dump(by_alias=False, exclude_unset=True)
+
+
+class ChangedPerson(Body):
+    """A person with a name who was not the same faces after a session's clustering."""
+
+    kind: Literal["split", "merged", "ungrouped"] = Field(
+        description="split: some faces are another's now; merged: all groups are; ungrouped: in no group any more."
+    )
+    person_id: int
+    name: str = Field(description="The person's name at that time.")
+    into_id: int | None = Field(description="The person whose the faces that left are; null where ungrouped.")
+    into_name: str | None = Field(description="That person's name now.")
+    faces: int = Field(ge=0, description="Faces that left; 0 where ungrouped.")
 
 
 def _all_different(ids: list[int]) -> list[int]:

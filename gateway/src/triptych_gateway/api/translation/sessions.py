@@ -3,6 +3,7 @@
 from triptych_common.media.locations import display_path
 from triptych_gateway.api import schemas
 from triptych_gateway.catalog import jobs, photos, sessions
+from triptych_gateway.catalog.changed_persons import ChangedPerson
 
 
 def session_body(session: sessions.Session) -> schemas.Session:
@@ -53,3 +54,8 @@ def job_body(job: jobs.Job) -> schemas.Job:
 def problem_body(problem: photos.Problem) -> schemas.Problem:
     """What discovery could not read."""
     return schemas.Problem(path=display_path(problem.path), code=problem.code, message=problem.message)
+
+
+def changed_person_body(change: ChangedPerson) -> schemas.ChangedPerson:
+    """What a clustering made of a person with a name."""
+    return schemas.ChangedPerson(**vars(change))
