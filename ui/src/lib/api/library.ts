@@ -1,7 +1,7 @@
 /** Requests for what training was for: people, their faces, photos, and the search among them. */
 
 import { API, request } from './client';
-import type { Asset, Face, Page, Person, PersonChange, PersonFilter, SearchResults } from './types';
+import type { Asset, ChangedPerson, Face, Page, Person, PersonChange, PersonFilter, SearchResults } from './types';
 
 export const PAGE_SIZE = 100;
 /** Longest side of a photo that is shown large, in pixels: the most that the gateway makes. */
@@ -20,6 +20,11 @@ export function listPersons(query: PersonQuery, page: number, signal?: AbortSign
   if (query.name) parameters.set('q', query.name);
   if (query.sessionId) parameters.set('session_id', String(query.sessionId));
   return request(`${API}/faces/persons?${parameters.toString()}`, { signal });
+}
+
+/** Who the session's latest clustering changed, of people with a name. */
+export function listChangedPersons(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<ChangedPerson>> {
+  return request(`${API}/training/sessions/${sessionId}/changed-persons?page=${page}&page_size=${PAGE_SIZE}`, { signal });
 }
 
 export function getPerson(personId: number, signal?: AbortSignal): Promise<Person> {

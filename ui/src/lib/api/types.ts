@@ -31,6 +31,8 @@ export type Group = Schemas['Group'];
 export type Person = Schemas['Person'];
 export type PersonFilter = Schemas['PersonFilter'];
 export type PersonChange = Schemas['PersonChange'];
+/** That a clustering made somebody else of some of a person's faces. */
+export type ChangedPerson = Schemas['ChangedPerson'];
 /** A photo of the library. */
 export type Asset = Schemas['Asset'];
 export type SearchResults = Schemas['SearchResults'];
