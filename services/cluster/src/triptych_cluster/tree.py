@@ -49,6 +49,7 @@ def density_groups(graph: NeighbourGraph, parameters: Parameters, *, on_step: Ca
     """
     on_step(0)
     forest = _spanning_forest(graph, parameters)
+    on_step(0)
     component = component_labels(graph)
     on_step(1)
     spanning = _spanning_tree(forest, component, parameters)
