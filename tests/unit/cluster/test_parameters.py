@@ -48,6 +48,12 @@ def test_an_unknown_model_is_refused_with_the_known_ones(model_id: str) -> None:
         {"shared_photo_tolerance": 1.0},
         {"shared_photo_tolerance": -0.1},
         {"neighbour_count": 0},
+        {"sure_distance": -0.1},
+        {"sure_distance": 1.0},
+        {"mixed_share": 0.0},
+        {"mixed_share": 1.1},
+        {"fading_share": 0.0},
+        {"fading_least_faces": 1},
     ],
 )
 def test_contradictory_parameters_are_refused(change: dict[str, float]) -> None:

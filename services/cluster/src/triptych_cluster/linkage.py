@@ -14,7 +14,7 @@ def single_linkage(tree: NDArray[np.float64], *, on_edges: Callable[[], None]) -
 
     `hdbscan` has a function for this, and scikit-learn the same one, whose union-find shortens one step of each path
     only: where faces join one large cluster one after another it takes time with the square of their number, 14 s for
-    100,000, and cannot be stopped meanwhile. This one takes 0.2 s.
+    100,000, and cannot be stopped meanwhile. This one takes 0.7 s for 300,000.
 
     Args:
         tree: float64 [n - 1, 3], its edges (point, point, distance), distances ascending; points are 0..n-1.

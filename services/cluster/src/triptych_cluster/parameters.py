@@ -149,7 +149,11 @@ class Parameters:
     stranger_distance: float
     """Typical distance of two strangers. Here a group's excess of mass begins, and here cohesion is 0."""
     sure_distance: float
-    """At or below this distance from its group's centre a face is not suspected of being between two people."""
+    """At or below this distance from its group's centre a face is not suspected of being between two people.
+
+    It saves time: with ArcFace's, 14 to 30 % of the faces are further away, and F1 is at most 0.0003 lower than if all
+    were asked.
+    """
     neighbour_count: int = 16
     """Edges that a face may begin, ≥ 1."""
     min_samples: int = 2
@@ -173,9 +177,15 @@ class Parameters:
     """
 
     mixed_share: float = 0.3
-    """Share, 0..1, of another person from which a face between the two is nobody's; see `mixed_faces`."""
+    """Share, 0..1, of another person from which a face between the two is nobody's; see `mixed_faces`.
+
+    The same in both spaces: docs/decisions/0020-faces-of-nobody.md has what people's faces and mixtures come to.
+    """
     fading_share: float = 0.5
-    """So many times as many faces in no group around a group as in it, > 0, and it fades out; see `fading_groups`."""
+    """So many times as many faces in no group around a group as in it, > 0, and it fades out; see `fading_groups`.
+
+    People come to 0.27 at most, and blurred faces that resemble each other to 0.72 at least.
+    """
     fading_least_faces: int = 10
     """Groups of fewer faces are not judged by that, ≥ 2."""
 
@@ -190,6 +200,10 @@ class Parameters:
             raise ValueError("min_cluster_size must be at least 2.")
         if not 0 <= self.shared_photo_tolerance < 1:
             raise ValueError("shared_photo_tolerance must be at least 0 and below 1.")
+        if not (0 <= self.sure_distance < self.stranger_distance and 0 < self.mixed_share <= 1):
+            raise ValueError("sure_distance must lie below stranger_distance, and mixed_share between 0 and 1.")
+        if not (self.fading_share > 0 and self.fading_least_faces >= 2):
+            raise ValueError("fading_share must be above 0, and fading_least_faces at least 2.")
 
 
 class UnknownModelError(LookupError):
