@@ -32,7 +32,7 @@ _CONSTANTS: Final = np.array([0.0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1
 """Time that a clustering of hardly any faces may take, as a share of the shortest timing, likewise."""
 _SHARES: Final = np.exp(np.linspace(math.log(0.005), math.log(1.4), 48))
 """Share of the largest timing that its faces may account for, likewise; the rest is the constant."""
-_BENDS: Final = ((1.0, None), *((step, exponent) for step in (0.7, 1.0) for exponent in (1.0, 1.1, 1.2, 1.35, 1.5)))
+_BENDS: Final = ((1.0, None), *((0.8, exponent) for exponent in (1.0, 1.1, 1.25, 1.5)))
 """What the cost is multiplied by at the bend, and its exponent above: None for that of below, so no bend, which is as
 likely as all others together, as a clusterer short of memory ceases to compare all pairs earlier."""
 EXACT_CLUSTERING_UP_TO: Final = 10_000.0
@@ -122,7 +122,10 @@ class CostCurve:
 def _clustering_work(items: Samples, exponent: Samples, step: Samples, exponent_above: Samples) -> Samples:
     """What so many items (≥ 0) cost beside as many as there are at the bend; arrays broadcast."""
     share = np.maximum(items, 0.0) / EXACT_CLUSTERING_UP_TO
-    work: Samples = np.where(share <= 1, share**exponent, step * share**exponent_above)
+    below = share <= 1
+    with np.errstate(divide="ignore"):
+        # Of no items the logarithm is -∞, and the power 0.
+        work: Samples = np.where(below, 1.0, step) * np.exp(np.where(below, exponent, exponent_above) * np.log(share))
     return work
 
 
