@@ -1,11 +1,13 @@
 // Build, development server and tests of the page.
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { svelteTesting } from '@testing-library/svelte/vite';
 import { defineConfig } from 'vitest/config';
 
 const gateway = process.env['TRIPTYCH_GATEWAY_URL'] ?? 'http://127.0.0.1:8000';
 
-export default defineConfig(({ mode }) => ({
-  plugins: [svelte()],
+export default defineConfig({
+  // The second matters to tests only: it has components mounted as in a browser, and unmounted after each test.
+  plugins: [svelte(), svelteTesting()],
   // Relative, so that it does not matter under which path the gateway serves these files.
   base: './',
   build: {
@@ -18,10 +20,11 @@ export default defineConfig(({ mode }) => ({
     port: 5173,
     proxy: { '/api': gateway, '/health': gateway },
   },
-  // Vitest would otherwise take Svelte's server build, in which components cannot be mounted.
-  resolve: mode === 'test' ? { conditions: ['browser'] } : {},
   test: {
     environment: 'jsdom',
     include: ['tests/**/*.test.ts'],
+    setupFiles: ['tests/setup.ts'],
+    // Longer than waiting for anything in a test: what never comes is told by the test's own words.
+    testTimeout: 30_000,
   },
-}));
+});

@@ -52,6 +52,7 @@ async def test_no_page_is_objected_to(
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     for address, heading in {
         "#/sessions": "Sessions",
+        "#/sessions/new": "New session",
         f"#/sessions/{session_id}": "People found",
         "#/people": "People",
         "#/people/1": "Person 1",

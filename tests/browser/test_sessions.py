@@ -9,6 +9,7 @@ from typing import Final
 from playwright.async_api import Page, Request, Route, expect
 
 from tests.browser.conftest import NEW_PHOTOS, Reader
+from tests.browser.new_session import create
 from tests.browser.progress_log import collect, collected
 from tests.support.running_triptych import Triptych
 
@@ -16,15 +17,6 @@ TRAIN_MILLISECONDS: Final = 90_000
 QUIET_SECONDS: Final = 5.0
 """More than two polls would take."""
 POLL_SECONDS: Final = 2.0
-
-
-async def create(reader: Reader, name: str, photos: Path) -> None:
-    """Fill in the form, and land on the session's own page."""
-    await reader.open("#/sessions")
-    await reader.page.get_by_label("Name").fill(name)
-    await reader.page.get_by_label("Folder of photos").fill(str(photos))
-    await reader.page.get_by_role("button", name="Create and start").click()
-    await reader.page.get_by_role("heading", name=name).wait_for()
 
 
 async def completed(page: Page) -> None:
@@ -127,17 +119,6 @@ async def test_a_gateway_that_was_killed_is_said_to_be_away_and_the_page_goes_on
     await expect(reader.page.get_by_text("The gateway is away.")).to_be_hidden(timeout=TRAIN_MILLISECONDS)
     await completed(reader.page)
     assert (percentages := (await collected(reader.page)).percentages) == sorted(percentages)
-
-
-async def test_what_the_gateway_objects_to_is_said_at_its_field(reader: Reader) -> None:
-    await reader.open("#/sessions")
-    await reader.page.get_by_label("Name").fill("Elsewhere")
-    folder = reader.page.get_by_label("Folder of photos")
-    await folder.fill("/etc")
-    await reader.page.get_by_role("button", name="Create and start").click()
-    await expect(folder).to_have_attribute("aria-invalid", "true")
-    await expect(folder).to_be_focused()
-    await expect(reader.page.locator("#path-mistake")).not_to_be_empty()
 
 
 async def test_a_session_that_is_not_there_is_said_once(reader: Reader) -> None:

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import {
+  NEW_SESSION_HREF,
   parseRoute,
   PEOPLE_HREF,
   personHref,
@@ -15,6 +16,7 @@ describe('parseRoute', () => {
   it.each([
     ['', { page: 'sessions' }],
     ['#/', { page: 'sessions' }],
+    [NEW_SESSION_HREF, { page: 'new-session' }],
     [sessionHref(12), { page: 'session', sessionId: 12 }],
     [PEOPLE_HREF, { page: 'people' }],
     [personHref(7), { page: 'person', personId: 7 }],

@@ -1,12 +1,13 @@
 /** The page that the address's hash names. */
 
 export type Route =
-  | { page: 'sessions' | 'people' | 'unsorted' | 'search' | 'unknown' }
+  | { page: 'sessions' | 'new-session' | 'people' | 'unsorted' | 'search' | 'unknown' }
   | { page: 'session'; sessionId: number }
   | { page: 'person'; personId: number }
   | { page: 'similar'; assetId: number };
 
 export const SESSIONS_HREF = '#/sessions';
+export const NEW_SESSION_HREF = '#/sessions/new';
 export const PEOPLE_HREF = '#/people';
 export const UNSORTED_HREF = '#/people/unsorted';
 export const SEARCH_HREF = '#/search';
@@ -14,6 +15,7 @@ export const SEARCH_HREF = '#/search';
 const LISTS: Readonly<Record<string, Route>> = {
   '': { page: 'sessions' },
   [SESSIONS_HREF.slice(1)]: { page: 'sessions' },
+  [NEW_SESSION_HREF.slice(1)]: { page: 'new-session' },
   [PEOPLE_HREF.slice(1)]: { page: 'people' },
   [UNSORTED_HREF.slice(1)]: { page: 'unsorted' },
   [SEARCH_HREF.slice(1)]: { page: 'search' },

@@ -2,6 +2,7 @@
 
 import {
   isTerminal,
+  type Directory,
   type Model,
   type OverallStatus,
   type Person,
@@ -12,7 +13,7 @@ import {
   type Snapshot,
 } from './api/types';
 import type { Action } from './api/client';
-import { remaining } from './format';
+import { count, countOf, remaining } from './format';
 
 export const PHASE_SIGNS: Record<PhaseName, string> = { training: '🎨', face_detection: '😊', clustering: '🔗' };
 
@@ -146,4 +147,23 @@ export function personName(person: Pick<Person, 'id' | 'name'>): string {
 /** The last part of a path. */
 export function fileName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** How many photos a directory holds, as far as they were counted. */
+export function photosIn({ imageCount, imageCountIsComplete }: Directory): string {
+  return imageCountIsComplete ? countOf(imageCount, 'photo', 'photos') : `over ${count(imageCount)} photos`;
+}
+
+/** What of a directory is trained; empty where nothing is. */
+export function trainingInWords({ trainingStatus, trainedCount }: Directory): string {
+  switch (trainingStatus) {
+    case 'never':
+      return '';
+    case 'complete':
+      return '✓ trained';
+    case 'partial':
+      return `${count(trainedCount)} trained`;
+    case 'in_progress':
+      return 'in training';
+  }
 }

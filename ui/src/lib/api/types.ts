@@ -13,6 +13,12 @@ export type Session = Schemas['Session'];
 export type NewSession = Schemas['SessionCreate'];
 export type Restart = Schemas['Restart'];
 
+/** A directory under the media roots, with what of it is trained. */
+export type Directory = Schemas['Directory'];
+export type TrainingStatus = Schemas['TrainingStatus'];
+export type DirectoryPreview = Schemas['DirectoryPreview'];
+export type Category = Schemas['Category'];
+
 /** The whole progress of one session at one moment. */
 export type Snapshot = Schemas['UnifiedProgress'];
 export type OverallProgress = Schemas['OverallProgress'];
