@@ -98,6 +98,21 @@ def test_the_old_faces_are_shown_until_the_new_ones_are_grouped(stack: Stack, se
     assert last["phases"]["faceDetection"]["stats"]["facesDetected"] == PHOTOS
 
 
+def test_a_restart_counts_the_faces_it_finds_and_not_those_it_replaces(stack: Stack, session_id: int) -> None:
+    worker = stack.worker("face_detection")
+    worker.photos_of_work = 0
+
+    stack.press(session_id, "restart-faces")
+    watch = Watch(stack, session_id)
+    begun = watch.until_phase("face_detection", "processing")
+    worker.photos_of_work = NEVER
+    watch.until("completed")
+
+    assert begun["phases"]["faceDetection"]["stats"]["facesDetected"] == 0
+    detected = [shown["phases"]["faceDetection"]["stats"]["facesDetected"] for shown in watch.seen]
+    assert (detected, detected[-1]) == (sorted(detected), PHOTOS)
+
+
 @pytest.mark.parametrize("fails", ["face_detection", "clustering"])
 def test_a_failed_restart_leaves_the_old_results_and_start_goes_on_with_the_new_ones(
     fails: str, stack: Stack, session_id: int

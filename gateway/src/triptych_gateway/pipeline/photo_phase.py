@@ -15,6 +15,7 @@ from triptych_common.models import ModelInfo
 from triptych_gateway.catalog import generations, history, lifecycle, shards
 from triptych_gateway.catalog.face_space import count_session_faces
 from triptych_gateway.catalog.lifecycle import Run
+from triptych_gateway.catalog.schema import LIVE_GENERATION
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.face_forecast import FaceForecast
@@ -101,7 +102,8 @@ class PhotoPhase:
                     "model": _describe(model),
                     "started_at": func.now(),
                     "evidence": await self._evidence(connection, model),
-                    "found": await self._count_found(connection, model),
+                    # A restart begins to count anew: what it replaces is not added to what it finds.
+                    "found": await self._count_found(connection, model) if run.generation == LIVE_GENERATION else 0,
                 }
             self._run = await lifecycle.update_run(connection, run.id, **changes)
             if run.model is not None:
