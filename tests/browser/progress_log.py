@@ -12,6 +12,7 @@ _COLLECT = """
     const look = () => window.seen.push([
         Number(section.querySelector('[role=progressbar]').getAttribute('aria-valuenow')),
         section.querySelector('.now').textContent.trim(),
+        section.querySelector('.times').textContent.trim(),
     ]);
     look();
     const everything = {subtree: true, childList: true, characterData: true, attributes: true};
@@ -27,6 +28,8 @@ class Seen:
     percentages: list[float]
     headlines: list[str]
     """Each once, as it came."""
+    times: list[str]
+    """What was said of the time that is left, each once, as it came."""
 
 
 async def collect(page: Page) -> None:
@@ -38,8 +41,12 @@ async def collect(page: Page) -> None:
 async def collected(page: Page) -> Seen:
     """What was seen since `collect`."""
     changes: list[Any] = await page.evaluate("() => window.seen")
-    headlines = [text for _, text in changes]
     return Seen(
-        percentages=[percentage for percentage, _ in changes],
-        headlines=[text for index, text in enumerate(headlines) if index == 0 or headlines[index - 1] != text],
+        percentages=[percentage for percentage, _, _ in changes],
+        headlines=_changes([headline for _, headline, _ in changes]),
+        times=_changes([times for _, _, times in changes]),
     )
+
+
+def _changes(told: list[str]) -> list[str]:
+    return [text for index, text in enumerate(told) if index == 0 or told[index - 1] != text]

@@ -102,6 +102,7 @@ async def test_two_tabs_show_one_session_and_its_buttons_alike(reader: Reader, n
     other = await reader.page.context.new_page()
     await other.goto(reader.page.url)
     await other.get_by_role("button", name="Cancel").click()
+    await other.get_by_role("alertdialog").get_by_role("button", name="Cancel the session").click()
     for page in (reader.page, other):
         await expect(page.get_by_text("Cancelled in")).to_be_visible()
         await expect(page.get_by_role("button", name="Continue with what is left")).to_be_visible()

@@ -119,7 +119,7 @@ describe('other figures', () => {
   });
 
   it('tells free-form numbers in words', () => {
-    expect([keyInWords('facesDetected'), keyInWords('clusters')]).toEqual(['Faces detected', 'Clusters']);
+    expect([keyInWords('facesDetected'), keyInWords('clusters')]).toEqual(['faces detected', 'clusters']);
   });
 
   it('tells measures to two places, and counts with what is counted', () => {

@@ -1,8 +1,18 @@
 /** What is said of a session in each of its states. */
 
 import { describe, expect, it } from 'vitest';
-import type { Model, OverallProgress } from '../src/lib/api/types';
-import { headline, offers, stallInWords, timeLeft } from '../src/lib/wording';
+import type { Directory, Model, OverallProgress, OverallStatus } from '../src/lib/api/types';
+import {
+  canRetryFailed,
+  headline,
+  isTrainingOnly,
+  offers,
+  outcome,
+  photosIn,
+  stallInWords,
+  timeLeft,
+  trainingInWords,
+} from '../src/lib/wording';
 import { phase, phasesOf, snapshot } from './snapshots';
 
 function model(id: string, pack: string): Model {
@@ -45,6 +55,18 @@ describe('headline', () => {
   it('does not say that all is complete before the session is', () => {
     expect(running('completed')).toBe('🔗 Clustering – Grouping Similar Faces');
     expect(headline(snapshot(1, 'completed'))).toEqual({ sign: '✓', text: 'All Phases Complete' });
+  });
+
+  it('says of an older session, which only trained, that training is complete', () => {
+    const phases = phasesOf(
+      phase('training', { status: 'completed' }),
+      phase('face_detection', { run: 0 }),
+      phase('clustering', { run: 0 }),
+    );
+    const older = snapshot(1, 'completed', { phases });
+    expect(isTrainingOnly(older)).toBe(true);
+    expect(isTrainingOnly(snapshot(1, 'pending'))).toBe(false);
+    expect(headline(older)).toEqual({ sign: '✓', text: 'Training Complete' });
   });
 
   it('names the phase that failed', () => {
@@ -107,11 +129,65 @@ describe('what is offered', () => {
     expect(again('running')).toEqual([]);
   });
 
-  it('is to try failed photos again where there are some', () => {
-    const phases = { ...done, training: phase('training', { status: 'completed', failed: 2 }) };
-    expect(offers(snapshot(1, 'completed', { phases })).again[0]).toEqual({
-      action: 'retryFailed',
-      label: 'Try failed photos again',
-    });
+  it('is to do what an older session never did, without a word about its being done again', () => {
+    const phases = { ...done, faceDetection: phase('face_detection', { run: 0 }), clustering: phase('clustering', { run: 0 }) };
+    const again = offers(snapshot(1, 'completed', { phases })).again;
+    expect(again.map(({ label, confirmation }) => [label, confirmation !== null])).toEqual([
+      ['Train again', true],
+      ['Find faces', false],
+    ]);
+  });
+
+  it('is asked about first where something is lost by it', () => {
+    const asked = (status: OverallStatus): string[] =>
+      offers(snapshot(1, status)).now.flatMap(({ label, confirmation }) => (confirmation ? [label] : []));
+    expect([asked('running'), asked('paused'), asked('pending'), asked('failed')]).toEqual([['Cancel'], ['Cancel'], [], []]);
+  });
+});
+
+describe('failed photos', () => {
+  const phases = phasesOf(phase('training'), phase('face_detection', { failed: 2 }), phase('clustering'));
+
+  it('can be tried again at once where some failed in any phase, and nothing runs', () => {
+    expect(canRetryFailed(snapshot(1, 'completed', { phases }))).toBe(true);
+    expect(canRetryFailed(snapshot(1, 'completed'))).toBe(false);
+    expect(canRetryFailed(snapshot(1, 'running', { phases }))).toBe(false);
+  });
+});
+
+describe('what a phase came to', () => {
+  it('is told by the number that matters in it, and is none before there is one', () => {
+    expect(outcome(phase('training', { stats: { imagesProcessed: 1 } }))).toEqual({ value: 1, what: 'photo processed' });
+    expect(outcome(phase('face_detection', { stats: { facesDetected: 12 } }))).toEqual({ value: 12, what: 'faces found' });
+    expect(outcome(phase('clustering', { stats: { clustersCreated: 0 } }))).toEqual({ value: 0, what: 'groups made' });
+    expect(outcome(phase('training'))).toBeNull();
+  });
+
+  it('is how many photos there are while they are being looked for', () => {
+    const looking = phase('training', { stage: 'discovering', stats: { imagesProcessed: 0, imagesFound: 40 } });
+    expect(outcome(looking)).toEqual({ value: 40, what: 'photos found' });
+  });
+});
+
+describe('a directory', () => {
+  const directory: Directory = {
+    path: '/photos',
+    name: 'photos',
+    imageCount: 1_200,
+    imageCountIsComplete: true,
+    selected: false,
+    ignored: false,
+    trainedCount: 30,
+    lastTrainedAt: null,
+    trainingStatus: 'partial',
+  };
+
+  it('is told by its photos, as far as they were counted, and by what of it is trained', () => {
+    expect(photosIn(directory)).toBe('1,200 photos');
+    expect(photosIn({ ...directory, imageCountIsComplete: false })).toBe('over 1,200 photos');
+    const told = (['never', 'partial', 'complete', 'in_progress'] as const).map((trainingStatus) =>
+      trainingInWords({ ...directory, trainingStatus }),
+    );
+    expect(told).toEqual(['', '30 trained', '✓ trained', 'in training']);
   });
 });

@@ -67,7 +67,12 @@ export function remaining(seconds: number | null, low: number | null = null, hig
     const [from, to] = [rough(range.low), rough(range.high)];
     if (from.text !== to.text) return `${from.unit === to.unit ? from.number : from.text}–${to.text} left`;
   }
-  return `about ${rough(seconds).text} left`;
+  return `${estimate(seconds)} left`;
+}
+
+/** An estimated time: "about 3 min". */
+export function estimate(seconds: number): string {
+  return `about ${rough(seconds).text}`;
 }
 
 /** The two ends of an estimate in seconds, where it is so uncertain that they are worth telling. */
@@ -114,10 +119,9 @@ export function dateTime(iso: string | null): string {
   return (isThisYear ? DATE : DATE_OF_ANOTHER_YEAR).format(moment);
 }
 
-/** A camelCase key of the gateway's free-form numbers in words: "facesDetected" → "Faces detected". */
+/** A camelCase key of the gateway's free-form numbers in words: "facesDetected" → "faces detected". */
 export function keyInWords(key: string): string {
-  const words = key.replace(/([a-z0-9])([A-Z])/g, '$1 $2').toLowerCase();
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return key.replace(/([a-z0-9])([A-Z])/g, '$1 $2').toLowerCase();
 }
 
 /** A measure between 0 and 1, such as a similarity, to two places. */

@@ -45,6 +45,14 @@ export function phasesInOrder(snapshot: Snapshot): Phase[] {
   return [snapshot.phases.training, snapshot.phases.faceDetection, snapshot.phases.clustering];
 }
 
+/**
+ * Whether a session is one of an older kind, which trained and did no more: it has no record of the other phases, not
+ * even as work that waits.
+ */
+export function isTrainingOnly({ phases }: Snapshot): boolean {
+  return phases.training.run > 0 && phases.faceDetection.run === 0 && phases.clustering.run === 0;
+}
+
 /** The production pack always embeds with open_clip, whose model names (ViT-B-32 …) need not say so. */
 function isClip(model: Model): boolean {
   return model.pack === 'production' || /clip/i.test(model.id);
@@ -62,7 +70,9 @@ export function phaseActivity(phase: Phase): string {
 export function headline(snapshot: Snapshot): { sign: string; text: string } {
   const { overallStatus: status, overallProgress } = snapshot;
   const phases = phasesInOrder(snapshot);
-  if (status === 'completed') return { sign: '✓', text: 'All Phases Complete' };
+  if (status === 'completed') {
+    return { sign: '✓', text: isTrainingOnly(snapshot) ? 'Training Complete' : 'All Phases Complete' };
+  }
   // Between the last phase's end and the commit of its results the current phase may already read "completed".
   const phase = phases.find((each) => each.name === overallProgress.currentPhase) ?? snapshot.phases.clustering;
   const name = PHASE_NAMES[phase.name];
@@ -103,30 +113,72 @@ function isDiscovering(snapshot: Snapshot): boolean {
   return training.status === 'pending' && training.progress.total === 0;
 }
 
+/** What a person is asked before something is done that cannot be taken back at once. */
+export interface Confirmation {
+  question: string;
+  consequence: string;
+  /** What the button that goes ahead says. */
+  yes: string;
+  /** What the button that does not says. */
+  no: string;
+}
+
 /** Something that a person may ask of a session, and what its button says. */
 export interface Offer {
   action: Action;
   label: string;
+  /** Asked first; null where nothing is lost by it. */
+  confirmation: Confirmation | null;
 }
 
-const PAUSE: Offer = { action: 'pause', label: 'Pause' };
-const CANCEL: Offer = { action: 'cancel', label: 'Cancel' };
-const CONTINUE: Offer = { action: 'start', label: 'Continue with what is left' };
+const PAUSE: Offer = { action: 'pause', label: 'Pause', confirmation: null };
+const CONTINUE: Offer = { action: 'start', label: 'Continue with what is left', confirmation: null };
+const CANCEL: Offer = {
+  action: 'cancel',
+  label: 'Cancel',
+  confirmation: {
+    question: 'Cancel this session?',
+    consequence: 'The work stops. What is done stays, and the session can go on with the rest at any time.',
+    yes: 'Cancel the session',
+    no: 'Let it go on',
+  },
+};
+export const RETRY_FAILED: Offer = { action: 'retryFailed', label: 'Try all failed photos again', confirmation: null };
 
 const OFFERS: Record<OverallStatus, readonly Offer[]> = {
-  pending: [{ action: 'start', label: 'Start training' }],
+  pending: [{ action: 'start', label: 'Start training', confirmation: null }],
   running: [PAUSE, CANCEL],
-  paused: [{ action: 'resume', label: 'Resume' }, CANCEL],
+  paused: [{ action: 'resume', label: 'Resume', confirmation: null }, CANCEL],
   failed: [CONTINUE],
   cancelled: [CONTINUE],
   completed: [],
 };
 
+const KEPT = 'What is there is shown until the new results are whole, and named people keep their names.';
 const RESTARTS: Record<PhaseName, Offer> = {
-  training: { action: 'restartTraining', label: 'Train again' },
-  face_detection: { action: 'restartFaces', label: 'Find faces again' },
-  clustering: { action: 'restartClustering', label: 'Group faces again' },
+  training: restart(
+    'restartTraining',
+    'Train again',
+    'Every photo is embedded anew; then faces are looked for and grouped again.',
+  ),
+  face_detection: restart(
+    'restartFaces',
+    'Find faces again',
+    'Every photo is searched for faces anew, and the faces are grouped again.',
+  ),
+  clustering: restart('restartClustering', 'Group faces again', 'The faces of the whole library are grouped again.'),
 };
+
+function restart(action: Action, label: string, consequence: string): Offer {
+  const confirmation = { question: `${label}?`, consequence: `${consequence} ${KEPT}`, yes: label, no: 'Leave it' };
+  return { action, label, confirmation };
+}
+
+/** What a phase's restart is called: of one that was never begun, it is its first time. */
+function restartOffer({ name, run }: Phase): Offer {
+  const { action, label, confirmation } = RESTARTS[name];
+  return run > 0 ? { action, label, confirmation } : { action, label: label.replace(' again', ''), confirmation: null };
+}
 
 /** What can be asked of a session now, and which of its phases can be done again: those before it must be completed. */
 export function offers(snapshot: Snapshot): { now: readonly Offer[]; again: readonly Offer[] } {
@@ -134,9 +186,45 @@ export function offers(snapshot: Snapshot): { now: readonly Offer[]; again: read
   if (!isTerminal(snapshot.overallStatus)) return { now, again: [] };
   const phases = phasesInOrder(snapshot);
   const unfinished = phases.findIndex(({ status }) => status !== 'completed');
-  const again = phases.slice(0, unfinished < 0 ? phases.length : unfinished + 1).map(({ name }) => RESTARTS[name]);
-  const retry: Offer = { action: 'retryFailed', label: 'Try failed photos again' };
-  return { now, again: snapshot.phases.training.failed > 0 ? [retry, ...again] : again };
+  const again = phases.slice(0, unfinished < 0 ? phases.length : unfinished + 1).map(restartOffer);
+  return { now, again };
+}
+
+/** Whether photos that failed can be tried again at once: while a session runs they wait for its next run. */
+export function canRetryFailed(snapshot: Snapshot): boolean {
+  return isTerminal(snapshot.overallStatus) && phasesInOrder(snapshot).some(({ failed }) => failed > 0);
+}
+
+/** The one number that tells what a phase has come to, and what it counts; null before there is one. */
+export function outcome(phase: Phase): { value: number; what: string } | null {
+  const { stats } = phase;
+  if (phase.stage === 'discovering') return figureOf(stats['imagesFound'], 'photo found', 'photos found');
+  switch (phase.name) {
+    case 'training':
+      return figureOf(stats['imagesProcessed'], 'photo processed', 'photos processed');
+    case 'face_detection':
+      return figureOf(stats['facesDetected'], 'face found', 'faces found');
+    case 'clustering':
+      return figureOf(stats['clustersCreated'], 'group made', 'groups made');
+  }
+}
+
+function figureOf(value: number | undefined, one: string, many: string): { value: number; what: string } | null {
+  return value === undefined ? null : { value, what: value === 1 ? one : many };
+}
+
+/** Numbers of a phase that neither its outcome nor its counts tell already. */
+const TOLD: ReadonlySet<string> = new Set([
+  'imagesFound',
+  'imagesProcessed',
+  'imagesEmbedded',
+  'facesDetected',
+  'facesProcessed',
+  'clustersCreated',
+]);
+
+export function otherNumbers(phase: Phase): [key: string, value: number][] {
+  return Object.entries(phase.stats).filter(([key]) => !TOLD.has(key));
 }
 
 /** What somebody is called; those whom nobody has named yet are told apart by their number. */

@@ -1,6 +1,6 @@
 /** Requests to the gateway. Each resolves to its answer or throws an ApiError or a GatewayAway. */
 
-import type { Group, Health, Job, NewSession, Page, Session, Snapshot } from './types';
+import type { Group, Health, Job, NewSession, Page, Problem, Session, Snapshot } from './types';
 
 export const API = '/api/v1';
 const TRAINING = `${API}/training`;
@@ -67,6 +67,16 @@ export function progressStreamUrl(sessionId: number): string {
 
 export function listFailedJobs(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Job>> {
   return request(`${TRAINING}/sessions/${sessionId}/jobs?status=failed&page=${page}&page_size=50`, { signal });
+}
+
+/** Has a photo that failed tried again in the session's next run. */
+export async function retryJob(sessionId: number, jobId: number): Promise<void> {
+  await request(`${TRAINING}/sessions/${sessionId}/jobs/${jobId}/retry`, { method: 'POST' });
+}
+
+/** Folders and files that could not even be looked at. */
+export function listProblems(sessionId: number, signal?: AbortSignal): Promise<Page<Problem>> {
+  return request(`${TRAINING}/sessions/${sessionId}/problems?page_size=100`, { signal });
 }
 
 export function listGroups(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Group>> {

@@ -30,6 +30,8 @@ export type Stall = Schemas['Stall'];
 
 /** One photo of a session. */
 export type Job = Schemas['Job'];
+/** A folder or a file that could not be looked at. */
+export type Problem = Schemas['Problem'];
 export type Face = Schemas['Face'];
 /** Faces that clustering holds to be one person. */
 export type Group = Schemas['Group'];
