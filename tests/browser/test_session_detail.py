@@ -109,9 +109,7 @@ async def trained_long_ago(running: Triptych, photos: Path) -> int:
         await database.execute("UPDATE sessions SET updated_at = clock_timestamp() WHERE id = $1", session_id)
         async with asyncio.timeout(TRAIN_MILLISECONDS / 1_000):
             # The gateway looks for changes of others twice a second.
-            while (await client.get(f"/training/sessions/{session_id}/progress-unified"))["phases"]["clustering"][
-                "run"
-            ]:
+            while await runs_of_clustering(client, session_id):  # noqa: ASYNC110 - it is another process that looks
                 await asyncio.sleep(0.1)
     finally:
         await database.close()

@@ -5,29 +5,13 @@ import { ApiError, GatewayAway } from '../src/lib/api/client';
 import type { Snapshot } from '../src/lib/api/types';
 import {
   FIRST_WORD_MILLISECONDS,
-  LiveProgress,
   POLL_MILLISECONDS,
   SILENCE_MILLISECONDS,
   STREAM_RETRY_MILLISECONDS,
-  type LiveState,
-} from '../src/lib/live/liveProgress';
+} from '../src/lib/live/follower';
+import { LiveProgress, type LiveState } from '../src/lib/live/liveProgress';
+import { FakeStream } from './fake-stream';
 import { snapshot } from './snapshots';
-
-class FakeStream extends EventTarget {
-  isOpen = true;
-
-  close(): void {
-    this.isOpen = false;
-  }
-
-  say(name: 'progress' | 'complete' | 'error', data: Snapshot): void {
-    this.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data) }));
-  }
-
-  breakOff(): void {
-    this.dispatchEvent(new Event('error'));
-  }
-}
 
 type Answer = Snapshot | Error;
 
@@ -40,10 +24,9 @@ class Scene {
   answer: Answer;
   readonly progress: LiveProgress;
 
-  constructor(answer: Answer, { streaming = true } = {}) {
+  constructor(answer: Answer) {
     this.answer = answer;
     this.progress = new LiveProgress(7, {
-      streaming,
       onChange: (state) => this.states.push(state),
       onAway: () => (this.timesAway += 1),
       fetchSnapshot: (_sessionId, signal) => {
@@ -212,8 +195,9 @@ describe('falling back to polling', () => {
   });
 
   it('stops polling at two-second pace once the session no longer runs', async () => {
-    const scene = await new Scene(snapshot(1, 'running'), { streaming: false }).begin();
+    const scene = await new Scene(snapshot(1, 'running')).begin();
     scene.answer = snapshot(2, 'paused');
+    scene.stream.breakOff();
     await vi.advanceTimersByTimeAsync(POLL_MILLISECONDS);
     const before = scene.requests;
     await vi.advanceTimersByTimeAsync(STREAM_RETRY_MILLISECONDS - 1);
@@ -235,13 +219,6 @@ describe('falling back to polling', () => {
     scene.answer = snapshot(3, 'completed');
     await vi.advanceTimersByTimeAsync(1);
     expect(scene.state).toMatchObject({ connection: 'closed', snapshot: { revision: 3 } });
-  });
-
-  it('opens no stream where the reader may only poll', async () => {
-    const scene = await new Scene(snapshot(1, 'running'), { streaming: false }).begin();
-    await vi.advanceTimersByTimeAsync(2 * STREAM_RETRY_MILLISECONDS);
-    expect(scene.streams).toEqual([]);
-    expect(scene.state.connection).toBe('polling');
   });
 });
 

@@ -65,6 +65,9 @@ export function progressStreamUrl(sessionId: number): string {
   return `${TRAINING}/sessions/${sessionId}/progress-unified/stream`;
 }
 
+/** One stream for a whole page: every session under way, and each change of any. */
+export const allProgressStreamUrl = `${TRAINING}/progress/stream`;
+
 export function listFailedJobs(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Job>> {
   return request(`${TRAINING}/sessions/${sessionId}/jobs?status=failed&page=${page}&page_size=50`, { signal });
 }
