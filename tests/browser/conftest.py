@@ -10,11 +10,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.support.running_triptych import Triptych, clean_environment, triptych, triptych_up, working_directory
+from tests.support.running_triptych import Client, Triptych, clean_environment, triptych, triptych_up, working_directory
 
-PHOTOS = 40
-NEW_PHOTOS = 24
+PHOTOS = 24
+NEW_PHOTOS = 16
 """Some seconds of work."""
+TRAIN_SECONDS = 120
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
     "--no-sandbox",
@@ -27,15 +28,19 @@ _ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="module")
+# One stack serves all tests of a process: to start one takes longer than most of them. Each test brings photos of its
+# own, or reads what was found in those that are shared, and leaves no session at work.
+
+
+@pytest.fixture(scope="session")
 def directory() -> Iterator[Path]:
-    """A directory of the module's own, with a place for photos in it."""
+    """A directory of the tests' own, with a place for photos in it."""
     with working_directory() as made:
         (made / "media").mkdir()
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(directory: Path) -> Iterator[Triptych]:
     """`triptych up` with the place for photos as its media root."""
     with triptych_up(directory, media_roots=[directory / "media"], settings={}) as started:
@@ -53,10 +58,35 @@ def write_samples(folder: Path, *, count: int, seed: int) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def photos(directory: Path) -> Path:
-    """Photos that the module's tests share: what was found in them once is known."""
+    """Photos that tests share: what was found in them once is known."""
     return write_samples(directory / "media" / "photos", count=PHOTOS, seed=0)
+
+
+@pytest_asyncio.fixture
+async def client(running: Triptych) -> AsyncIterator[Client]:
+    """REST calls of somebody else."""
+    one = Client(running.url)
+    yield one
+    await one.aclose()
+
+
+@pytest_asyncio.fixture
+async def session_id(client: Client, photos: Path) -> int:
+    """The id of a completed session over the shared photos."""
+    sessions = await client.get_all("/training/sessions")
+    known = [session["id"] for session in sessions if session["rootPath"] == str(photos)]
+    trained: int = known[0] if known else await client.begin(photos, shard_photos=16)
+    await ended(client, trained)
+    return trained
+
+
+async def ended(client: Client, session_id: int) -> None:
+    """Wait until a session has ended; it must have ended well."""
+    async for watch in client.watch(session_id, deadline_seconds=TRAIN_SECONDS):
+        status = watch.last["overallStatus"]
+    assert status == "completed"
 
 
 @pytest.fixture

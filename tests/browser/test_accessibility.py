@@ -11,10 +11,9 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Reader
-from tests.support.running_triptych import Client, Triptych
+from tests.support.running_triptych import Client
 
 AXE = Path("ui/node_modules/axe-core/axe.min.js").resolve()
-TRAIN_SECONDS = 120
 
 
 @pytest.fixture
@@ -24,17 +23,10 @@ def axe() -> Iterator[str]:
 
 
 @pytest_asyncio.fixture
-async def session_id(running: Triptych, photos: Path) -> int:
-    """A completed session's."""
-    client = Client(running.url)
-    try:
-        sessions = (await client.get("/training/sessions"))["items"]
-        trained: int = sessions[-1]["id"] if sessions else await client.begin(photos, shard_photos=16)
-        async for _ in client.watch(trained, deadline_seconds=TRAIN_SECONDS):
-            pass
-        return trained
-    finally:
-        await client.aclose()
+async def person(client: Client, session_id: int) -> dict[str, Any]:
+    """Somebody who was found."""
+    found: dict[str, Any] = (await client.get("/faces/persons"))["items"][0]
+    return found
 
 
 async def objections(page: Page, axe: str) -> list[str]:
@@ -43,24 +35,30 @@ async def objections(page: Page, axe: str) -> list[str]:
     return [f"{one['id']}: {json.dumps([node['html'] for node in one['nodes']][:3])}" for one in found["violations"]]
 
 
-@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(["light", "dark"], [360, 1280])])
-async def test_no_page_is_objected_to(
-    reader: Reader, session_id: int, axe: str, scheme: Literal["light", "dark"], width: int
-) -> None:
-    page = reader.page
-    await page.set_viewport_size({"width": width, "height": 800})
-    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    for address, heading in {
+@pytest.fixture
+def pages(session_id: int, person: dict[str, Any]) -> dict[str, str]:
+    """A heading of every page, by its address."""
+    return {
         "#/sessions": "Sessions",
         "#/sessions/new": "New session",
         f"#/sessions/{session_id}": "People found",
         "#/people": "People",
-        "#/people/1": "Person 1",
+        f"#/people/{person['id']}": person["name"] or f"Person {person['id']}",
         "#/people/unsorted": "Unsorted faces",
         "#/search": "Search",
         "#/search/photo/1": "Photos like",
         "#/nowhere": "There is no such page",
-    }.items():
+    }
+
+
+@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(["light", "dark"], [360, 1280])])
+async def test_no_page_is_objected_to(
+    reader: Reader, pages: dict[str, str], axe: str, scheme: Literal["light", "dark"], width: int
+) -> None:
+    page = reader.page
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    for address, heading in pages.items():
         await reader.open(address)
         await expect(page.get_by_role("heading", name=heading).first).to_be_visible()
         await page.wait_for_load_state("networkidle")
@@ -68,9 +66,8 @@ async def test_no_page_is_objected_to(
         assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), address
 
 
-async def test_a_photo_is_opened_and_closed_with_the_keyboard(reader: Reader, session_id: int) -> None:
-    await reader.open(f"#/sessions/{session_id}")
-    await reader.open("#/people/1")
+async def test_a_photo_is_opened_and_closed_with_the_keyboard(reader: Reader, person: dict[str, Any]) -> None:
+    await reader.open(f"#/people/{person['id']}")
     face = reader.page.get_by_role("list", name="Faces of").get_by_role("button", name="Open").first
     await face.focus()
     await reader.page.keyboard.press("Enter")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
-from tests.browser.conftest import NEW_PHOTOS, Reader
+from tests.browser.conftest import NEW_PHOTOS, TRAIN_SECONDS, Reader
 from tests.browser.new_session import choose
-from tests.support.running_triptych import Client, Triptych
+from tests.support.running_triptych import Client
 
-TRAIN_MILLISECONDS = 90_000
+TRAIN_MILLISECONDS = 1_000 * TRAIN_SECONDS
 
 
 async def test_folders_are_looked_at_and_some_are_ticked_by_the_keyboard_alone(
-    reader: Reader, running: Triptych, new_photos: Path
+    reader: Reader, client: Client, new_photos: Path
 ) -> None:
     page = reader.page
     await reader.open("#/sessions")
@@ -40,12 +40,8 @@ async def test_folders_are_looked_at_and_some_are_ticked_by_the_keyboard_alone(
     await page.keyboard.press("Enter")
     await page.get_by_role("heading", name="Some of it").wait_for()
 
-    client = Client(running.url)
-    try:
-        session = (await client.get("/training/sessions"))["items"][0]
-        walked = await client.get(f"/training/sessions/{session['id']}/subdirectories")
-    finally:
-        await client.aclose()
+    session = (await client.get("/training/sessions"))["items"][0]
+    walked = await client.get(f"/training/sessions/{session['id']}/subdirectories")
     assert session["rootPath"] == str(new_photos)
     assert session["category"]["name"] == "Travels"
     assert [Path(each["path"]).name for each in walked if each["selected"]] == ["people", "places"]

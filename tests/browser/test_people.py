@@ -1,33 +1,15 @@
 """What training was for: people who are named, merged, hidden and corrected, and photos that are found."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest_asyncio
+import pytest
 from playwright.async_api import Locator, expect
 
-from tests.browser.conftest import Reader
-from tests.support.running_triptych import Client, Triptych
+from tests.browser.conftest import Reader, ended
+from tests.support.running_triptych import Client
 
-TRAIN_SECONDS = 120
-
-
-async def ended(client: Client, session_id: int) -> None:
-    async for _ in client.watch(session_id, deadline_seconds=TRAIN_SECONDS):
-        pass
-    assert (await client.get(f"/training/sessions/{session_id}"))["status"] == "completed"
-
-
-@pytest_asyncio.fixture
-async def client(running: Triptych, photos: Path) -> AsyncIterator[Client]:
-    """REST calls of somebody else, once a session over the photos is completed."""
-    one = Client(running.url)
-    if not (await one.get("/training/sessions"))["items"]:
-        session_id = await one.begin(photos, shard_photos=16)
-        await ended(one, session_id)
-    yield one
-    await one.aclose()
+pytestmark = pytest.mark.usefixtures("session_id")
 
 
 def people(reader: Reader) -> Locator:
@@ -35,18 +17,17 @@ def people(reader: Reader) -> Locator:
 
 
 async def test_a_person_is_named_and_keeps_the_name_when_faces_are_grouped_again(
-    reader: Reader, client: Client
+    reader: Reader, client: Client, session_id: int
 ) -> None:
     await reader.open("#/people")
     await people(reader).first.click()
     await reader.page.get_by_placeholder("Who is this?").fill("Ada Lovelace")
     await reader.page.get_by_role("button", name="Save the name").click()
     await expect(reader.page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
-    (session,) = (await client.get("/training/sessions"))["items"]
-    (await client.post(f"/training/sessions/{session['id']}/restart-clustering")).raise_for_status()
-    await ended(client, session["id"])
+    (await client.post(f"/training/sessions/{session_id}/restart-clustering")).raise_for_status()
+    await ended(client, session_id)
 
-    await reader.open(f"#/sessions/{session['id']}")
+    await reader.open(f"#/sessions/{session_id}")
     await reader.page.get_by_role("link", name="Ada Lovelace", exact=True).click()
     await expect(reader.page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
     await reader.open("#/people")

@@ -8,12 +8,12 @@ from typing import Final
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import NEW_PHOTOS, Reader
+from tests.browser.conftest import NEW_PHOTOS, TRAIN_SECONDS, Reader
 from tests.browser.new_session import create
 from tests.browser.progress_log import collect, collected
 from tests.support.running_triptych import Client, Triptych
 
-TRAIN_MILLISECONDS: Final = 90_000
+TRAIN_MILLISECONDS: Final = 1_000 * TRAIN_SECONDS
 COMPLETION: Final = re.compile(r"Est\. completion: \d{1,2}:\d{2}\s[AP]M")
 
 
@@ -91,37 +91,31 @@ async def test_a_phase_is_done_again_once_that_is_confirmed(reader: Reader, new_
     await completed(page)
 
 
+async def make_older(running: Triptych, client: Client, session_id: int) -> None:
+    """Make a session what sessions were when training was all that they did."""
+    database = await running.connect_database()
+    try:
+        await database.execute("DELETE FROM runs WHERE session_id = $1 AND phase <> 'training'", session_id)
+        await database.execute("UPDATE sessions SET updated_at = clock_timestamp() WHERE id = $1", session_id)
+    finally:
+        await database.close()
+    async with asyncio.timeout(TRAIN_SECONDS):
+        # The gateway looks for changes of others twice a second.
+        while await runs_of_clustering(client, session_id):  # noqa: ASYNC110 - it is another process that looks
+            await asyncio.sleep(0.1)
+
+
 async def runs_of_clustering(client: Client, session_id: int) -> int:
     shown = await client.get(f"/training/sessions/{session_id}/progress-unified")
     number: int = shown["phases"]["clustering"]["run"]
     return number
 
 
-async def trained_long_ago(running: Triptych, photos: Path) -> int:
-    """A session as there were some when training was all that a session did; returns its id."""
-    client = Client(running.url)
-    database = await running.connect_database()
-    try:
-        session_id = await client.begin(photos, shard_photos=16)
-        async for _ in client.watch(session_id, deadline_seconds=TRAIN_MILLISECONDS / 1_000):
-            pass
-        await database.execute("DELETE FROM runs WHERE session_id = $1 AND phase <> 'training'", session_id)
-        await database.execute("UPDATE sessions SET updated_at = clock_timestamp() WHERE id = $1", session_id)
-        async with asyncio.timeout(TRAIN_MILLISECONDS / 1_000):
-            # The gateway looks for changes of others twice a second.
-            while await runs_of_clustering(client, session_id):  # noqa: ASYNC110 - it is another process that looks
-                await asyncio.sleep(0.1)
-    finally:
-        await database.close()
-        await client.aclose()
-    return session_id
-
-
 async def test_an_older_session_that_only_trained_shows_its_training_and_can_have_its_faces_found(
-    reader: Reader, running: Triptych, new_photos: Path
+    reader: Reader, running: Triptych, client: Client, session_id: int
 ) -> None:
     page = reader.page
-    session_id = await trained_long_ago(running, new_photos)
+    await make_older(running, client, session_id)
     await reader.open(f"#/sessions/{session_id}")
     await expect(page.get_by_text("✓ Training Complete", exact=True)).to_be_visible()
     await expect(page.get_by_role("progressbar")).to_have_count(1)

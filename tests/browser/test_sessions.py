@@ -8,12 +8,12 @@ from typing import Final
 
 from playwright.async_api import Page, Request, Route, expect
 
-from tests.browser.conftest import NEW_PHOTOS, Reader
+from tests.browser.conftest import NEW_PHOTOS, TRAIN_SECONDS, Reader
 from tests.browser.new_session import create
 from tests.browser.progress_log import collect, collected
 from tests.support.running_triptych import Triptych
 
-TRAIN_MILLISECONDS: Final = 90_000
+TRAIN_MILLISECONDS: Final = 1_000 * TRAIN_SECONDS
 QUIET_SECONDS: Final = 5.0
 """More than two polls would take."""
 POLL_SECONDS: Final = 2.0
