@@ -106,8 +106,8 @@ imports: environment ## Check that imports go one way
 	$(BIN)/lint-imports
 
 .PHONY: ui-check
-ui-check: $(PAGE) ## Check the page's types, also against docs/openapi.json, and style
-	cd ui && npm run --silent check && npm run --silent lint
+ui-check: $(PAGE) ## Check the page's types, also against docs/openapi.json, its style, and its size
+	cd ui && npm run --silent check && npm run --silent lint && npm run --silent size
 
 .PHONY: generate
 generate: environment ## Generate code from protos/

@@ -26,5 +26,5 @@ export default ts.config(
     files: ['**/*.svelte', '**/*.svelte.ts'],
     languageOptions: { parserOptions: { parser: ts.parser, extraFileExtensions: ['.svelte'], svelteConfig } },
   },
-  { files: ['*.js', '*.ts', 'tests/**/*.mjs'], languageOptions: { globals: globals.node } },
+  { files: ['*.js', '*.mjs', '*.ts'], languageOptions: { globals: globals.node } },
 );

@@ -76,6 +76,22 @@ async def test_two_who_are_one_are_merged_and_somebody_is_hidden_and_shown_again
     await expect(people(reader)).to_have_count(1)
 
 
+async def test_two_who_look_alike_are_said_to_be_two(reader: Reader, client: Client) -> None:
+    one, other = (await client.get("/faces/persons"))["items"][:2]
+    page = reader.page
+    await reader.open(f"#/people/{one['id']}")
+    await page.get_by_role("button", name="Not the same person as…").click()
+    choice = page.get_by_role("region", name="Who is not the same person")
+    await choice.get_by_role("button", name=other["name"] or f"Person {other['id']}").click()
+    await choice.get_by_role("button", name="Not the same person (1)").click()
+    await expect(page.get_by_text("Not the same person as", exact=True)).to_be_visible()
+    different = await client.get(f"/faces/persons/{one['id']}/different")
+    assert [person["id"] for person in different["items"]] == [other["id"]]
+    await page.reload()
+    await page.get_by_role("link", name=other["name"] or f"Person {other['id']}", exact=True).click()
+    await expect(page.get_by_role("link", name=one["name"] or f"Person {one['id']}", exact=True)).to_be_visible()
+
+
 async def test_photos_like_one_are_found_and_text_is_refused_where_the_model_cannot_read(
     reader: Reader, client: Client, photos: Path
 ) -> None:

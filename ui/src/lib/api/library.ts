@@ -40,6 +40,16 @@ export function mergePersons(personId: number, personIds: readonly number[]): Pr
   return request(`${API}/faces/persons/${personId}/merge`, { method: 'POST', body: { personIds } });
 }
 
+/** Those of whom somebody said that they are not this person. */
+export function listDifferentPersons(personId: number, page: number, signal?: AbortSignal): Promise<Page<Person>> {
+  return request(`${API}/faces/persons/${personId}/different?page=${page}&page_size=${PAGE_SIZE}`, { signal });
+}
+
+/** Says that others are not this person, for good: no grouping makes them one. */
+export async function sayDifferent(personId: number, personIds: readonly number[]): Promise<void> {
+  await request(`${API}/faces/persons/${personId}/different`, { method: 'POST', body: { personIds } });
+}
+
 export function listPersonFaces(personId: number, page: number, signal?: AbortSignal): Promise<Page<Face>> {
   return request(`${API}/faces/persons/${personId}/faces?page=${page}&page_size=${PAGE_SIZE}`, { signal });
 }
