@@ -143,6 +143,11 @@ test-ui: install browser ## Read the page in a browser while a whole stack train
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
 	$(BIN)/python -m pytest -q tests/browser
 
+.PHONY: screenshots
+screenshots: install browser ## Picture every page and state, light and dark, narrow and wide, into screenshots/
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	$(BIN)/python -m tests.browser.screenshots screenshots
+
 .PHONY: contract-snapshot
 contract-snapshot: environment ## Take the REST contract as it is now for what is promised
 	$(BIN)/python -m tools.contract_snapshot

@@ -1,6 +1,5 @@
 """Debian's Chromium before a whole stack that trains a sample library for real."""
 
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -10,22 +9,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.browser.chromium import launch
 from tests.support.running_triptych import Client, Triptych, clean_environment, triptych, triptych_up, working_directory
 
 PHOTOS = 24
 NEW_PHOTOS = 16
 """Some seconds of work."""
 TRAIN_SECONDS = 120
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
-_ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 # One stack serves all tests of a process: to start one takes longer than most of them. Each test brings photos of its
@@ -99,11 +89,8 @@ def new_photos(directory: Path) -> Path:
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
     """Chromium, without a window."""
-    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.fail("Chromium is not installed: run `make browser` (as root), or install it.")
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
+        started = await launch(playwright.chromium)
         yield started
         await started.close()
 

@@ -80,7 +80,7 @@ export function headline(snapshot: Snapshot): { sign: string; text: string } {
     case 'pending':
       return { sign: '○', text: 'Not started' };
     case 'paused':
-      return { sign: '⏸︎', text: `Paused in ${name}` };
+      return { sign: '❚❚', text: `Paused in ${name}` };
     case 'cancelled':
       return { sign: '■', text: `Cancelled in ${name}` };
     case 'failed': {

@@ -1,5 +1,6 @@
 /** A list that is asked for page by page, as far as the reader goes. */
 
+import { SvelteSet } from 'svelte/reactivity';
 import { ApiError } from '../api/client';
 import type { Page } from '../api/types';
 import { gateway } from './gateway.svelte';
@@ -52,7 +53,8 @@ export class PagedList<Item extends { id: number }> {
       const answer = await this.ask(page, signal);
       // The list may have moved between two pages: what is here already is not shown twice.
       const known = page === 1 ? [] : this.items;
-      const fresh = answer.items.filter(({ id }) => !known.some((item) => item.id === id));
+      const knownIds = new SvelteSet(known.map(({ id }) => id));
+      const fresh = answer.items.filter(({ id }) => !knownIds.has(id));
       this.items = [...known, ...fresh];
       this.total = answer.total;
       this.hasMore = answer.hasMore && fresh.length > 0;

@@ -1,0 +1,56 @@
+"""Fifty thousand faces: only those near the window are on the page, wherever the reader is in them."""
+
+import json
+from typing import Any, Final
+
+from playwright.async_api import Route, expect
+
+from tests.browser.conftest import Reader
+
+FACES: Final = 50_000
+MOST_ON_THE_PAGE: Final = 500
+
+
+def face(number: int) -> dict[str, Any]:
+    """A face of a library that is too large to train for a test; its picture is not there."""
+    return {
+        "id": number,
+        "assetId": number,
+        "personId": None,
+        "groupId": None,
+        "model": "none",
+        "path": f"/photos/{number}.jpg",
+        "box": {"x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2},
+        "score": 0.9,
+        "probability": None,
+        "imageUrl": f"/api/v1/images/{number}/full",
+        "cropUrl": f"/api/v1/faces/{number}/crop",
+    }
+
+
+async def test_a_grid_of_fifty_thousand_has_only_what_is_in_view_on_the_page(reader: Reader) -> None:
+    async def answer(route: Route) -> None:
+        items = [face(number) for number in range(1, FACES + 1)]
+        page = {"items": items, "total": FACES, "page": 1, "pageSize": FACES, "hasMore": False}
+        await route.fulfill(content_type="application/json", body=json.dumps(page))
+
+    page = reader.page
+    await page.route("**/api/v1/faces/unassigned?*", answer)
+    await reader.open("#/people/unsorted")
+    tiles = page.get_by_role("list", name="Unsorted faces").get_by_role("listitem")
+    await expect(tiles.first).to_have_attribute("aria-posinset", "1")
+    await expect(tiles.first).to_have_attribute("aria-setsize", str(FACES))
+    assert await tiles.count() < MOST_ON_THE_PAGE
+    height = await page.evaluate("() => document.documentElement.scrollHeight")
+
+    await page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    await expect(page.get_by_role("button", name=f"Open {FACES}.jpg")).to_be_visible()
+    assert await tiles.count() < MOST_ON_THE_PAGE
+    assert await page.evaluate("() => document.documentElement.scrollHeight") == height
+
+    middle = FACES // 2
+    await page.evaluate("(height) => scrollTo(0, height / 2)", height)
+    await expect(page.get_by_role("button", name=f"Open {FACES}.jpg")).to_have_count(0)
+    places = [int(place or 0) for place in await tiles.evaluate_all("(all) => all.map((one) => one.ariaPosInSet)")]
+    assert places == list(range(places[0], places[0] + len(places)))
+    assert abs(places[len(places) // 2] - middle) < MOST_ON_THE_PAGE
