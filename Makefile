@@ -143,6 +143,11 @@ test-ui: install browser ## Read the page in a browser while a whole stack train
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
 	$(BIN)/python -m pytest -q tests/browser
 
+.PHONY: test-ui-soak
+test-ui-soak: install browser ## See that the page does not grow while a session runs; MINUTES=10
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	MINUTES=$(or $(MINUTES),10) $(BIN)/python -m pytest -q -s --numprocesses=0 --timeout=0 tests/browser/soak.py
+
 .PHONY: screenshots
 screenshots: install browser ## Picture every page and state, light and dark, narrow and wide, into screenshots/
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
