@@ -25,6 +25,6 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     setupFiles: ['tests/setup.ts'],
     // Longer than waiting for anything in a test: what never comes is told by the test's own words.
-    testTimeout: 30_000,
+    testTimeout: 120_000,
   },
 });
