@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,6 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.nats_server import NatsServer
 from tests.support.real_servers import PostgresServer, nats_server, postgres_server
 from triptych_gateway.catalog.database import create_engine
+
+# A busy machine must not decide a test: no example has a deadline, and none is too slow to be made up.
+hypothesis.settings.register_profile("triptych", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("triptych")
 
 
 @pytest.fixture(scope="session")
