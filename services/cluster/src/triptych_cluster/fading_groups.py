@@ -9,11 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_cluster.arrangement import chunks
 from triptych_cluster.neighbours import neighbours_between
 from triptych_cluster.parameters import Parameters
-
-_PAIRS = 2**24
-"""Pairs of a face and a group that are compared between two reports: a quarter of a second with 512 numbers."""
 
 
 def faces_around(
@@ -42,10 +40,9 @@ def faces_around(
     centroids = parameters.metric.centroids(sums[large], counts[large])
     outside = np.flatnonzero(labels < 0)
     around = np.zeros(len(counts), np.int64)
-    rows = max(1, _PAIRS // max(len(large), 1))
-    for start in range(0, len(outside), rows):
-        on_share(start / len(outside))
-        part = outside[start : start + rows]
+    for chunk in chunks(len(outside), compared_with=len(large)):
+        on_share(chunk.start / len(outside))
+        part = outside[chunk]
         nearest = neighbours_between(
             embeddings[part],
             # Nobody's photo is a group's.

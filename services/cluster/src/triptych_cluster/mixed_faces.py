@@ -11,8 +11,6 @@ from triptych_cluster.parameters import Parameters
 
 _OTHERS = 4
 """Nearest other people that a face may be partly of: with look-alike siblings, the one in question is not the first."""
-_PAIRS = 2**24
-"""Pairs of a face and a group that are compared between two reports: a quarter of a second with 512 numbers."""
 
 
 def mixed_faces(
@@ -45,11 +43,9 @@ def mixed_faces(
     asked = _unsure(labels, embeddings, sums, counts, parameters, on_chunk=lambda: on_share(0.0))
     # Who is to this share of somebody is nearer to them than a stranger is, by half of it at least.
     reach = parameters.stranger_distance * (1 - parameters.mixed_share / 2)
-    rows = max(1, _PAIRS // max(len(groups), 1))
     mixed = np.zeros(len(asked), bool)
-    for start in range(0, len(asked), rows):
-        on_share(start / len(asked))
-        part = slice(start, start + rows)
+    for part in chunks(len(asked), compared_with=len(groups)):
+        on_share(part.start / len(asked))
         faces, own = embeddings[asked[part]], labels[asked[part]]
         near = neighbours_between(
             faces,
@@ -68,7 +64,7 @@ def mixed_faces(
         centres = metric.centroids(sums[own[place]] - faces[place], counts[own[place]] - 1)
         apart = metric.distances_of_pairs(centres, others) > parameters.merge_distance
         shares = metric.share_of_other(faces[place], centres, others)
-        mixed[start + place[apart & (shares >= parameters.mixed_share)]] = True
+        mixed[part.start + place[apart & (shares >= parameters.mixed_share)]] = True
     return asked[mixed]
 
 
