@@ -79,9 +79,9 @@ class ReplicaPool:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def replica_count(self) -> int:
-        """Replicas that are known now."""
-        return len(self._replicas)
+    def addresses(self) -> frozenset[str]:
+        """``host:port`` of each replica that is known now, as a number."""
+        return frozenset(self._replicas)
 
     async def __aenter__(self) -> Self:
         await self._resolve()

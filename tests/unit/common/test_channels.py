@@ -121,7 +121,7 @@ async def test_calls_go_to_the_replica_with_the_least_in_flight(servers: _Server
 async def test_without_any_replica_it_says_so(names: _Names) -> None:
     async with ReplicaPool(["nowhere:50051"], service="embedder") as pool:
         assert names.numbers == {}
-        assert pool.replica_count == 0
+        assert not pool.addresses
         with pytest.raises(AwayError) as raised:
             async with pool.take():
                 raise AssertionError("there is none to take")
@@ -212,12 +212,9 @@ async def test_rests_grow_up_to_a_bound_count_failures_together_once_and_end_wit
 async def test_new_replicas_of_a_name_are_found_and_old_ones_left(names: _Names) -> None:
     names.numbers["workers"] = ["10.0.0.1", "10.0.0.2"]
     async with ReplicaPool(["workers:50051"], service="test", resolve_seconds=0.01) as pool:
-        assert pool.replica_count == 2
+        assert pool.addresses == {"10.0.0.1:50051", "10.0.0.2:50051"}
         names.numbers["workers"] = ["10.0.0.2", "10.0.0.3", "fd00::4"]
-        await _until(lambda: pool.replica_count == 3)
-        async with pool.take() as first, pool.take() as second, pool.take() as third:
-            found = {first.address, second.address, third.address}
-        assert found == {"10.0.0.2:50051", "10.0.0.3:50051", "[fd00::4]:50051"}
+        await _until(lambda: pool.addresses == {"10.0.0.2:50051", "10.0.0.3:50051", "[fd00::4]:50051"})
 
 
 async def test_a_replica_that_leaves_finishes_its_call_and_is_then_closed(names: _Names) -> None:
@@ -238,13 +235,13 @@ async def test_a_name_server_that_is_away_does_not_take_replicas_with_it(names: 
         async with ReplicaPool(["here:50051", "there:50051"], service="test", resolve_seconds=0.01) as pool:
             del names.numbers["there"]
             await _until(lambda: any(line["event"] == "address does not resolve" for line in logs))
-            assert pool.replica_count == 2
+            assert len(pool.addresses) == 2
             names.numbers = {}
             seen = len(logs)
             await _until(lambda: len(logs) >= seen + 4)
-            assert pool.replica_count == 2
+            assert len(pool.addresses) == 2
             names.numbers["there"] = ["10.0.0.3", "10.0.0.4"]
-            await _until(lambda: pool.replica_count == 3)
+            await _until(lambda: len(pool.addresses) == 3)
 
 
 async def test_leaving_the_pool_closes_every_channel_and_ends_its_task() -> None:

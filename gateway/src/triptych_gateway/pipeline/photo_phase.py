@@ -47,7 +47,7 @@ class PhotoPhase:
             waiting = await shards.unfinished_shards(connection, self._run)
         self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
         limit = self._service.limit
-        limit.grow_to(2 * max(1, self._service.pool.replica_count))
+        limit.grow_to(2 * max(1, len(self._service.pool.addresses)))
         forecast = FaceForecast(self._session, self._run, model_id=model.model_id)
         work = ShardWork(self._session, self._run, self._service, model=model, limit=limit)
         try:

@@ -56,7 +56,7 @@ class PhotoProbe:
 
 def photos_for(pool: ReplicaPool) -> int:
     """How many photos a probe of these replicas takes, the one to warm up with included."""
-    return 1 + min(MOST_PHOTOS, PHOTOS_PER_CALL * CALLS_PER_REPLICA * max(1, pool.replica_count))
+    return 1 + min(MOST_PHOTOS, PHOTOS_PER_CALL * CALLS_PER_REPLICA * max(1, len(pool.addresses)))
 
 
 async def probe_photos(service: PhotoService, items: Sequence[ShardItem], *, model: ModelInfo) -> PhotoProbe:
