@@ -8,14 +8,16 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from triptych_gateway.catalog import lifecycle, photos, results, sessions, shards
+from triptych_gateway.catalog.clustering.former_persons import remember_persons
+from triptych_gateway.catalog.clustering.regrouping import NewGroup, replace_clustering
 from triptych_gateway.catalog.database import create_engine
-from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.photos import FoundPhoto
-from triptych_gateway.catalog.regrouping import NewGroup, replace_clustering
-from triptych_gateway.catalog.results import FoundFace, Outcome, PhotoFacts
-from triptych_gateway.catalog.shards import ShardItem
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.library.photos import FoundPhoto
+from triptych_gateway.catalog.runs import lifecycle, results, shards
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoFacts
+from triptych_gateway.catalog.runs.shards import ShardItem
+from triptych_gateway.catalog.sessions import sessions
 
 _DISCOVERY_BATCH: Final = 1_000
 _MICRO_BATCH: Final = 16

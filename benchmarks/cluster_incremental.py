@@ -25,11 +25,11 @@ from benchmarks.cluster_incremental_store import measure_store
 from tests.support.real_servers import postgres_server
 from triptych.v1 import clusterer_pb2
 from triptych_cluster.clustering import Faces, Grouping, cluster_faces
-from triptych_cluster.incremental import cluster_increment, cluster_to_keep
-from triptych_cluster.kept_changes import all_of
-from triptych_cluster.kept_state import KeptFaces
-from triptych_cluster.kept_version import kept_version
-from triptych_cluster.kept_wire import kept_messages
+from triptych_cluster.kept.changes import all_of
+from triptych_cluster.kept.incremental import cluster_increment, cluster_to_keep
+from triptych_cluster.kept.state import KeptFaces
+from triptych_cluster.kept.version import kept_version
+from triptych_cluster.kept.wire import kept_messages
 from triptych_cluster.parameters import parameters_for
 
 MODEL = "arcface-r50"

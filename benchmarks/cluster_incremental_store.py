@@ -8,10 +8,10 @@ from sqlalchemy import text
 
 from tests.support.real_servers import PostgresServer
 from triptych.v1 import clusterer_pb2
-from triptych_gateway.catalog import kept_graphs
+from triptych_gateway.catalog.clustering import kept_graphs
+from triptych_gateway.catalog.clustering.kept_graphs import KeptGraph
 from triptych_gateway.catalog.database import create_engine
-from triptych_gateway.catalog.kept_graphs import KeptGraph
-from triptych_gateway.pipeline.clustering_messages import Answer, kept_messages
+from triptych_gateway.pipeline.clustering.clustering_messages import Answer, kept_messages
 
 Response = clusterer_pb2.ClusterFacesResponse
 

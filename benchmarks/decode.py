@@ -22,8 +22,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from tests.support.odd_jpegs import ARITHMETIC, TWELVE_BITS, with_segment
-from triptych_common.devices import Device
 from triptych_common.media import Resolution, decode_image
+from triptych_common.models.devices import Device
 from triptych_embedder.models.base import EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2 import MobileNetV2
 

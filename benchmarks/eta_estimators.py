@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from tqdm.std import EMA
 
-from triptych_common.durations import expected_seconds
-from triptych_common.evidence import Evidence, Timing
+from triptych_common.progress.durations import expected_seconds
+from triptych_common.progress.evidence import Evidence, Timing
 from triptych_progress.reducer import PHASES, CountsReport, Life, LifeReport, Phase, State
 from triptych_progress.session import Session
 

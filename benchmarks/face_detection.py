@@ -35,7 +35,7 @@ from PIL import Image
 
 from benchmarks.face_networks import write_costly_pack
 from tests.support.insightface_pack import photo_with_faces
-from triptych_common.devices import CPU
+from triptych_common.models.devices import CPU
 from triptych_common.settings import usable_cores
 from triptych_facedetect.models.base import DetectionOptions, Face
 from triptych_facedetect.models.insightface_model import InsightFace

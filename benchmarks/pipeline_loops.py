@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_common.devices import CPU
 from triptych_common.media import Resolution, decode_image
+from triptych_common.models.devices import CPU
 from triptych_common.settings import PhotoServiceSettings, usable_cores
 from triptych_embedder.models.base import EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2 import MobileNetV2

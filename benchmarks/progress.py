@@ -36,7 +36,7 @@ from benchmarks.progress_load import Connection, Message, in_turns, photos_for, 
 from benchmarks.progress_process import ProgressProcess
 from tests.support.nats_server import NatsServer
 from triptych.v1 import progress_event_pb2, progress_pb2
-from triptych_common.events import SNAPSHOT_BUCKET, STREAM, StreamLimits, stream_config
+from triptych_common.progress.events import SNAPSHOT_BUCKET, STREAM, StreamLimits, stream_config
 from triptych_progress.messages import report_from_wire
 from triptych_progress.reducer import Report
 from triptych_progress.session import Session

@@ -12,7 +12,7 @@ from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 from triptych.v1 import progress_event_pb2, work_pb2
-from triptych_common.events import subject_of
+from triptych_common.progress.events import subject_of
 
 SHARD_PHOTOS: Final = 64
 BATCH_PHOTOS: Final = 8

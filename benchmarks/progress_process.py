@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.nats_server import free_port
 from triptych.v1 import progress_pb2_grpc
-from triptych_common.grpc_server import CHANNEL_OPTIONS
+from triptych_common.rpc.server import CHANNEL_OPTIONS
 
 _DEADLINE_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.02

@@ -43,7 +43,7 @@ from tests.support.large_library import MODEL, fill
 from tests.support.real_servers import PostgresServer, nats_server, postgres_server
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_workers import scripted_workers
-from triptych_common.models import vector_to_bytes
+from triptych_common.models.description import vector_to_bytes
 
 DIMENSION: Final = 512
 FOUND: Final = 10

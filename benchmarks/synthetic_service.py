@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
+from triptych_common.models.description import ModelInfo
 from triptych_common.process import run_process
 from triptych_embedder import main as embedder
 from triptych_embedder.models.base import EmbeddingModel

@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 from nats.aio.client import Client
 
 from triptych_common.media import ImageLoader, MediaRoots, Resolution
-from triptych_common.model_lifetime import ModelLifetime
-from triptych_common.photo_batches import BatchLimits, PhotoBatches
-from triptych_common.photo_metrics import PhotoMetrics
-from triptych_common.publisher import ProgressPublisher
-from triptych_common.publisher_metrics import PublisherMetrics
+from triptych_common.models.lifetime import ModelLifetime
+from triptych_common.photos.batches import BatchLimits, PhotoBatches
+from triptych_common.photos.metrics import PhotoMetrics
+from triptych_common.progress.metrics import PublisherMetrics
+from triptych_common.progress.publisher import ProgressPublisher
 from triptych_progress.aggregator import Aggregator
 from triptych_progress.main import ProgressSettings
 from triptych_progress.messages import SessionMessages

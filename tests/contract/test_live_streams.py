@@ -14,8 +14,8 @@ from tests.support.real_servers import PostgresServer, run_apart, wait_for
 from tests.support.running_gateway import Gateway, read_events, running_gateway
 from tests.support.scripted_progress import ScriptedProgress, phase_at_work, said, scripted_progress
 from tests.support.scripted_workers import ScriptedWorkers, scripted_workers
-from triptych_gateway.catalog import history
 from triptych_gateway.catalog.database import create_engine
+from triptych_gateway.catalog.runs import history
 
 SESSIONS = "/api/v1/training/sessions"
 ALL = "/api/v1/training/progress/stream"

@@ -11,8 +11,8 @@ from nats.aio.client import Client
 
 from tests.support.real_servers import DEADLINE_SECONDS
 from tests.support.running_aggregator import NEVER_SECONDS, until
-from triptych_common.events import StreamLimits
-from triptych_common.publisher import close_nats, connect_nats
+from triptych_common.progress.events import StreamLimits
+from triptych_common.progress.publisher import close_nats, connect_nats
 from triptych_progress.aggregator import Aggregator, AggregatorSettings
 
 SETTINGS = AggregatorSettings(

@@ -23,7 +23,7 @@ from tests.support.progress_events import (
 )
 from tests.support.running_aggregator import RunningAggregator, running_aggregator, until
 from triptych.v1 import progress_event_pb2, progress_pb2
-from triptych_common.events import (
+from triptych_common.progress.events import (
     ENDED_BUCKET,
     REANNOUNCE_ACCEPTED,
     REANNOUNCE_SUBJECT,

@@ -13,7 +13,7 @@ from tests.support.grouping_score import adjusted_rand_index
 from tests.support.running_workers import Service, Stack, until_serving, worker_stack
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc
 from triptych_cluster.memory import peak_bytes
-from triptych_common.grpc_status import read_error
+from triptych_common.rpc.status import read_error
 
 MODEL: Final = "buffalo_l"
 DIMENSION: Final = 64

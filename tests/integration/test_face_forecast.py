@@ -11,13 +11,14 @@ from tests.support.catalogue import FACES, begin, detected, items_of, new_sessio
 from tests.support.emptied_database import database_of_a_file, emptied
 from tests.support.real_servers import PostgresServer
 from triptych.v1 import progress_event_pb2, work_pb2
-from triptych_common.evidence import Evidence, Timing, evidence_from_json, evidence_to_json
-from triptych_gateway.catalog import control, leases, lifecycle, results
-from triptych_gateway.catalog.expectations import FacesSeen, expect_faces
-from triptych_gateway.catalog.lifecycle import Run
+from triptych_common.progress.evidence import Evidence, Timing, evidence_from_json, evidence_to_json
+from triptych_gateway.catalog.runs import leases, lifecycle, results
+from triptych_gateway.catalog.runs.expectations import FacesSeen, expect_faces
+from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.schema import runs
-from triptych_gateway.pipeline.face_forecast import STEP, FaceForecast
+from triptych_gateway.catalog.sessions import control
 from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.photos.face_forecast import STEP, FaceForecast
 
 PHOTOS = 40
 STEP_PHOTOS = round(STEP * PHOTOS)

@@ -20,8 +20,10 @@ from tests.support.running_workers import Service, until_serving, worker_stack
 from tests.support.scripted_workers import ScriptedWorkers, scripted_workers
 from triptych_cluster.clustering import Faces, cluster_faces
 from triptych_cluster.parameters import parameters_for
-from triptych_common.models import vector_to_bytes
-from triptych_gateway.catalog import corrections, face_space, persons, sessions
+from triptych_common.models.description import vector_to_bytes
+from triptych_gateway.catalog.clustering import face_space
+from triptych_gateway.catalog.people import corrections, persons
+from triptych_gateway.catalog.sessions import sessions
 from triptych_gateway.pipeline.ownership import OwnedSession
 
 MODEL: Final = "buffalo_l"

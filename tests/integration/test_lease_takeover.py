@@ -10,9 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.real_servers import eventually
-from triptych_gateway.catalog import control, leases, sessions
-from triptych_gateway.catalog.leases import ABSENT_SECONDS, LEASE_SECONDS, Lease, LeaseLostError
-from triptych_gateway.catalog.presence import ABSENT_SQL, keep_presence
+from triptych_gateway.catalog.runs import leases
+from triptych_gateway.catalog.runs.leases import ABSENT_SECONDS, LEASE_SECONDS, Lease, LeaseLostError
+from triptych_gateway.catalog.runs.presence import ABSENT_SQL, keep_presence
+from triptych_gateway.catalog.sessions import control, sessions
 
 FIRST, SECOND = "host/1/aaaaaa", "host/2/bbbbbb"
 

@@ -15,13 +15,13 @@ from tests.support.emptied_database import database_of_a_file, emptied
 from tests.support.live_parts import PHOTOS, LiveParts, live_parts
 from tests.support.real_servers import PostgresServer
 from tests.support.scripted_progress import ScriptedProgress, phase_at_work, said, scripted_progress
-from triptych_common.channels import ReplicaPool
+from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.api import live_progress, snapshots
 from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.schemas import ServiceHealth
 from triptych_gateway.catalog.database import create_engine
-from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.errors import NotFoundError
 
 
 @pytest.fixture(scope="module")

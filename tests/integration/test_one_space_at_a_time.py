@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.pipeline import Pipeline, pipeline_over
 from tests.support.scripted_workers import DIMENSION, ScriptedWorkers, scripted_workers
-from triptych_gateway.catalog import search
+from triptych_gateway.catalog.search import search
 from triptych_gateway.pipeline.search_upkeep import SearchUpkeep
 
 FIRST, SECOND = 4, 3

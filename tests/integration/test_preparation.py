@@ -13,14 +13,14 @@ from tests.support.pipeline import Pipeline, pipeline_over
 from tests.support.real_servers import PostgresServer
 from tests.support.scripted_workers import ScriptedWorkers, Worker, scripted_workers
 from triptych.v1 import progress_event_pb2
-from triptych_common.events import PHASE_NAMES
-from triptych_common.evidence import Evidence, Timing, evidence_from_wire
-from triptych_gateway.catalog import history, lifecycle, results
-from triptych_gateway.catalog.expectations import SURE_SPREAD, FacesSeen, expect_faces
-from triptych_gateway.pipeline import probe
-from triptych_gateway.pipeline.clustering_forecast import CLUSTERING_DEVICE
+from triptych_common.progress.events import PHASE_NAMES
+from triptych_common.progress.evidence import Evidence, Timing, evidence_from_wire
+from triptych_gateway.catalog.runs import history, lifecycle, results
+from triptych_gateway.catalog.runs.expectations import SURE_SPREAD, FacesSeen, expect_faces
+from triptych_gateway.pipeline.estimates import probe
+from triptych_gateway.pipeline.estimates.clustering_forecast import CLUSTERING_DEVICE
+from triptych_gateway.pipeline.estimates.probe import CLUSTERING_SIZE_BEYOND, CLUSTERING_SIZES, LEAST_WORK
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.probe import CLUSTERING_SIZE_BEYOND, CLUSTERING_SIZES, LEAST_WORK
 
 PHOTOS = 60
 PROBED_PHOTOS = 10

@@ -31,8 +31,8 @@ from tests.support.running_aggregator import RunningAggregator, running_aggregat
 from tests.support.running_progress import RunningProgress, running_progress
 from triptych.v1 import progress_event_pb2
 from triptych_common.errors import ConfigurationError
-from triptych_common.events import REANNOUNCE_ACCEPTED, REANNOUNCE_SUBJECT, subject_of
 from triptych_common.metrics import serving_metrics
+from triptych_common.progress.events import REANNOUNCE_ACCEPTED, REANNOUNCE_SUBJECT, subject_of
 from triptych_progress.aggregator import Aggregator
 from triptych_progress.messages import SessionMessages
 from triptych_progress.metrics import AggregatorMetrics

@@ -24,8 +24,8 @@ from tests.support.nats_server import NatsServer, free_port
 from tests.support.progress_events import COMPLETED, RUNNING, counts, life
 from triptych.v1 import progress_event_pb2, progress_pb2, progress_pb2_grpc, work_pb2
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
-from triptych_common.events import SNAPSHOT_BUCKET, STREAM, StreamLimits, stream_config, subject_of
-from triptych_common.grpc_status import read_error
+from triptych_common.progress.events import SNAPSHOT_BUCKET, STREAM, StreamLimits, stream_config, subject_of
+from triptych_common.rpc.status import read_error
 
 _DEADLINE_SECONDS = 60
 _STOP_SECONDS = 3.0

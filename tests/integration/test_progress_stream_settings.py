@@ -14,7 +14,7 @@ from structlog.typing import EventDict
 from tests.support.progress_events import counts, jetstream_at, life, publish
 from tests.support.running_aggregator import running_aggregator
 from tests.support.running_progress import running_progress
-from triptych_common.events import ENDED_BUCKET, SNAPSHOT_BUCKET, STREAM, StreamLimits, stream_config
+from triptych_common.progress.events import ENDED_BUCKET, SNAPSHOT_BUCKET, STREAM, StreamLimits, stream_config
 
 LIMITS = StreamLimits(max_age_seconds=3600.0, max_bytes=2**21, max_event_bytes=8192)
 KEEP_ENDED_SECONDS = 7200.0

@@ -16,8 +16,8 @@ from structlog.typing import EventDict
 
 from tests.support.nats_server import NatsServer
 from triptych.v1 import progress_event_pb2, work_pb2
-from triptych_common.events import STREAM, StreamLimits, stream_config
-from triptych_common.publisher import WORKER, ProgressPublisher, UnitReport, close_nats, connect_nats
+from triptych_common.progress.events import STREAM, StreamLimits, stream_config
+from triptych_common.progress.publisher import WORKER, ProgressPublisher, UnitReport, close_nats, connect_nats
 
 _DEADLINE_SECONDS = 60
 _USERS = 'jetstream {{}}\nauthorization {{ users = [ {{ user: "{name}", password: "one" }} ] }}\n'

@@ -15,10 +15,10 @@ from tests.support.metrics import Scrape, scrape, scrape_until
 from tests.support.nats_server import NatsServer, free_port
 from tests.support.progress_events import TRAINING, jetstream_at
 from tests.support.running_aggregator import until
-from triptych_common.events import STREAM, StreamLimits, stream_config
 from triptych_common.metrics import serving_metrics
-from triptych_common.publisher import ProgressPublisher, PublisherStatistics, UnitReport
-from triptych_common.publisher_metrics import PublisherMetrics
+from triptych_common.progress.events import STREAM, StreamLimits, stream_config
+from triptych_common.progress.metrics import PublisherMetrics
+from triptych_common.progress.publisher import ProgressPublisher, PublisherStatistics, UnitReport
 
 NEVER_SECONDS = 3600.0
 NOTHING_DROPPED = {"full": 0.0, "refused": 0.0}

@@ -22,14 +22,15 @@ from tests.support.real_servers import PostgresServer, eventually
 from tests.support.running_aggregator import running_aggregator, until
 from tests.support.running_progress import RunningProgress, running_progress
 from triptych.v1 import progress_event_pb2, progress_pb2
-from triptych_common.events import (
+from triptych_common.progress.events import (
     ALL_SUBJECTS,
     REANNOUNCE_ACCEPTED,
     REANNOUNCE_SUBJECT,
     STREAM,
 )
-from triptych_gateway.catalog import control, lifecycle, results, sessions, shards
 from triptych_gateway.catalog.database import create_engine
+from triptych_gateway.catalog.runs import lifecycle, results, shards
+from triptych_gateway.catalog.sessions import control, sessions
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.reannouncing import Reannouncer
 

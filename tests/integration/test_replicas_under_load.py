@@ -17,7 +17,7 @@ from tests.support.real_servers import eventually
 from tests.support.running_aggregator import until
 from tests.support.running_progress import RunningProgress, running_progress
 from triptych.v1 import progress_event_pb2, progress_pb2, progress_pb2_grpc, work_pb2
-from triptych_common.events import StreamLimits, stream_config, subject_of
+from triptych_common.progress.events import StreamLimits, stream_config, subject_of
 
 SESSIONS = 100
 AT_ONCE = 20

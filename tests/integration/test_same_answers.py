@@ -18,7 +18,7 @@ from tests.support import small_device_embedder
 from tests.support.nats_server import free_port
 from tests.support.running_workers import DEADLINE_SECONDS, Service, Stack, until_serving, worker_stack
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, face_detector_pb2, face_detector_pb2_grpc, image_pb2
-from triptych_common.models import vectors_from_bytes
+from triptych_common.models.description import vectors_from_bytes
 
 _NAMES = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "six people.jpg", "small.png", "broken.jpg"]
 _PHOTOS = [*_NAMES, *(f"wide {name}" for name in _NAMES[:6])]

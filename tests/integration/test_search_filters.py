@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.real_servers import PostgresServer, run_apart
 from tests.support.searchable import add, found, vectors_of
-from triptych_gateway.catalog import search
 from triptych_gateway.catalog.database import create_engine
-from triptych_gateway.catalog.search import Filter
+from triptych_gateway.catalog.search import search
+from triptych_gateway.catalog.search.search import Filter
 from triptych_gateway.pipeline.search_upkeep import SearchUpkeep
 
 PHOTOS = 2_000

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tests.support.catalogue import table
 from tests.support.real_servers import eventually
 from tests.support.searchable import DIMENSION, MODEL, add, found, put, vectors_of
-from triptych_gateway.catalog import search_spaces, search_tables
 from triptych_gateway.catalog.database import SEARCH_LOCK
-from triptych_gateway.catalog.search_spaces import SearchSpace
+from triptych_gateway.catalog.search import search_spaces, search_tables
+from triptych_gateway.catalog.search.search_spaces import SearchSpace
 from triptych_gateway.pipeline import search_upkeep
 from triptych_gateway.pipeline.search_upkeep import SearchUpkeep
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 from nats.js.kv import KeyValue
 
 from tests.support.progress_events import SHARD_SIZE, counts, jetstream_at, life
-from triptych_common.events import SNAPSHOT_BUCKET
+from triptych_common.progress.events import SNAPSHOT_BUCKET
 from triptych_progress.messages import report_from_wire
 from triptych_progress.session import Session
 from triptych_progress.snapshot_store import SnapshotStore

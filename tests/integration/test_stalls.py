@@ -18,7 +18,7 @@ from tests.support.progress_events import (
 from tests.support.real_servers import eventually
 from tests.support.running_aggregator import RunningAggregator, running_aggregator, until
 from triptych.v1 import progress_event_pb2, progress_pb2
-from triptych_common.events import ENDED_BUCKET, SNAPSHOT_BUCKET
+from triptych_common.progress.events import ENDED_BUCKET, SNAPSHOT_BUCKET
 from triptych_progress import aggregator as aggregator_module
 from triptych_progress import work_clock
 

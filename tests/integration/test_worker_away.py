@@ -9,16 +9,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych.v1 import work_pb2
-from triptych_common.channels import Replica, ReplicaPool
-from triptych_common.models import ModelInfo
-from triptych_gateway.catalog import control, jobs, leases, lifecycle, photos, sessions
-from triptych_gateway.catalog.photos import FoundPhoto
-from triptych_gateway.catalog.shards import ShardItem
+from triptych_common.models.description import ModelInfo
+from triptych_common.rpc.channels import Replica, ReplicaPool
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.library.photos import FoundPhoto
+from triptych_gateway.catalog.runs import leases, lifecycle
+from triptych_gateway.catalog.runs.shards import ShardItem
+from triptych_gateway.catalog.sessions import control, jobs, sessions
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.photo_phase import PhotoPhase
-from triptych_gateway.pipeline.photo_services import EmbedderService
+from triptych_gateway.pipeline.photos.photo_phase import PhotoPhase
+from triptych_gateway.pipeline.photos.photo_services import EmbedderService
+from triptych_gateway.pipeline.photos.shard_work import DEATHS_OF_ONE_PHOTO
 from triptych_gateway.pipeline.retrying import Backoff
-from triptych_gateway.pipeline.shard_work import DEATHS_OF_ONE_PHOTO
 
 
 class GoneService(EmbedderService):

@@ -33,9 +33,9 @@ from triptych.v1 import (
     work_pb2,
 )
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
-from triptych_common.events import STREAM, subject_of
-from triptych_common.grpc_status import read_error
-from triptych_common.models import vectors_from_bytes
+from triptych_common.models.description import vectors_from_bytes
+from triptych_common.progress.events import STREAM, subject_of
+from triptych_common.rpc.status import read_error
 
 _SERVICES = {"embedder": "Embedder", "facedetect": "FaceDetector", "cluster": "Clusterer"}
 

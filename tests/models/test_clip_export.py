@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tests.models.hub_tokenizers import write_hub_tokenizer
 from tests.models.photos import photo_paths, photos
 from tests.models.tiny_clip import TINY_CONFIG, TINY_NETWORKS, known_network, write_checkpoint, write_local_directory
-from triptych_common.devices import CPU
 from triptych_common.errors import ConfigurationError
-from triptych_common.onnx_session import open_session
+from triptych_common.models.devices import CPU
+from triptych_common.models.onnx_session import open_session
 from triptych_embedder.models import clip_export
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_export import export_clip, pack_network

@@ -11,7 +11,7 @@ from insightface.app import FaceAnalysis
 
 from benchmarks.face_networks import write_costly_pack, write_deep_recogniser
 from tests.support.insightface_pack import photo_with_faces
-from triptych_common.devices import CPU, Device
+from triptych_common.models.devices import CPU, Device
 from triptych_facedetect.models.base import DetectionOptions
 from triptych_facedetect.models.insightface_model import InsightFace
 

@@ -18,10 +18,10 @@ from PIL import Image
 from tests.models.hub_tokenizers import write_hub_tokenizer
 from tests.models.photos import photo_paths, photos
 from tests.models.tiny_clip import TINY_CONFIG, TINY_NETWORKS, known_network, write_checkpoint, write_local_directory
-from triptych_common.devices import AUTO, CPU, Device
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import decode_image
-from triptych_common.models import DeviceMemoryError
+from triptych_common.models.description import DeviceMemoryError
+from triptych_common.models.devices import AUTO, CPU, Device
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.precision import WantedPrecision
 from triptych_embedder.models.registry import load_model

@@ -7,11 +7,13 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog import lifecycle, photos, sessions, shards
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.photos import FoundPhoto
-from triptych_gateway.catalog.results import FoundFace, Outcome, PhotoError, PhotoFacts
-from triptych_gateway.catalog.shards import ShardItem
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.library.photos import FoundPhoto
+from triptych_gateway.catalog.runs import lifecycle, shards
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoError, PhotoFacts
+from triptych_gateway.catalog.runs.shards import ShardItem
+from triptych_gateway.catalog.sessions import sessions
 
 MODEL = "clip/1"
 FACES = "faces/1"

@@ -15,15 +15,16 @@ from tests.support.catalogue import begin, new_session
 from tests.support.ending import end_tasks
 from tests.support.real_servers import DEADLINE_SECONDS, eventually
 from tests.support.scripted_progress import ScriptedProgress, phase_at_work, said
-from triptych_common.channels import ReplicaPool
+from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.api import event_stream
 from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.snapshots import Snapshots
-from triptych_gateway.catalog import control, lifecycle
-from triptych_gateway.catalog.lifecycle import NEXT_MOMENT
+from triptych_gateway.catalog.runs import lifecycle
+from triptych_gateway.catalog.runs.lifecycle import NEXT_MOMENT
 from triptych_gateway.catalog.schema import sessions as session_rows
+from triptych_gateway.catalog.sessions import control
 
 PHOTOS = 1000
 

@@ -8,10 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.support.catalogue import DIMENSION, FACES, begin, items_of, new_session, table
-from triptych_gateway.catalog import generations, lifecycle, results
-from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.regrouping import NewGroup, Regrouped, replace_clustering
-from triptych_gateway.catalog.results import FoundFace, Outcome
+from triptych_gateway.catalog.clustering.former_persons import remember_persons
+from triptych_gateway.catalog.clustering.regrouping import NewGroup, Regrouped, replace_clustering
+from triptych_gateway.catalog.runs import generations, lifecycle, results
+from triptych_gateway.catalog.runs.results import FoundFace, Outcome
 
 APART = 0.25
 """How far the faces of a photo lie apart; their boxes are 0.2 wide."""

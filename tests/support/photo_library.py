@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import DIMENSION, FACES, MODEL, WEIGHTS, begin, detected, items_of, table
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog import control, directories, leases, lifecycle, results, sessions
-from triptych_gateway.catalog.results import Outcome, PhotoFacts
+from triptych_gateway.catalog.library import directories
+from triptych_gateway.catalog.runs import leases, lifecycle, results
+from triptych_gateway.catalog.runs.results import Outcome, PhotoFacts
+from triptych_gateway.catalog.sessions import control, sessions
+from triptych_gateway.pipeline.discovery.photo_discovery import PhotoDiscovery
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.photo_discovery import PhotoDiscovery
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import WEIGHTS, found, table
 from tests.support.scripted_workers import ScriptedWorkers
-from triptych_common.channels import ReplicaPool
-from triptych_common.evidence import Evidence, evidence_from_json
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog import control, leases, lifecycle, photos, sessions
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.sessions import Session, Weighting
+from triptych_common.progress.evidence import Evidence, evidence_from_json
+from triptych_common.rpc.channels import ReplicaPool
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.runs import leases, lifecycle
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.sessions import control, sessions
+from triptych_gateway.catalog.sessions.sessions import Session, Weighting
+from triptych_gateway.pipeline.estimates.preparation import Preparation
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.photo_services import EmbedderService, FaceDetectorService, PhotoService
-from triptych_gateway.pipeline.preparation import Preparation
+from triptych_gateway.pipeline.photos.photo_services import EmbedderService, FaceDetectorService, PhotoService
 from triptych_gateway.pipeline.session_runner import SessionRunner
 
 

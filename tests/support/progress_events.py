@@ -8,7 +8,7 @@ import nats
 from nats.js import JetStreamContext
 
 from triptych.v1 import progress_event_pb2, progress_pb2, work_pb2
-from triptych_common.events import ALL_SUBJECTS, PHASES_BY_NAME, STREAM, PhaseValue, subject_of
+from triptych_common.progress.events import ALL_SUBJECTS, PHASES_BY_NAME, STREAM, PhaseValue, subject_of
 from triptych_progress.messages import report_from_wire, session_to_wire
 from triptych_progress.reducer import PHASES
 from triptych_progress.session import Session

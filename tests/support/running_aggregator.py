@@ -12,9 +12,9 @@ from nats.aio.client import Client
 from tests.support.ending import end_tasks
 from tests.support.real_servers import eventually
 from triptych.v1 import progress_pb2, progress_pb2_grpc
-from triptych_common.events import StreamLimits
-from triptych_common.grpc_server import GrpcServer
-from triptych_common.publisher import close_nats, connect_nats
+from triptych_common.progress.events import StreamLimits
+from triptych_common.progress.publisher import close_nats, connect_nats
+from triptych_common.rpc.server import GrpcServer
 from triptych_progress.aggregator import Aggregator, AggregatorSettings
 from triptych_progress.service import ProgressService
 

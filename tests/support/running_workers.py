@@ -18,8 +18,8 @@ from PIL import Image
 from tests.support.nats_server import free_port
 from tests.support.real_servers import nats_server
 from triptych.v1 import image_pb2
-from triptych_common.events import StreamLimits, stream_config
 from triptych_common.media import uri_from_path
+from triptych_common.progress.events import StreamLimits, stream_config
 
 DEADLINE_SECONDS = 60
 

@@ -12,7 +12,7 @@ import grpc
 
 from tests.support.scripted_workers import listening
 from triptych.v1 import progress_event_pb2, progress_pb2, progress_pb2_grpc
-from triptych_common.events import PHASES_BY_NAME
+from triptych_common.progress.events import PHASES_BY_NAME
 
 _LOOK_SECONDS = 0.02
 

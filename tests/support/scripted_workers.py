@@ -25,9 +25,9 @@ from triptych.v1 import (
     image_pb2,
 )
 from triptych_common.errors import PreconditionError
-from triptych_common.grpc_status import to_status
 from triptych_common.media.locations import path_from_uri
-from triptych_common.models import ModelInfo, model_to_wire, vector_to_bytes
+from triptych_common.models.description import ModelInfo, model_to_wire, vector_to_bytes
+from triptych_common.rpc.status import to_status
 
 DIMENSION = 4
 MICRO_BATCH = 5

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog import search
-from triptych_gateway.catalog.search import Filter
+from triptych_gateway.catalog.search import search
+from triptych_gateway.catalog.search.search import Filter
 
 MODEL: Final = "clip/1"
 DIMENSION: Final = 8

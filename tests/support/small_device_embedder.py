@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_common.media import Resolution
-from triptych_common.models import DeviceMemoryError, ModelInfo
+from triptych_common.models.description import DeviceMemoryError, ModelInfo
 from triptych_common.process import run_process
 from triptych_embedder.main import EmbedderSettings, serve
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions

@@ -1,6 +1,6 @@
 """Errors that a service answers with, whatever carries them.
 
-ServiceError                 code and reason; grpc_status.py has their form on the wire
+ServiceError                 code and reason; rpc/status.py has their form on the wire
 ├── InvalidRequestError      INVALID_ARGUMENT     the request cannot be carried out as it is
 ├── PreconditionError        FAILED_PRECONDITION  the service is not in a state to do it
 ├── MissingError             NOT_FOUND            what was named does not exist

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from triptych_common.devices import Device
+from triptych_common.models.devices import Device
 
 
 def usable_cores() -> int:

@@ -10,10 +10,10 @@ from typing import Final, NoReturn
 import uvloop
 from fastapi import FastAPI
 
-from triptych_common.channels import ReplicaPool
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
 from triptych_common.process import run_process
+from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.api.app import create_app
 from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.context import ApiContext
@@ -25,7 +25,7 @@ from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
 from triptych_gateway.http_server import serve
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
-from triptych_gateway.pipeline.photo_services import EmbedderService, FaceDetectorService, PhotoService
+from triptych_gateway.pipeline.photos.photo_services import EmbedderService, FaceDetectorService, PhotoService
 from triptych_gateway.pipeline.query_embedding import QueryEmbedder
 from triptych_gateway.pipeline.reannouncing import Reannouncer
 from triptych_gateway.pipeline.scheduler import Scheduler

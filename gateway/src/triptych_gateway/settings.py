@@ -7,8 +7,8 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from triptych_common.settings import MediaSettings
-from triptych_gateway.catalog.lifecycle import DEFAULT_SHARD_SIZE
-from triptych_gateway.catalog.sessions import Weighting
+from triptych_gateway.catalog.runs.lifecycle import DEFAULT_SHARD_SIZE
+from triptych_gateway.catalog.sessions.sessions import Weighting
 
 _Addresses = Annotated[tuple[str, ...], NoDecode]
 

@@ -4,9 +4,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import new_session, table
-from triptych_gateway.catalog import lifecycle
-from triptych_gateway.catalog.changed_persons import ChangedPerson, list_changed_persons, record_changed_persons
-from triptych_gateway.catalog.regrouping import NamedPersonChange
+from triptych_gateway.catalog.clustering.changed_persons import (
+    ChangedPerson,
+    list_changed_persons,
+    record_changed_persons,
+)
+from triptych_gateway.catalog.clustering.regrouping import NamedPersonChange
+from triptych_gateway.catalog.runs import lifecycle
 
 
 async def clustering_run(connection: AsyncConnection, session_id: int) -> int:

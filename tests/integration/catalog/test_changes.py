@@ -8,8 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import begin, new_session
-from triptych_gateway.catalog import changes, lifecycle, sessions
-from triptych_gateway.catalog.lifecycle import Run
+from triptych_gateway.catalog.runs import lifecycle
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.sessions import changes, sessions
 
 
 async def set_status(connection: AsyncConnection, session_id: int, status: str) -> None:

@@ -16,9 +16,10 @@ from tests.support.catalogue import (
     new_session,
     table,
 )
-from triptych_gateway.catalog import control, leases, lifecycle, results, sessions
-from triptych_gateway.catalog.lifecycle import ImpossibleTransitionError
+from triptych_gateway.catalog.runs import leases, lifecycle, results
+from triptych_gateway.catalog.runs.lifecycle import ImpossibleTransitionError
 from triptych_gateway.catalog.schema import LIVE_GENERATION
+from triptych_gateway.catalog.sessions import control, sessions
 from triptych_gateway.catalog.states import SESSION, Button, NotAllowedError, SessionStatus, allowed_buttons
 
 PATHS = [b"/photos/a", b"/photos/b", b"/photos/c"]

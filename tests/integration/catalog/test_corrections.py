@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import table
 from tests.support.people import library, name, names, regroup, search_again, who, wrong_counters
-from triptych_gateway.catalog import corrections, faces, groups, persons, places
-from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.clustering.former_persons import remember_persons
+from triptych_gateway.catalog.errors import NotFoundError
+from triptych_gateway.catalog.people import corrections, faces, groups, persons, places
 from triptych_gateway.catalog.states import NotAllowedError
 
 

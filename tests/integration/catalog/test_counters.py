@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import found, new_session, table
-from triptych_gateway.catalog import photos
+from triptych_gateway.catalog.library import photos
 
 
 async def test_two_discoveries_in_one_directory_do_not_lock_each_other_out(engine: AsyncEngine) -> None:

@@ -4,8 +4,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import FACES, MODEL, begin, broken, detected, embedded, found, items_of, new_session
-from triptych_gateway.catalog import photos, results
-from triptych_gateway.catalog.expectations import FacesSeen, expect_clustering, expect_faces, expect_photos, faces_seen
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.runs import results
+from triptych_gateway.catalog.runs.expectations import (
+    FacesSeen,
+    expect_clustering,
+    expect_faces,
+    expect_photos,
+    faces_seen,
+)
 
 PATHS = [b"/photos/a", b"/photos/b", b"/photos/c", b"/photos/d"]
 

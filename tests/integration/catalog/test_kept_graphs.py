@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import FACES, table
 from tests.support.people import library, regroup
-from triptych_gateway.catalog import face_space, kept_graphs
-from triptych_gateway.catalog.kept_graphs import KeptChange, KeptFace, KeptGraph, KeptGroup
+from triptych_gateway.catalog.clustering import face_space, kept_graphs
+from triptych_gateway.catalog.clustering.kept_graphs import KeptChange, KeptFace, KeptGraph, KeptGroup
 
 
 def face(face_id: int, *neighbours: int, group: int = -1) -> KeptFace:

@@ -11,8 +11,9 @@ from tests.support.catalogue import (
     new_session,
     table,
 )
-from triptych_gateway.catalog import control, leases
-from triptych_gateway.catalog.leases import Lease, LeaseLostError
+from triptych_gateway.catalog.runs import leases
+from triptych_gateway.catalog.runs.leases import Lease, LeaseLostError
+from triptych_gateway.catalog.sessions import control
 
 
 async def test_a_lease_is_held_by_one_and_taken_over_once_it_has_lapsed(engine: AsyncEngine) -> None:

@@ -23,9 +23,11 @@ from tests.support.old_catalogue import (
     change_revision,
     write_old_rows,
 )
-from triptych_gateway.catalog import faces, groups, jobs, lifecycle, persons, sessions
 from triptych_gateway.catalog.database import MIGRATIONS, create_engine
+from triptych_gateway.catalog.people import faces, groups, persons
+from triptych_gateway.catalog.runs import lifecycle
 from triptych_gateway.catalog.schema import metadata
+from triptych_gateway.catalog.sessions import jobs, sessions
 
 REVISIONS = [one.revision for one in reversed(list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))]
 

@@ -5,8 +5,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import MODEL, begin, new_session, table
 from triptych.v1 import progress_event_pb2
-from triptych_common.evidence import Timing
-from triptych_gateway.catalog import control, history, leases, lifecycle, sessions
+from triptych_common.progress.evidence import Timing
+from triptych_gateway.catalog.runs import history, leases, lifecycle
+from triptych_gateway.catalog.sessions import control, sessions
 
 
 async def test_lifecycle_events_leave_in_order_with_growing_steps(engine: AsyncEngine) -> None:

@@ -14,7 +14,9 @@ from tests.support.catalogue import (
     new_session,
     table,
 )
-from triptych_gateway.catalog import jobs, lifecycle, photos, results, shards
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.runs import lifecycle, results, shards
+from triptych_gateway.catalog.sessions import jobs
 
 
 async def test_photos_get_dense_ordinals_and_shards_are_ranges_of_them(engine: AsyncEngine) -> None:

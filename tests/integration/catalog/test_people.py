@@ -8,10 +8,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import FACES, begin, detected, found, items_of, new_session, table
-from triptych_gateway.catalog import face_space, faces, groups, lifecycle, photos, results
-from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.regrouping import NewGroup, replace_clustering
-from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.clustering import face_space
+from triptych_gateway.catalog.clustering.former_persons import remember_persons
+from triptych_gateway.catalog.clustering.regrouping import NewGroup, replace_clustering
+from triptych_gateway.catalog.errors import NotFoundError
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.people import faces, groups
+from triptych_gateway.catalog.runs import lifecycle, results
 
 
 async def with_faces(connection: AsyncConnection, values: Sequence[Sequence[float]]) -> tuple[int, list[int]]:

@@ -4,9 +4,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import FACES, begin, detected, found, items_of, new_session, table
-from triptych_gateway.catalog import corrections, groups, persons, photos, results
-from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.regrouping import NewGroup, replace_clustering
+from triptych_gateway.catalog.clustering.former_persons import remember_persons
+from triptych_gateway.catalog.clustering.regrouping import NewGroup, replace_clustering
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.people import corrections, groups, persons
+from triptych_gateway.catalog.runs import results
 
 PATHS = (b"/photos/a", b"/photos/b", b"/photos/c")
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import table
 from tests.support.people import library, name, regroup, who, wrong_counters
-from triptych_gateway.catalog import corrections
+from triptych_gateway.catalog.people import corrections
 
 SIZE = 8
 """Faces of the small library that the laws are tried on: two in each of four photos."""

@@ -22,26 +22,12 @@ from tests.support.catalogue import detected, embedded, found
 from tests.support.large_library import FACES_MODEL, MODEL, fill
 from tests.support.query_plans import reads_of, recorded
 from tests.support.real_servers import PostgresServer, run_apart
-from triptych_gateway.catalog import (
-    changes,
-    directories,
-    faces,
-    groups,
-    jobs,
-    leases,
-    lifecycle,
-    missing,
-    moves,
-    persons,
-    photos,
-    results,
-    search,
-    search_spaces,
-    search_tables,
-    sessions,
-    shards,
-)
 from triptych_gateway.catalog.database import create_engine
+from triptych_gateway.catalog.library import directories, missing, moves, photos
+from triptych_gateway.catalog.people import faces, groups, persons
+from triptych_gateway.catalog.runs import leases, lifecycle, results, shards
+from triptych_gateway.catalog.search import search, search_spaces, search_tables
+from triptych_gateway.catalog.sessions import changes, jobs, sessions
 from triptych_gateway.pipeline.search_upkeep import SearchUpkeep
 
 PHOTOS: Final = 20_000

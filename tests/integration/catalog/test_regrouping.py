@@ -6,9 +6,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.catalogue import FACES, found, new_session, table
 from tests.support.people import detect, library, name, names, regroup, search_again, who, wrong_counters
-from triptych_gateway.catalog import corrections, face_space, faces, persons, photos
-from triptych_gateway.catalog.former_persons import remember_persons
-from triptych_gateway.catalog.regrouping import NamedPersonChange, replace_clustering
+from triptych_gateway.catalog.clustering import face_space
+from triptych_gateway.catalog.clustering.former_persons import remember_persons
+from triptych_gateway.catalog.clustering.regrouping import NamedPersonChange, replace_clustering
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.people import corrections, faces, persons
 
 
 async def test_names_stay_with_faces_that_were_replaced_by_new_rows(engine: AsyncEngine) -> None:

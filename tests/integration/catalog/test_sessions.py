@@ -15,8 +15,9 @@ from tests.support.catalogue import (
     new_session,
     table,
 )
-from triptych_gateway.catalog import control, lifecycle, results, sessions
-from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.errors import NotFoundError
+from triptych_gateway.catalog.runs import lifecycle, results
+from triptych_gateway.catalog.sessions import control, sessions
 from triptych_gateway.catalog.states import NotAllowedError
 
 

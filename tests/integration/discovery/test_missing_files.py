@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.catalogue import FACES
 from tests.support.photo_library import PhotoLibrary
-from triptych_gateway.catalog.face_space import count_space
+from triptych_gateway.catalog.clustering.face_space import count_space
 
 
 async def test_deleted_files_are_missing_and_are_back_when_they_are_found_again(library: PhotoLibrary) -> None:

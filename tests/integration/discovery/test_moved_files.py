@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.photo_library import PhotoLibrary
-from triptych_gateway.catalog import moves, photos, sessions
-from triptych_gateway.catalog.moves import KnownPhoto, Move
-from triptych_gateway.catalog.photos import FoundPhoto
-from triptych_gateway.pipeline import photo_discovery
+from triptych_gateway.catalog.library import moves, photos
+from triptych_gateway.catalog.library.moves import KnownPhoto, Move
+from triptych_gateway.catalog.library.photos import FoundPhoto
+from triptych_gateway.catalog.sessions import sessions
+from triptych_gateway.pipeline.discovery import photo_discovery
 
 
 def move(library: PhotoLibrary, *steps: tuple[str, str]) -> None:

@@ -26,7 +26,7 @@ from tests.support.scripted_stack import (
     phases_of,
 )
 from triptych.v1 import progress_event_pb2
-from triptych_common.events import PHASES_BY_NAME
+from triptych_common.progress.events import PHASES_BY_NAME
 from triptych_gateway.catalog.database import create_engine
 
 WEIGHTS = {"training": 0.30, "face_detection": 0.65, "clustering": 0.05}

@@ -27,7 +27,7 @@ from tests.support.scripted_stack import (
     phases_of,
 )
 from triptych.v1 import progress_event_pb2
-from triptych_common.events import PHASE_NAMES, PHASES_BY_NAME
+from triptych_common.progress.events import PHASE_NAMES, PHASES_BY_NAME
 
 
 def test_a_session_is_running_from_the_answer_to_start_until_its_end(stack: Stack, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 
 from triptych.v1 import clusterer_pb2
 from triptych_cluster.clustering import Faces, cluster_faces
-from triptych_cluster.graph import Search
-from triptych_cluster.incremental import cluster_increment, cluster_to_keep
-from triptych_cluster.kept_changes import all_of, changes
-from triptych_cluster.kept_wire import ReadKept, kept_messages
+from triptych_cluster.kept.changes import all_of, changes
+from triptych_cluster.kept.incremental import cluster_increment, cluster_to_keep
+from triptych_cluster.kept.wire import ReadKept, kept_messages
+from triptych_cluster.neighbours.graph import Search
 from triptych_cluster.parameters import parameters_for
 from triptych_cluster.workspace import Workspace
 

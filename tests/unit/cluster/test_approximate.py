@@ -5,10 +5,10 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from tests.unit.cluster import synthetic_faces
-from triptych_cluster import approximate
 from triptych_cluster.clustering import Cancelled, Faces, Progress, cluster_faces
-from triptych_cluster.graph import ArrangedGraph, arranged_graph, graph_steps
-from triptych_cluster.neighbours import nearest_neighbours
+from triptych_cluster.neighbours import approximate
+from triptych_cluster.neighbours.exact import nearest_neighbours
+from triptych_cluster.neighbours.graph import ArrangedGraph, arranged_graph, graph_steps
 from triptych_cluster.parameters import Parameters, parameters_for
 from triptych_cluster.workspace import IN_MEMORY
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.unit.cluster import synthetic_faces
-from triptych_cluster.components import component_batches, component_labels, part_of
-from triptych_cluster.grouping import group_components
-from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours
+from triptych_cluster.groups.grouping import group_components
+from triptych_cluster.neighbours.components import component_batches, component_labels, part_of
+from triptych_cluster.neighbours.exact import NeighbourGraph, nearest_neighbours
 from triptych_cluster.parameters import parameters_for
 
 ARCFACE = parameters_for("arcface-r50")

@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.cluster import synthetic_faces
 from triptych_cluster.clustering import Faces, cluster_faces
-from triptych_cluster.fading_groups import faces_around, fading_groups
-from triptych_cluster.merging import group_sums
+from triptych_cluster.groups.fading_groups import faces_around, fading_groups
+from triptych_cluster.groups.merging import group_sums
 from triptych_cluster.parameters import parameters_for
 
 DLIB = parameters_for("dlib-resnet-v1")

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from tests.support.grouping_score import adjusted_rand_index
 from tests.unit.cluster.synthetic_faces import generate
 from triptych_cluster.clustering import Cancelled, Faces, Progress, cluster_faces
-from triptych_cluster.graph import Search
-from triptych_cluster.incremental import KeptGrouping, cluster_increment, cluster_to_keep, most_searched
-from triptych_cluster.kept_graph import KeptGraph
-from triptych_cluster.kept_state import KeptFaces
-from triptych_cluster.neighbours import nearest_neighbours
+from triptych_cluster.kept.graph import KeptGraph
+from triptych_cluster.kept.incremental import KeptGrouping, cluster_increment, cluster_to_keep, most_searched
+from triptych_cluster.kept.state import KeptFaces
+from triptych_cluster.neighbours.exact import nearest_neighbours
+from triptych_cluster.neighbours.graph import Search
 from triptych_cluster.parameters import Parameters, parameters_for
 
 ARCFACE = parameters_for("arcface-r50")

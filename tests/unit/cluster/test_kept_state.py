@@ -11,12 +11,12 @@ from tests.unit.cluster.synthetic_faces import generate
 from triptych.v1 import clusterer_pb2
 from triptych_cluster.choosing import choose
 from triptych_cluster.clustering import Faces
-from triptych_cluster.incremental import KeptGrouping, cluster_increment, cluster_to_keep
-from triptych_cluster.kept_changes import KeptChanges, all_of, changes, first_marks
-from triptych_cluster.kept_graph import KeptGraph
-from triptych_cluster.kept_state import KeptFaces
-from triptych_cluster.kept_version import kept_version
-from triptych_cluster.kept_wire import ROWS_PER_MESSAGE, ReadKept, kept_messages
+from triptych_cluster.kept.changes import KeptChanges, all_of, changes, first_marks
+from triptych_cluster.kept.graph import KeptGraph
+from triptych_cluster.kept.incremental import KeptGrouping, cluster_increment, cluster_to_keep
+from triptych_cluster.kept.state import KeptFaces
+from triptych_cluster.kept.version import kept_version
+from triptych_cluster.kept.wire import ROWS_PER_MESSAGE, ReadKept, kept_messages
 from triptych_cluster.parameters import parameters_for
 from triptych_common.errors import InvalidRequestError
 

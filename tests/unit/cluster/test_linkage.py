@@ -8,7 +8,7 @@ from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import pdist, squareform
 
-from triptych_cluster.linkage import single_linkage
+from triptych_cluster.groups.linkage import single_linkage
 
 
 def spanning_tree(positions: np.ndarray) -> np.ndarray:

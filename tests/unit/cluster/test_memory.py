@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from triptych_cluster.graph import Search
 from triptych_cluster.memory import MemoryTooSmallError, machine_bytes, peak_bytes, plan
+from triptych_cluster.neighbours.graph import Search
 
 MEBIBYTE = 2**20
 NO_LIMIT = 2**60

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from triptych_cluster.merging import group_sums, merge_agreeing_groups
-from triptych_cluster.neighbours import block_pair_count
+from triptych_cluster.groups.merging import group_sums, merge_agreeing_groups
+from triptych_cluster.neighbours.exact import block_pair_count
 from triptych_cluster.parameters import parameters_for
 
 DLIB = parameters_for("dlib-resnet-v1")

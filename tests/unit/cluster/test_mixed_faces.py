@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from triptych_cluster.merging import group_sums
-from triptych_cluster.mixed_faces import mixed_faces
+from triptych_cluster.groups.merging import group_sums
+from triptych_cluster.groups.mixed_faces import mixed_faces
 from triptych_cluster.parameters import Metric, Parameters, parameters_for
 
 ARCFACE = parameters_for("arcface-r50")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych_cluster.neighbours import NeighbourGraph, block_pair_count, block_rows, nearest_neighbours
+from triptych_cluster.neighbours.exact import NeighbourGraph, block_pair_count, block_rows, nearest_neighbours
 from triptych_cluster.parameters import Metric
 
 

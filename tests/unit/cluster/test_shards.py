@@ -9,12 +9,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from tests.unit.cluster import synthetic_faces
 from triptych_cluster.clustering import Faces, cluster_faces
-from triptych_cluster.components import component_batches, component_labels, joined_components, part_of
-from triptych_cluster.fading_groups import faces_around, fading_groups
-from triptych_cluster.grouping import group_components
-from triptych_cluster.merging import group_sums, merge_agreeing_groups
-from triptych_cluster.mixed_faces import mixed_faces
-from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours, nearest_of, neighbours_between
+from triptych_cluster.groups.fading_groups import faces_around, fading_groups
+from triptych_cluster.groups.grouping import group_components
+from triptych_cluster.groups.merging import group_sums, merge_agreeing_groups
+from triptych_cluster.groups.mixed_faces import mixed_faces
+from triptych_cluster.neighbours.components import component_batches, component_labels, joined_components, part_of
+from triptych_cluster.neighbours.exact import NeighbourGraph, nearest_neighbours, nearest_of, neighbours_between
 from triptych_cluster.parameters import parameters_for
 
 ARCFACE = parameters_for("arcface-r50")

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours
+from triptych_cluster.groups.together import may_be_one_person, split_where_together, weaker_of_each_photo
+from triptych_cluster.neighbours.exact import NeighbourGraph, nearest_neighbours
 from triptych_cluster.parameters import Metric, parameters_for
-from triptych_cluster.together import may_be_one_person, split_where_together, weaker_of_each_photo
 
 DLIB = parameters_for("dlib-resnet-v1")
 

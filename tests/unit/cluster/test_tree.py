@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from triptych_cluster.components import component_batches, component_labels
-from triptych_cluster.grouping import group_components
-from triptych_cluster.neighbours import nearest_neighbours
+from triptych_cluster.groups.grouping import group_components
+from triptych_cluster.groups.tree import TREE_STEPS, DensityGroups, density_groups
+from triptych_cluster.neighbours.components import component_batches, component_labels
+from triptych_cluster.neighbours.exact import nearest_neighbours
 from triptych_cluster.parameters import Parameters, parameters_for
-from triptych_cluster.tree import TREE_STEPS, DensityGroups, density_groups
 
 DLIB = parameters_for("dlib-resnet-v1")
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 
 from triptych_cluster.clustering import Faces, cluster_faces
-from triptych_cluster.neighbours import NeighbourGraph, nearest_neighbours
+from triptych_cluster.groups.weak_faces import weak_faces, without_bridges
+from triptych_cluster.neighbours.exact import NeighbourGraph, nearest_neighbours
 from triptych_cluster.parameters import parameters_for
-from triptych_cluster.weak_faces import weak_faces, without_bridges
 
 DLIB = dataclasses.replace(parameters_for("dlib-resnet-v1"), weak_below_score=0.5, weak_below_pixels=30.0)
 

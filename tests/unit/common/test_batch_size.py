@@ -1,6 +1,6 @@
 """How many photos at once: halved when they do not fit, and grown back with a patience that grows too."""
 
-from triptych_common.batch_size import BatchSize
+from triptych_common.photos.batch_size import BatchSize
 
 
 def _successes_to_grow(size: BatchSize) -> int:

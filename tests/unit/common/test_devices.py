@@ -2,7 +2,7 @@
 
 import pytest
 
-from triptych_common.devices import AUTO, CPU, Device
+from triptych_common.models.devices import AUTO, CPU, Device
 
 
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda:0", "cuda:3", "tensorrt:0", "tensorrt:12"])

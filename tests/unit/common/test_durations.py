@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_cluster.graph import EXACT_UP_TO_FACES
-from triptych_common.durations import (
+from triptych_cluster.neighbours.graph import EXACT_UP_TO_FACES
+from triptych_common.progress.durations import (
     EXACT_CLUSTERING_UP_TO,
     expected_pace,
     expected_seconds,
     likely_seconds,
     standard_normal,
 )
-from triptych_common.evidence import MAX_SECONDS, NO_EVIDENCE, Evidence, Timing
+from triptych_common.progress.evidence import MAX_SECONDS, NO_EVIDENCE, Evidence, Timing
 
 
 def _history(*timings: tuple[float, float]) -> Evidence:

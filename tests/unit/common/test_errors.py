@@ -11,8 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc
 from triptych_common import errors
 from triptych_common.errors import ConfigurationError, OverloadedError, ServiceError
-from triptych_common.grpc_server import GrpcServer
-from triptych_common.grpc_status import read_error
+from triptych_common.rpc.server import GrpcServer
+from triptych_common.rpc.status import read_error
 
 _SERVICE = "triptych.v1.Embedder"
 _CODES = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from triptych_common.errors import AwayError, ConfigurationError
-from triptych_common.model_lifetime import ModelLifetime
+from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.process_memory import MemoryCeiling, give_back_memory, resident_bytes
 
 _WAIT_SECONDS = 30

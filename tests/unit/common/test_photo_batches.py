@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 
 from triptych_common.errors import OverloadedError
 from triptych_common.media import ImageFailure, ImageLoader, ImageReference, MediaRoots, Resolution
-from triptych_common.model_lifetime import ModelLifetime
-from triptych_common.models import DeviceMemoryError
-from triptych_common.photo_batches import BatchLimits, PhotoBatches, PhotoOutcome
+from triptych_common.models.description import DeviceMemoryError
+from triptych_common.models.lifetime import ModelLifetime
+from triptych_common.photos.batches import BatchLimits, PhotoBatches, PhotoOutcome
 
 Images = Sequence[NDArray[np.uint8]]
 Compute = Callable[[Images], Sequence[int]]
@@ -66,7 +66,7 @@ def _build(compute: Compute, *, loader: ImageLoader | None = None, **limits: Any
 @pytest.fixture
 async def make(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
     # A machine under load must not make micro-batches smaller than the tests expect.
-    monkeypatch.setattr("triptych_common.photo_queue.LINGER_SECONDS", float(_WAIT_SECONDS))
+    monkeypatch.setattr("triptych_common.photos.queue.LINGER_SECONDS", float(_WAIT_SECONDS))
     opened: list[Batches] = []
 
     def build(compute: Compute, **limits: Any) -> Batches:

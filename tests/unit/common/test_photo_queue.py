@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from triptych_common.media import DecodedImage, ImageFacts, ImageReference, LoadedImage
-from triptych_common.photo_queue import DecodedPhoto, PhotoQueue, PhotoRequest
+from triptych_common.photos.queue import DecodedPhoto, PhotoQueue, PhotoRequest
 
 _BYTES = 3
 """Of a picture of one pixel."""
@@ -112,7 +112,7 @@ def test_a_micro_batch_waits_for_what_is_being_decoded() -> None:
 
 
 def test_what_is_slow_to_decode_holds_nothing_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych_common.photo_queue.LINGER_SECONDS", 0.01)
+    monkeypatch.setattr("triptych_common.photos.queue.LINGER_SECONDS", 0.01)
     queue = _queue(micro_batch=3)
     _put(queue, 0, 3)
     _decode(queue, 2)

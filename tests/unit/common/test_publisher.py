@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.support.nats_server import free_port
 from triptych.v1 import work_pb2
-from triptych_common.publisher import ProgressPublisher, UnitReport, connect_nats
+from triptych_common.progress.publisher import ProgressPublisher, UnitReport, connect_nats
 
 
 def _report(unit: str, done: int, *, failed: int = 0, total: int = 10) -> UnitReport:

@@ -6,9 +6,9 @@ import pytest
 
 from triptych.v1 import image_pb2, work_pb2
 from triptych_common.errors import ConfigurationError, InvalidRequestError
-from triptych_common.photo_requests import MAX_CONTENT_BYTES, references_from_items
-from triptych_common.weights import locate_wheel_file
-from triptych_common.work import work_from_wire
+from triptych_common.models.weights import locate_wheel_file
+from triptych_common.photos.requests import MAX_CONTENT_BYTES, references_from_items
+from triptych_common.progress.work import work_from_wire
 
 
 def _item(item_id: int, **source: object) -> image_pb2.ImageItem:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tests.support.clip_exports import CONTEXT_LENGTH, DIMENSION, describe, write_export
-from triptych_common.devices import CPU, Device
 from triptych_common.errors import ConfigurationError
-from triptych_common.models import DeviceMemoryError
-from triptych_common.onnx_session import OnnxSession, open_session, run_session
+from triptych_common.models.description import DeviceMemoryError
+from triptych_common.models.devices import CPU, Device
+from triptych_common.models.onnx_session import OnnxSession, open_session, run_session
 from triptych_embedder.models import clip_onnx
 from triptych_embedder.models.base import EmbeddingOptions
 from triptych_embedder.models.clip_export_format import HubTokenizerPart

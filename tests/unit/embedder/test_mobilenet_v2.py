@@ -13,10 +13,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
-from triptych_common.devices import AUTO, CPU, Device
 from triptych_common.errors import ConfigurationError
-from triptych_common.onnx_session import OnnxSession
-from triptych_common.weights import locate_wheel_file
+from triptych_common.models.devices import AUTO, CPU, Device
+from triptych_common.models.onnx_session import OnnxSession
+from triptych_common.models.weights import locate_wheel_file
 from triptych_embedder.models import mobilenet_v2
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2 import WEIGHTS_DISTRIBUTION, WEIGHTS_NAME, WEIGHTS_SHA256, prepare

@@ -13,10 +13,10 @@ from PIL import Image
 from triptych.v1 import embedder_pb2, image_pb2, work_pb2
 from triptych_common.errors import AwayError, InvalidRequestError, PreconditionError
 from triptych_common.media import ImageLoader, MediaRoots, Resolution, uri_from_path
-from triptych_common.model_lifetime import ModelLifetime
-from triptych_common.models import ModelInfo, vectors_from_bytes
-from triptych_common.photo_batches import BatchLimits
-from triptych_common.publisher import ProgressPublisher, UnitReport
+from triptych_common.models.description import ModelInfo, vectors_from_bytes
+from triptych_common.models.lifetime import ModelLifetime
+from triptych_common.photos.batches import BatchLimits
+from triptych_common.progress.publisher import ProgressPublisher, UnitReport
 from triptych_embedder.embedding import Embedding
 from triptych_embedder.models.base import EmbeddingModel
 from triptych_embedder.service import EmbedderService

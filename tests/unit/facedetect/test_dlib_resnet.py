@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from triptych_common.devices import AUTO, Device
 from triptych_common.errors import ConfigurationError
+from triptych_common.models.devices import AUTO, Device
 from triptych_facedetect.models import dlib_resnet
 from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 from triptych_facedetect.models.registry import load_model

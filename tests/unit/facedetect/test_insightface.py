@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from tests.support.insightface_pack import DetectorShape, photo_with_faces, write_pack, write_recogniser
-from triptych_common.devices import CPU
-from triptych_common.models import DeviceMemoryError
+from triptych_common.models.description import DeviceMemoryError
+from triptych_common.models.devices import CPU
 from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 from triptych_facedetect.models.insightface_model import InsightFace
 from triptych_facedetect.models.insightface_recognition import FaceRecogniser

@@ -17,9 +17,9 @@ from tests.support.insightface_pack import (
     write_recogniser,
 )
 from tests.support.model_entries import archive_of, packed_entry, plain_entry
-from triptych_common.devices import AUTO, Device
 from triptych_common.errors import ConfigurationError
 from triptych_common.model_store import Manifest, locating, read_manifest
+from triptych_common.models.devices import AUTO, Device
 from triptych_facedetect.models import insightface_pack
 from triptych_facedetect.models.base import DetectionOptions
 from triptych_facedetect.models.insightface_pack import find_pack

@@ -16,10 +16,10 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import DecodeError
 
 from triptych.v1 import progress_event_pb2, progress_pb2
-from triptych_common.events import PHASES_BY_NAME
+from triptych_common.progress.events import PHASES_BY_NAME
 from triptych_gateway.api.unified import unify
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.sessions import Session as SessionRow
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.sessions.sessions import Session as SessionRow
 from triptych_gateway.catalog.states import RunStatus, SessionStatus
 from triptych_progress.messages import report_from_wire, session_to_wire
 from triptych_progress.reducer import PHASES, BadReportError, Phase, Report

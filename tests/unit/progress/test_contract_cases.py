@@ -15,8 +15,8 @@ import pytest
 
 from triptych_gateway.api import schemas
 from triptych_gateway.api.unified import unify
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.sessions import Session as SessionRow
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.sessions.sessions import Session as SessionRow
 from triptych_progress.messages import session_to_wire
 from triptych_progress.reducer import PHASES, CountsReport, Life, LifeReport, Phase, Report, State
 from triptych_progress.session import Session

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.progress.simulated_sessions import reports
-from triptych_common.evidence import NO_EVIDENCE, Evidence, Timing
+from triptych_common.progress.evidence import NO_EVIDENCE, Evidence, Timing
 from triptych_progress.eta import Expectation, Outlook
 from triptych_progress.reducer import CountsReport, Life, LifeReport, Phase, Report, State
 from triptych_progress.session import Session

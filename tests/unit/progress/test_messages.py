@@ -3,7 +3,7 @@
 import pytest
 
 from triptych.v1 import progress_event_pb2, progress_pb2, work_pb2
-from triptych_common.evidence import Evidence, Timing
+from triptych_common.progress.evidence import Evidence, Timing
 from triptych_progress.messages import report_from_wire, session_to_wire
 from triptych_progress.reducer import BadReportError, CountsReport, Life, LifeReport, Phase, State
 from triptych_progress.session import Session

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_common.durations import LogNormal
+from triptych_common.progress.durations import LogNormal
 from triptych_progress.pace import Pace
 
 

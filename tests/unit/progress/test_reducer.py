@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.progress.simulated_sessions import SESSION_ID, WEIGHTS, deliveries, reports
-from triptych_common.evidence import Evidence, Timing
+from triptych_common.progress.evidence import Evidence, Timing
 from triptych_progress.reducer import (
     MAX_ITEMS,
     MAX_SHARDS,

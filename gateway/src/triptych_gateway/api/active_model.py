@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.api.context import ApiContext
-from triptych_gateway.catalog import search
+from triptych_gateway.catalog.search import search
 
 
 async def active_model(context: ApiContext, connection: AsyncConnection) -> str | None:

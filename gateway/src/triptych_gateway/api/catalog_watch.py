@@ -13,10 +13,11 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.logging import get_logger
-from triptych_gateway.catalog import changes
-from triptych_gateway.catalog.changes import Change, SessionRows
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
-from triptych_gateway.catalog.sessions import NotFoundError, Session
+from triptych_gateway.catalog.errors import NotFoundError
+from triptych_gateway.catalog.sessions import changes
+from triptych_gateway.catalog.sessions.changes import Change, SessionRows
+from triptych_gateway.catalog.sessions.sessions import Session
 
 log = get_logger(__name__)
 

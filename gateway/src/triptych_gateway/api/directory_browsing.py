@@ -9,8 +9,8 @@ from typing import Final
 
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api.paths import allowed_directory, unreadable_directory
-from triptych_gateway.catalog.photos import FoundPhoto
-from triptych_gateway.pipeline.directory_tree import (
+from triptych_gateway.catalog.library.photos import FoundPhoto
+from triptych_gateway.pipeline.discovery.directory_tree import (
     Listing,
     TreeOptions,
     count_photos,
@@ -20,7 +20,7 @@ from triptych_gateway.pipeline.directory_tree import (
     list_directory,
     list_tree,
 )
-from triptych_gateway.pipeline.discovery import look_at
+from triptych_gateway.pipeline.discovery.walking import look_at
 
 LIST_SECONDS: Final = 3.0
 """How long the photos below the directories of a list are counted."""

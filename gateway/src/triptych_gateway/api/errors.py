@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_gateway.api.schemas import Error, ErrorBody
-from triptych_gateway.catalog.categories import NameTakenError
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
-from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.errors import NotFoundError
+from triptych_gateway.catalog.sessions.categories import NameTakenError
 from triptych_gateway.catalog.states import NotAllowedError
 
 log = get_logger(__name__)

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from triptych_common.logging import get_logger
 from triptych_gateway.api.snapshots import Reader, Snapshot, Snapshots
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
-from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.errors import NotFoundError
 
 log = get_logger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from triptych_common.channels import ReplicaPool
 from triptych_common.errors import AwayError
+from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.api.schemas import ServiceHealth
-from triptych_gateway.pipeline.photo_services import PhotoService
+from triptych_gateway.pipeline.photos.photo_services import PhotoService
 
 _ASK_EVERY_SECONDS: Final = 5.0
 _DEADLINE_SECONDS: Final = 3.0

@@ -9,9 +9,9 @@ from typing import Final
 import grpc
 
 from triptych.v1 import progress_pb2, progress_pb2_grpc
-from triptych_common.channels import ReplicaPool
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
+from triptych_common.rpc.channels import ReplicaPool
 
 log = get_logger(__name__)
 

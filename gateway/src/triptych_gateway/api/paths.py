@@ -6,9 +6,9 @@ from typing import Final
 
 from triptych_common.media.locations import MediaRoots, display_path
 from triptych_gateway.api.errors import ApiError
-from triptych_gateway.catalog.photos import FoundPhoto
-from triptych_gateway.pipeline.directory_tree import is_photo
-from triptych_gateway.pipeline.discovery import look_at
+from triptych_gateway.catalog.library.photos import FoundPhoto
+from triptych_gateway.pipeline.discovery.directory_tree import is_photo
+from triptych_gateway.pipeline.discovery.walking import look_at
 
 _SHOWN_BYTE: Final = re.compile(rb"\\x([89a-f][0-9a-f])")
 """How `display_path` shows a byte that is not UTF-8."""

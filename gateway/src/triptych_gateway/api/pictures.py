@@ -19,8 +19,8 @@ from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
 from triptych_common.media.scaling import Resolution
 from triptych_gateway.api.picture_cache import PictureCache
-from triptych_gateway.catalog.faces import Face
-from triptych_gateway.catalog.photos import Asset, FoundPhoto
+from triptych_gateway.catalog.library.photos import Asset, FoundPhoto
+from triptych_gateway.catalog.people.faces import Face
 
 CROP_PIXELS: Final = 160
 """Side of a face crop."""

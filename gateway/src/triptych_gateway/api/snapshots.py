@@ -20,8 +20,8 @@ from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.unified import Json, unify
-from triptych_gateway.catalog.changes import SessionRows
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
+from triptych_gateway.catalog.sessions.changes import SessionRows
 
 log = get_logger(__name__)
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
 from triptych.v1 import progress_pb2
-from triptych_common.events import PHASE_NAMES
+from triptych_common.progress.events import PHASE_NAMES
 from triptych_gateway.api import schemas
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.sessions import PHASES, Session
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.sessions.sessions import PHASES, Session
 
 Json: TypeAlias = dict[str, Any]
 """An object of JSON."""

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.logging import get_logger
-from triptych_common.publisher import connect_nats
+from triptych_common.progress.publisher import connect_nats
 from triptych_gateway.catalog.database import DATABASE_AWAY
 from triptych_gateway.pipeline.reannouncing import Reannouncer
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from triptych_gateway.catalog import leases
-from triptych_gateway.catalog.leases import Lease
+from triptych_gateway.catalog.runs import leases
+from triptych_gateway.catalog.runs.leases import Lease
 
 
 class OwnedSession:

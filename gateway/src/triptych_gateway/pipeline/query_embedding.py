@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, image_pb2
-from triptych_common.channels import ReplicaPool
 from triptych_common.errors import AwayError
-from triptych_common.grpc_status import read_error
 from triptych_common.media.failures import failure_code_from_wire
+from triptych_common.rpc.channels import ReplicaPool
+from triptych_common.rpc.status import read_error
 
 QUERY_SECONDS: Final = 20.0
 """Deadline of one question; a service at work answers between two micro-batches."""

@@ -12,11 +12,11 @@ from nats.aio.msg import Msg
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from triptych_common.events import REANNOUNCE_ACCEPTED, REANNOUNCE_SUBJECT
 from triptych_common.logging import get_logger
-from triptych_gateway.catalog import lifecycle, shards
+from triptych_common.progress.events import REANNOUNCE_ACCEPTED, REANNOUNCE_SUBJECT
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
-from triptych_gateway.catalog.lifecycle import Run
+from triptych_gateway.catalog.runs import lifecycle, shards
+from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.schema import sessions
 
 log = get_logger(__name__)

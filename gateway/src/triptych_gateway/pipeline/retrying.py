@@ -6,7 +6,7 @@ from typing import Final
 
 import grpc
 
-from triptych_common.grpc_status import RemoteError
+from triptych_common.rpc.status import RemoteError
 
 RETRIABLE: Final = frozenset(
     {

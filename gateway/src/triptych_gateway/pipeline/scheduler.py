@@ -5,18 +5,19 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from triptych_common.channels import ReplicaPool
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
-from triptych_common.publisher import WORKER
-from triptych_gateway.catalog import leases, sessions
+from triptych_common.progress.publisher import WORKER
+from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
-from triptych_gateway.catalog.leases import RENEW_SECONDS, Lease, LeaseLostError
-from triptych_gateway.catalog.presence import keep_presence
-from triptych_gateway.catalog.sessions import Weighting
+from triptych_gateway.catalog.runs import leases
+from triptych_gateway.catalog.runs.leases import RENEW_SECONDS, Lease, LeaseLostError
+from triptych_gateway.catalog.runs.presence import keep_presence
+from triptych_gateway.catalog.sessions import sessions
+from triptych_gateway.catalog.sessions.sessions import Weighting
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.photo_services import PhotoService
+from triptych_gateway.pipeline.photos.photo_services import PhotoService
 from triptych_gateway.pipeline.session_runner import SessionRunner
 
 log = get_logger(__name__)

@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from triptych_common.logging import get_logger
-from triptych_gateway.catalog import search_spaces, search_tables
 from triptych_gateway.catalog.database import DATABASE_AWAY, SEARCH_LOCK, is_away
-from triptych_gateway.catalog.search_spaces import SearchSpace
-from triptych_gateway.catalog.search_tables import MOST_DIMENSIONS, Copied
+from triptych_gateway.catalog.search import search_spaces, search_tables
+from triptych_gateway.catalog.search.search_spaces import SearchSpace
+from triptych_gateway.catalog.search.search_tables import MOST_DIMENSIONS, Copied
 
 log = get_logger(__name__)
 

@@ -5,20 +5,21 @@ import asyncio
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from triptych_common.channels import ReplicaPool
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog import jobs, lifecycle, sessions
-from triptych_gateway.catalog.lifecycle import Run
+from triptych_common.rpc.channels import ReplicaPool
+from triptych_gateway.catalog.runs import lifecycle
+from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.schema import runs
-from triptych_gateway.catalog.sessions import Session, Weighting
-from triptych_gateway.pipeline.clustering_phase import ClusteringPhase
+from triptych_gateway.catalog.sessions import jobs, sessions
+from triptych_gateway.catalog.sessions.sessions import Session, Weighting
+from triptych_gateway.pipeline.clustering.clustering_phase import ClusteringPhase
+from triptych_gateway.pipeline.discovery.photo_discovery import PhotoDiscovery
 from triptych_gateway.pipeline.errors import PhaseFailedError
+from triptych_gateway.pipeline.estimates.preparation import Preparation
 from triptych_gateway.pipeline.ownership import OwnedSession
-from triptych_gateway.pipeline.photo_discovery import PhotoDiscovery
-from triptych_gateway.pipeline.photo_phase import PhotoPhase
-from triptych_gateway.pipeline.photo_services import PhotoService
-from triptych_gateway.pipeline.preparation import Preparation
+from triptych_gateway.pipeline.photos.photo_phase import PhotoPhase
+from triptych_gateway.pipeline.photos.photo_services import PhotoService
 
 log = get_logger(__name__)
 

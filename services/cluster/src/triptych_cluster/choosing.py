@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from numpy import int64
 from numpy.typing import NDArray
 
-from triptych_cluster.incremental import most_searched
-from triptych_cluster.kept_state import KeptFaces
+from triptych_cluster.kept.incremental import most_searched
+from triptych_cluster.kept.state import KeptFaces
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

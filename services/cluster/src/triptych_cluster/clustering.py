@@ -7,18 +7,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_cluster.arrangement import chunks
-from triptych_cluster.components import component_batches, component_labels
-from triptych_cluster.fading_groups import faces_around, fading_groups
-from triptych_cluster.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
-from triptych_cluster.grouping import group_components
-from triptych_cluster.merging import Compare, group_sums, merge_agreeing_groups
-from triptych_cluster.mixed_faces import mixed_faces
-from triptych_cluster.neighbours import NeighbourGraph, block_pair_count
+from triptych_cluster.groups.fading_groups import faces_around, fading_groups
+from triptych_cluster.groups.grouping import group_components
+from triptych_cluster.groups.merging import Compare, group_sums, merge_agreeing_groups
+from triptych_cluster.groups.mixed_faces import mixed_faces
+from triptych_cluster.groups.together import weaker_of_each_photo
+from triptych_cluster.groups.tree import DensityGroups, dense
+from triptych_cluster.groups.weak_faces import weak_faces, without_bridges
+from triptych_cluster.neighbours.arrangement import chunks
+from triptych_cluster.neighbours.components import component_batches, component_labels
+from triptych_cluster.neighbours.exact import NeighbourGraph, block_pair_count
+from triptych_cluster.neighbours.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
 from triptych_cluster.parameters import Parameters
-from triptych_cluster.together import weaker_of_each_photo
-from triptych_cluster.tree import DensityGroups, dense
-from triptych_cluster.weak_faces import weak_faces, without_bridges
 from triptych_cluster.workspace import IN_MEMORY, Workspace
 
 Stage = Literal["neighbours", "tree", "merge"]

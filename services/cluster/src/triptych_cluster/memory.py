@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from triptych_cluster import approximate, kept_graph
-from triptych_cluster.graph import Search, search_for
-from triptych_cluster.neighbours import block_rows
+from triptych_cluster.kept import graph as kept_graph
+from triptych_cluster.neighbours import approximate
+from triptych_cluster.neighbours.exact import block_rows
+from triptych_cluster.neighbours.graph import Search, search_for
 
 # Measured with 2,000 to 100,000 faces, of many people, of one, and all alike, and rounded up.
 _BASE_BYTES = 48 * 2**20

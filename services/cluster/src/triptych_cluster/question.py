@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.v1 import clusterer_pb2
-from triptych_cluster.kept_version import kept_version
-from triptych_cluster.kept_wire import ReadKept
+from triptych_cluster.kept.version import kept_version
+from triptych_cluster.kept.wire import ReadKept
 from triptych_cluster.memory import MemoryTooSmallError, Plan, plan
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.workspace import Workspace

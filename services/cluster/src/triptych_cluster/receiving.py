@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from triptych.v1 import clusterer_pb2
-from triptych_cluster.kept_wire import ReadKept
+from triptych_cluster.kept.wire import ReadKept
 from triptych_cluster.question import Question, RawFaces, Received
 from triptych_cluster.workspace import Workspace
 from triptych_common.errors import InvalidRequestError
-from triptych_common.models import vectors_from_bytes
+from triptych_common.models.description import vectors_from_bytes
 
 MAX_DIMENSION: Final = 4096
 """Longest vector that is taken, in numbers."""

@@ -12,14 +12,14 @@ import numpy as np
 from triptych.v1 import clusterer_pb2
 from triptych_cluster.choosing import choose
 from triptych_cluster.clustering import Faces, Grouping, Progress, cluster_faces
-from triptych_cluster.graph import Search
-from triptych_cluster.incremental import cluster_increment, cluster_to_keep
-from triptych_cluster.kept_changes import KeptChanges, all_of, changes
+from triptych_cluster.kept.changes import KeptChanges, all_of, changes
+from triptych_cluster.kept.incremental import cluster_increment, cluster_to_keep
+from triptych_cluster.neighbours.graph import Search
 from triptych_cluster.question import Question, Received, room_on_disk
 from triptych_cluster.workspace import Workspace
 from triptych_common.errors import InvalidRequestError
-from triptych_common.publisher import ProgressPublisher
-from triptych_common.work import Work
+from triptych_common.progress.publisher import ProgressPublisher
+from triptych_common.progress.work import Work
 
 PROGRESS_INTERVAL_SECONDS: Final = 0.05
 """Least time between two messages of progress; a thirtieth of the time since the run began, where that is less, so that

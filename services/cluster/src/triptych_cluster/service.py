@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc
 from triptych_cluster.clustering import Grouping
-from triptych_cluster.incremental import most_searched
-from triptych_cluster.kept_wire import kept_messages
+from triptych_cluster.kept.incremental import most_searched
+from triptych_cluster.kept.wire import kept_messages
 from triptych_cluster.parameters import Parameters, UnknownModelError, parameters_for
 from triptych_cluster.question import MemorySettings, Question, Received
 from triptych_cluster.receiving import Receiver
 from triptych_cluster.running import HEARTBEAT_SECONDS, NOBODY, CallProgress, Found, Run
 from triptych_cluster.workspace import Workspace
 from triptych_common.errors import OverloadedError, PreconditionError, ServiceError
-from triptych_common.publisher import ProgressPublisher
-from triptych_common.work import work_from_wire
+from triptych_common.progress.publisher import ProgressPublisher
+from triptych_common.progress.work import work_from_wire
 
 SERVICE_NAME: Final = clusterer_pb2.DESCRIPTOR.services_by_name["Clusterer"].full_name
 ASSIGNMENTS_PER_MESSAGE: Final = 10_000

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_common.media import ImageLoader, ImageReference
-from triptych_common.model_lifetime import ModelLifetime
-from triptych_common.models import ModelInfo
-from triptych_common.photo_batches import BatchLimits, PhotoBatches, PhotoOutcome
+from triptych_common.models.description import ModelInfo
+from triptych_common.models.lifetime import ModelLifetime
+from triptych_common.photos.batches import BatchLimits, PhotoBatches, PhotoOutcome
 from triptych_embedder.models.base import EmbeddingModel
 
 EmbedOutcome: TypeAlias = PhotoOutcome[NDArray[np.float32]]

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from triptych.v1 import embedder_pb2_grpc
-from triptych_common.devices import Device
-from triptych_common.grpc_server import GrpcServer
 from triptych_common.metrics import serving_metrics
-from triptych_common.photo_core import bring_up
-from triptych_common.photo_metrics import PhotoMetrics
+from triptych_common.models.devices import Device
+from triptych_common.photos.core import bring_up
+from triptych_common.photos.metrics import PhotoMetrics
 from triptych_common.process import run_process
-from triptych_common.publisher import ProgressPublisher
-from triptych_common.publisher_metrics import PublisherMetrics
+from triptych_common.progress.metrics import PublisherMetrics
+from triptych_common.progress.publisher import ProgressPublisher
+from triptych_common.rpc.server import GrpcServer
 from triptych_common.settings import PhotoServiceSettings
 from triptych_embedder.embedding import Embedding
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions

@@ -8,10 +8,10 @@ from triptych.v1 import embedder_pb2, embedder_pb2_grpc
 from triptych_common.errors import AwayError, InvalidRequestError, PreconditionError
 from triptych_common.media import ImageFailure
 from triptych_common.media.failures import failure_to_wire
-from triptych_common.models import model_to_wire, vector_to_bytes
-from triptych_common.photo_requests import facts_to_wire, references_from_items, require_model
-from triptych_common.publisher import ProgressPublisher
-from triptych_common.work import work_from_wire
+from triptych_common.models.description import model_to_wire, vector_to_bytes
+from triptych_common.photos.requests import facts_to_wire, references_from_items, require_model
+from triptych_common.progress.publisher import ProgressPublisher
+from triptych_common.progress.work import work_from_wire
 from triptych_embedder.embedding import Embedding, EmbedOutcome
 
 SERVICE_NAME: Final = embedder_pb2.DESCRIPTOR.services_by_name["Embedder"].full_name

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TypeAlias
 
 from triptych_common.media import ImageLoader, ImageReference
-from triptych_common.model_lifetime import ModelLifetime
-from triptych_common.models import ModelInfo
-from triptych_common.photo_batches import BatchLimits, PhotoBatches, PhotoOutcome
+from triptych_common.models.description import ModelInfo
+from triptych_common.models.lifetime import ModelLifetime
+from triptych_common.photos.batches import BatchLimits, PhotoBatches, PhotoOutcome
 from triptych_facedetect.models.base import Face, FaceModel
 
 DetectOutcome: TypeAlias = PhotoOutcome[list[Face]]

@@ -21,8 +21,8 @@ from nats.js.api import StreamInfo
 
 from triptych.v1 import progress_event_pb2
 from triptych_common.errors import ConfigurationError
-from triptych_common.events import STREAM, StreamLimits
 from triptych_common.logging import get_logger
+from triptych_common.progress.events import STREAM, StreamLimits
 from triptych_progress.messages import report_from_wire
 from triptych_progress.reannouncement import Reannouncement
 from triptych_progress.reducer import BadReportError

@@ -1,11 +1,11 @@
 """How long the rest will take: seconds of work per phase and in all, never from the percentage.
 
 A phase at work goes on at the pace of its own recent work, weighed against what was known before (`pace`). A phase
-ahead takes what its evidence says: history, a probe, for clustering a cost curve (`triptych_common.durations`). Where
-there is no evidence, its share of the expected time is taken from the weights, and much doubted. Each phase's rest is a
-set of equally likely durations, so that the sum of the phases has a range of its own: its ends are not the sums of the
-phases' ends, which would only come together if all phases went wrong at once.
-"""
+ahead takes what its evidence says: history, a probe, for clustering a cost curve
+(`triptych_common.progress.durations`). Where there is no evidence, its share of the expected time is taken from the
+weights, and much doubted. Each phase's rest is a set of equally likely durations, so that the sum of the phases has a
+range of its own: its ends are not the sums of the phases' ends, which would only come together if all phases went
+wrong at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from triptych_common.durations import (
+from triptych_common.progress.durations import (
     SAMPLES,
     LogNormal,
     Samples,

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from triptych.v1 import progress_pb2, progress_pb2_grpc
 from triptych_common.errors import ConfigurationError
-from triptych_common.events import StreamLimits
-from triptych_common.grpc_server import GrpcServer
 from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
-from triptych_common.publisher import close_nats, connect_nats
+from triptych_common.progress.events import StreamLimits
+from triptych_common.progress.publisher import close_nats, connect_nats
+from triptych_common.rpc.server import GrpcServer
 from triptych_common.settings import MetricsSettings
 from triptych_progress.aggregator import Aggregator, AggregatorSettings
 from triptych_progress.metrics import AggregatorMetrics

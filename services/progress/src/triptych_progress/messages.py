@@ -6,8 +6,8 @@ from typing import Final, TypeAlias
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.v1 import progress_event_pb2, progress_pb2
-from triptych_common.events import PHASE_NAMES, PHASES_BY_NAME
-from triptych_common.evidence import evidence_from_wire
+from triptych_common.progress.events import PHASE_NAMES, PHASES_BY_NAME
+from triptych_common.progress.evidence import evidence_from_wire
 from triptych_progress.reducer import (
     PHASES,
     BadReportError,

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from triptych_common.durations import LogNormal
+from triptych_common.progress.durations import LogNormal
 
 SWING: Final = 0.18
 """Standard deviation of the swing, in units of the logarithm of the pace."""

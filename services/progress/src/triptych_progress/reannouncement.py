@@ -6,8 +6,8 @@ from typing import Final
 import nats.errors
 from nats.aio.client import Client
 
-from triptych_common.events import REANNOUNCE_ACCEPTED, REANNOUNCE_SUBJECT
 from triptych_common.logging import get_logger
+from triptych_common.progress.events import REANNOUNCE_ACCEPTED, REANNOUNCE_SUBJECT
 
 log = get_logger(__name__)
 

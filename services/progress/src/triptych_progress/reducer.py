@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
-from triptych_common.evidence import NO_EVIDENCE, Evidence
+from triptych_common.progress.evidence import NO_EVIDENCE, Evidence
 
 State = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 Phase = Literal["training", "face_detection", "clustering"]

@@ -14,8 +14,8 @@ from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 from nats.js.kv import KeyValue
 
-from triptych_common.events import ENDED_BUCKET, SNAPSHOT_BUCKET
 from triptych_common.logging import get_logger
+from triptych_common.progress.events import ENDED_BUCKET, SNAPSHOT_BUCKET
 from triptych_progress.session import Session
 from triptych_progress.snapshots import (
     Position,

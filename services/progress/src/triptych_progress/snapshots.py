@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from triptych_common.evidence import Evidence, Timing
+from triptych_common.progress.evidence import Evidence, Timing
 from triptych_progress.pace import Pace
 from triptych_progress.reducer import PHASES, Life, OpenUnit, RunState, SessionState
 from triptych_progress.session import Session

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header
 
-from triptych_common.events import ALL_SUBJECTS, STREAM
+from triptych_common.progress.events import ALL_SUBJECTS, STREAM
 
 HEARTBEAT_SECONDS: Final = 1.0
 """How often the server is heard of when there is nothing to deliver."""

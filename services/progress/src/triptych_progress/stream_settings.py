@@ -7,8 +7,8 @@ import nats.js.errors
 from nats.js import JetStreamContext
 from nats.js.api import StreamInfo
 
-from triptych_common.events import STREAM, StreamLimits, stream_config
 from triptych_common.logging import get_logger
+from triptych_common.progress.events import STREAM, StreamLimits, stream_config
 
 log = get_logger(__name__)
 

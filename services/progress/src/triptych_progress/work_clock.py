@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from triptych_common.durations import LogNormal
+from triptych_common.progress.durations import LogNormal
 from triptych_progress.pace import Pace
 
 STALL_SECONDS: Final = 10.0

@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from triptych_gateway.api.errors import STATUSES, ApiError, install_error_handlers
-from triptych_gateway.catalog.sessions import NotFoundError
+from triptych_gateway.catalog.errors import NotFoundError
 from triptych_gateway.catalog.states import NotAllowedError
 
 

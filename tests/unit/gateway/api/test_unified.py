@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triptych.v1 import progress_event_pb2, progress_pb2
-from triptych_common.events import PHASES_BY_NAME
+from triptych_common.progress.events import PHASES_BY_NAME
 from triptych_gateway.api import schemas
 from triptych_gateway.api.aliases import with_aliases
 from triptych_gateway.api.unified import unify
-from triptych_gateway.catalog.lifecycle import Run
-from triptych_gateway.catalog.sessions import PHASES, Session
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.sessions.sessions import PHASES, Session
 
 START = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
 NOW = START + timedelta(minutes=5)

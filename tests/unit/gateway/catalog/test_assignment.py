@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_gateway.catalog.assignment import assign
+from triptych_gateway.catalog.clustering.assignment import assign
 
 pairs = st.tuples(st.integers(0, 5), st.integers(0, 5))
 weights = st.dictionaries(pairs, st.integers(1, 20), max_size=20)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_gateway.catalog.expectations import (
+from triptych_gateway.catalog.runs.expectations import (
     NOTHING_SEEN,
     SURE_SPREAD,
     USUAL_FACES,

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_gateway.catalog.person_changes import PersonChange, person_changes
-from triptych_gateway.catalog.person_matching import Overlap, match_groups
+from triptych_gateway.catalog.clustering.person_changes import PersonChange, person_changes
+from triptych_gateway.catalog.clustering.person_matching import Overlap, match_groups
 
 
 def overlap(group: int, person: int, faces: int, *, strand: int = 0, named: bool = True) -> Overlap:

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_gateway.catalog.person_matching import NAMED_SHARE, Overlap, match_groups
+from triptych_gateway.catalog.clustering.person_matching import NAMED_SHARE, Overlap, match_groups
 
 
 def overlap(group: int, person: int, faces: int, *, strand: int | None = 0, named: bool = False) -> Overlap:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_gateway.pipeline.preparation import LEAST_WEIGHT, calibrate
+from triptych_gateway.pipeline.estimates.preparation import LEAST_WEIGHT, calibrate
 
 _seconds = st.floats(0, 1e9)
 

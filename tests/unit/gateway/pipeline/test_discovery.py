@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog.photos import FoundPhoto, Problem
-from triptych_gateway.pipeline.directory_tree import (
+from triptych_gateway.catalog.library.photos import FoundPhoto, Problem
+from triptych_gateway.pipeline.discovery.directory_tree import (
     SYSTEM_DIRECTORIES,
     TreeOptions,
     count_photos,
     ignored_paths,
     normalised_extension,
 )
-from triptych_gateway.pipeline.discovery import WalkedDirectory, discover
+from triptych_gateway.pipeline.discovery.walking import WalkedDirectory, discover
 
 
 @pytest.fixture
@@ -264,8 +264,8 @@ import os, sys
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.pipeline.directory_tree import TreeOptions
-from triptych_gateway.pipeline.discovery import discover
+from triptych_gateway.pipeline.discovery.directory_tree import TreeOptions
+from triptych_gateway.pipeline.discovery.walking import discover
 root = os.fsencode(sys.argv[1])
 for one in discover(TreeOptions(directories=(root,)), MediaRoots([sys.argv[1]])):
     if type(one).__name__ != "WalkedDirectory":
@@ -292,4 +292,4 @@ def test_a_folder_that_may_not_be_read_is_a_problem_and_its_photos_are_not_guess
     assert said.stdout.splitlines() == ["FoundPhoto b.jpg ", "Problem closed permission_denied"]
 
 
-_IMPORTS = "import triptych_common.media.locations, triptych_gateway.pipeline.discovery\n"
+_IMPORTS = "import triptych_common.media.locations, triptych_gateway.pipeline.discovery.walking\n"

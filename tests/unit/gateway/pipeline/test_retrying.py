@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 
-from triptych_common.grpc_status import RemoteError
+from triptych_common.rpc.status import RemoteError
 from triptych_gateway.pipeline.retrying import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, RETRIABLE, Backoff
 
 

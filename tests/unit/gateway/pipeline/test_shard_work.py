@@ -3,8 +3,8 @@
 import grpc
 import pytest
 
-from triptych_common.grpc_status import RemoteError
-from triptych_gateway.pipeline.shard_work import (
+from triptych_common.rpc.status import RemoteError
+from triptych_gateway.pipeline.photos.shard_work import (
     DEATHS_BEFORE_HALVING,
     DEATHS_OF_ONE_PHOTO,
     Attempt,

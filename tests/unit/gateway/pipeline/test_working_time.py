@@ -2,7 +2,7 @@
 
 import pytest
 
-from triptych_gateway.pipeline.working_time import WorkingTime
+from triptych_gateway.pipeline.photos.working_time import WorkingTime
 
 
 class _Clock:

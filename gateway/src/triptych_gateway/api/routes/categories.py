@@ -9,7 +9,7 @@ from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.translation.categories import category_body
-from triptych_gateway.catalog import categories
+from triptych_gateway.catalog.sessions import categories
 
 router = APIRouter(prefix="/api/v1/categories", tags=["categories"])
 

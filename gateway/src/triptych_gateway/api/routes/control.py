@@ -12,8 +12,9 @@ from triptych_gateway.api.aliases import with_restart_aliases
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import Id
-from triptych_gateway.catalog import control, jobs, persons
-from triptych_gateway.catalog.control import Phase
+from triptych_gateway.catalog.people import persons
+from triptych_gateway.catalog.sessions import control, jobs
+from triptych_gateway.catalog.sessions.control import Phase
 from triptych_gateway.catalog.states import SessionStatus
 
 router = APIRouter(

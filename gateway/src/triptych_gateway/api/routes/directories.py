@@ -14,8 +14,8 @@ from triptych_gateway.api.parameters import OptionalQueryPath, QueryPath
 from triptych_gateway.api.paths import allowed_directory, allowed_photo, named_path
 from triptych_gateway.api.routes.images import jpeg_response
 from triptych_gateway.api.translation.directories import directory_body, ignored_body, preview_body
-from triptych_gateway.catalog import directories
-from triptych_gateway.pipeline.directory_tree import normalised_extension
+from triptych_gateway.catalog.library import directories
+from triptych_gateway.pipeline.discovery.directory_tree import normalised_extension
 
 # Files are read in FastAPI's threads: those of the event loop's own pool belong to the pipeline.
 

@@ -15,8 +15,8 @@ from triptych_gateway.api.errors import errors
 from triptych_gateway.api.event_stream import event_stream, follow
 from triptych_gateway.api.parameters import Id, LastEventId, PageNumber, PageSize
 from triptych_gateway.api.translation.face_sessions import face_session_body, face_session_event
-from triptych_gateway.catalog import changes, face_sessions, sessions
-from triptych_gateway.catalog.face_sessions import FaceSession
+from triptych_gateway.catalog.sessions import changes, face_sessions, sessions
+from triptych_gateway.catalog.sessions.face_sessions import FaceSession
 
 router = APIRouter(prefix="/api/v1/faces/sessions", tags=["faces"])
 

@@ -11,7 +11,8 @@ from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import MOST_ITEMS, Id, PageNumber, PageSize
 from triptych_gateway.api.routes.images import jpeg_response
 from triptych_gateway.api.translation.faces import face_body, group_body, group_detail_body
-from triptych_gateway.catalog import corrections, faces, groups, sessions
+from triptych_gateway.catalog.people import corrections, faces, groups
+from triptych_gateway.catalog.sessions import sessions
 
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
 

@@ -15,7 +15,8 @@ from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id
 from triptych_gateway.api.pictures import Original
 from triptych_gateway.api.translation.images import asset_body
-from triptych_gateway.catalog import faces, photos
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.people import faces
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 

@@ -10,7 +10,7 @@ from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.translation.sessions import job_body
-from triptych_gateway.catalog import jobs, session_edits, sessions
+from triptych_gateway.catalog.sessions import jobs, session_edits, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["jobs"])
 

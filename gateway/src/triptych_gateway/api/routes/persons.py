@@ -9,7 +9,8 @@ from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.translation.faces import face_body, person_body
-from triptych_gateway.catalog import corrections, faces, persons, sessions
+from triptych_gateway.catalog.people import corrections, faces, persons
+from triptych_gateway.catalog.sessions import sessions
 
 router = APIRouter(prefix="/api/v1/faces/persons", tags=["persons"])
 

@@ -10,7 +10,7 @@ from triptych_gateway.api.answers import EVENTS, EVENTS_WITH_END
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.event_stream import event_stream, follow_all, follow_session
 from triptych_gateway.api.parameters import Id, LastEventId
-from triptych_gateway.catalog import jobs, sessions
+from triptych_gateway.catalog.sessions import jobs, sessions
 
 router = APIRouter(prefix="/api/v1/training", tags=["progress"])
 

@@ -13,7 +13,9 @@ from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.translation.images import asset_body
 from triptych_gateway.api.uploads import read_form, read_picture
-from triptych_gateway.catalog import faces, persons, search, search_spaces, sessions
+from triptych_gateway.catalog.people import faces, persons
+from triptych_gateway.catalog.search import search, search_spaces
+from triptych_gateway.catalog.sessions import sessions
 from triptych_gateway.pipeline.query_embedding import NoTextTowerError, QueryVector, UnreadablePictureError
 
 router = APIRouter(prefix="/api/v1", tags=["search"])

@@ -10,7 +10,7 @@ from triptych_gateway.api.active_model import active_model
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.errors import errors
 from triptych_gateway.api.translation.search import space_body
-from triptych_gateway.catalog import search_spaces
+from triptych_gateway.catalog.search import search_spaces
 
 router = APIRouter(prefix="/api/v1/search/index", tags=["search"])
 

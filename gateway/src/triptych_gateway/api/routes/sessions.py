@@ -14,8 +14,10 @@ from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
 from triptych_gateway.api.paths import allowed_directory
 from triptych_gateway.api.translation.sessions import changed_person_body, problem_body, session_body
-from triptych_gateway.catalog import changed_persons, photos, session_edits, sessions
-from triptych_gateway.pipeline.directory_tree import normalised_extension
+from triptych_gateway.catalog.clustering import changed_persons
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.sessions import session_edits, sessions
+from triptych_gateway.pipeline.discovery.directory_tree import normalised_extension
 
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
 

@@ -9,7 +9,8 @@ from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id
 from triptych_gateway.api.translation.directories import subdirectory_body
-from triptych_gateway.catalog import directories, sessions
+from triptych_gateway.catalog.library import directories
+from triptych_gateway.catalog.sessions import sessions
 
 router = APIRouter(prefix="/api/v1/training/sessions/{session_id}/subdirectories", tags=["training"])
 

@@ -1,7 +1,7 @@
 """Categories as bodies."""
 
 from triptych_gateway.api import schemas
-from triptych_gateway.catalog.categories import CountedCategory
+from triptych_gateway.catalog.sessions.categories import CountedCategory
 
 
 def category_body(counted: CountedCategory) -> schemas.Category:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from triptych_common.media.locations import display_path
 from triptych_gateway.api import schemas
 from triptych_gateway.api.directory_browsing import CountedDirectory, Preview
-from triptych_gateway.catalog import directories
-from triptych_gateway.catalog.directories import Trained
-from triptych_gateway.catalog.photos import FoundPhoto
+from triptych_gateway.catalog.library import directories
+from triptych_gateway.catalog.library.directories import Trained
+from triptych_gateway.catalog.library.photos import FoundPhoto
 
 
 def directory_body(directory: CountedDirectory, trained: Trained) -> schemas.Directory:

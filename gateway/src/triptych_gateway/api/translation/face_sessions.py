@@ -3,7 +3,7 @@
 from triptych_gateway.api import schemas
 from triptych_gateway.api.event_stream import StreamEvent
 from triptych_gateway.api.snapshots import TERMINAL, Snapshot
-from triptych_gateway.catalog.face_sessions import FaceSession
+from triptych_gateway.catalog.sessions.face_sessions import FaceSession
 
 
 def face_session_body(stored: FaceSession, progress: schemas.UnifiedProgress) -> schemas.FaceSession:

@@ -5,7 +5,7 @@ from typing import Any
 
 from triptych_common.media.locations import display_path
 from triptych_gateway.api import schemas
-from triptych_gateway.catalog import faces, groups, persons
+from triptych_gateway.catalog.people import faces, groups, persons
 
 
 def face_body(face: faces.Face) -> schemas.Face:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from triptych_common.media.locations import display_path
 from triptych_gateway.api import schemas
 from triptych_gateway.api.translation.faces import face_body
-from triptych_gateway.catalog.faces import Face
-from triptych_gateway.catalog.photos import Asset
+from triptych_gateway.catalog.library.photos import Asset
+from triptych_gateway.catalog.people.faces import Face
 
 
 def asset_body(asset: Asset, faces: Sequence[Face]) -> schemas.Asset:

@@ -1,7 +1,7 @@
 """Search spaces as bodies."""
 
 from triptych_gateway.api import schemas
-from triptych_gateway.catalog.search_spaces import SpaceState
+from triptych_gateway.catalog.search.search_spaces import SpaceState
 
 
 def space_body(state: SpaceState, *, active_model: str | None) -> schemas.SearchSpace:

@@ -2,8 +2,9 @@
 
 from triptych_common.media.locations import display_path
 from triptych_gateway.api import schemas
-from triptych_gateway.catalog import jobs, photos, sessions
-from triptych_gateway.catalog.changed_persons import ChangedPerson
+from triptych_gateway.catalog.clustering.changed_persons import ChangedPerson
+from triptych_gateway.catalog.library import photos
+from triptych_gateway.catalog.sessions import jobs, sessions
 
 
 def session_body(session: sessions.Session) -> schemas.Session:

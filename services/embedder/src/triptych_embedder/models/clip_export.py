@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from triptych_common.devices import CPU
 from triptych_common.errors import ConfigurationError
-from triptych_common.onnx_session import open_session, run_session
+from triptych_common.models.devices import CPU
+from triptych_common.models.onnx_session import open_session, run_session
 from triptych_embedder.models.clip_export_format import (
     HUB_TOKENIZER_NAME,
     IMAGE_INPUT,

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.models import ModelInfo
-from triptych_common.onnx_session import OnnxSession, open_session, run_session
+from triptych_common.models.description import ModelInfo
+from triptych_common.models.onnx_session import OnnxSession, open_session, run_session
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_export_format import (
     IMAGE_INPUT,

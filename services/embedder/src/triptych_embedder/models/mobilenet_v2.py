@@ -9,9 +9,9 @@ from PIL import Image
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
-from triptych_common.onnx_session import OnnxSession, open_session
-from triptych_common.weights import locate_wheel_file
+from triptych_common.models.description import ModelInfo
+from triptych_common.models.onnx_session import OnnxSession, open_session
+from triptych_common.models.weights import locate_wheel_file
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.mobilenet_v2_graph import FEATURE_COUNT, mobilenet_v2_features
 from triptych_embedder.models.precision import require_fp32

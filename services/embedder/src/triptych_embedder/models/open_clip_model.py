@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from triptych_common.devices import Device
 from triptych_common.errors import ConfigurationError
-from triptych_common.models import DeviceMemoryError, ModelInfo, Precision
+from triptych_common.models.description import DeviceMemoryError, ModelInfo, Precision
+from triptych_common.models.devices import Device
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_weights import ClipWeights, find_weights
 from triptych_embedder.models.open_clip_towers import ClipTowers, first_line, load_towers

@@ -11,7 +11,7 @@ import open_clip
 import torch
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.models import Precision
+from triptych_common.models.description import Precision
 from triptych_embedder.models.clip_preprocessing import Preprocessing, ResizeMode
 from triptych_embedder.models.clip_weights import CONFIG_NAME, ClipWeights
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.models import Precision
+from triptych_common.models.description import Precision
 
 WantedPrecision = Literal["auto", "fp32", "fp16", "bf16"]
 """``auto`` is fp32 on a CPU and fp16 on a GPU; all others are had or refused."""

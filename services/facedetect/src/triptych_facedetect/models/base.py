@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_common.devices import Device
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
+from triptych_common.models.description import ModelInfo
+from triptych_common.models.devices import Device
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

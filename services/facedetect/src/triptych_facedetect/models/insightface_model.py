@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import Resolution
-from triptych_common.models import ModelInfo
+from triptych_common.models.description import ModelInfo
 from triptych_facedetect.models.base import DetectionOptions, Face, FaceModel
 from triptych_facedetect.models.insightface_detection import FaceDetector, FoundFaces
 from triptych_facedetect.models.insightface_pack import FacePack, find_pack

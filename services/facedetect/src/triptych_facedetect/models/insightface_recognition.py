@@ -14,8 +14,8 @@ from insightface.utils.face_align import arcface_dst
 from numpy.typing import NDArray
 from skimage.transform import SimilarityTransform
 
-from triptych_common.devices import Device
-from triptych_common.onnx_session import open_session
+from triptych_common.models.devices import Device
+from triptych_common.models.onnx_session import open_session
 from triptych_facedetect.models.onnx_batches import BatchedNetwork
 
 MOST_FACES_AT_ONCE: Final = 128

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_common.onnx_session import OnnxSession, run_session
+from triptych_common.models.onnx_session import OnnxSession, run_session
 
 
 class BatchedNetwork:

@@ -1,0 +1,1 @@
+"""gRPC on both sides: the server, channels to replicas, and errors as statuses."""

@@ -1,0 +1,1 @@
+"""The library: directories and photos, where files moved, and what is missing."""

@@ -1,0 +1,1 @@
+"""How sessions run: states, buttons, leases, runs of phases, shards, and the results they write."""

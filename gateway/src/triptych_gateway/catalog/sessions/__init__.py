@@ -1,0 +1,1 @@
+"""Sessions as people see them: made, found, changed, with their categories, jobs and face sessions."""

@@ -1,0 +1,1 @@
+"""Finding the photos of a session, among them those that moved."""

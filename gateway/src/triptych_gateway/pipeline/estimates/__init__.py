@@ -1,0 +1,1 @@
+"""What is known of how long phases take, before and while they work."""

@@ -1,0 +1,1 @@
+"""The phases that work through photos, shard by shard."""

@@ -1,0 +1,167 @@
+"""Runs a phase that works through photos: training and face detection."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from triptych_common.errors import AwayError
+from triptych_common.logging import get_logger
+from triptych_common.models.description import ModelInfo
+from triptych_common.progress.evidence import Evidence, evidence_from_json, evidence_to_json
+from triptych_common.rpc.status import read_error
+from triptych_gateway.catalog.clustering.face_space import count_session_faces
+from triptych_gateway.catalog.runs import generations, history, lifecycle, shards
+from triptych_gateway.catalog.runs.lifecycle import Run
+from triptych_gateway.catalog.schema import LIVE_GENERATION
+from triptych_gateway.pipeline.concurrency import AdaptiveLimit
+from triptych_gateway.pipeline.errors import PhaseFailedError
+from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.photos.face_forecast import FaceForecast
+from triptych_gateway.pipeline.photos.photo_services import PhotoService
+from triptych_gateway.pipeline.photos.shard_work import ShardWork
+from triptych_gateway.pipeline.retrying import RETRIABLE, Backoff
+
+log = get_logger(__name__)
+
+
+class PhotoPhase:
+    """One run of training or face detection, from where it stands to its end."""
+
+    def __init__(self, session: OwnedSession, run: Run, service: PhotoService) -> None:
+        self._session = session
+        self._run = run
+        self._service = service
+        self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
+
+    async def run(self) -> Run:
+        """Work until every photo has an outcome; returns the completed run.
+
+        Raises PhaseFailedError, LeaseLostError, and what a lost database raises.
+        """
+        model = await self._wait_for_model()
+        await self._begin(model)
+        async with self._session.read() as connection:
+            waiting = await shards.unfinished_shards(connection, self._run)
+        self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
+        limit = self._service.limit
+        limit.grow_to(2 * max(1, len(self._service.pool.addresses)))
+        forecast = FaceForecast(self._session, self._run, model_id=model.model_id)
+        work = ShardWork(self._session, self._run, self._service, model=model, limit=limit)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for ordinal in waiting:
+                    await self._wait_for_room(limit)
+                    tasks.create_task(self._finish(work, ordinal, forecast), name=f"shard {ordinal}")
+        except ExceptionGroup as group:
+            raise _first_leaf(group) from group
+        return await self._end(model, items=work.settled, seconds=work.working_time.seconds)
+
+    async def _wait_for_room(self, limit: AdaptiveLimit) -> None:
+        """Wait until a shard could begin, so that a huge session does not make a task of every shard at once."""
+        async with limit.slot(self._run.session_id):
+            pass
+
+    async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast) -> None:
+        await work.finish(ordinal)
+        if self._run.phase == "face_detection":
+            await forecast.renew()
+
+    async def _wait_for_model(self) -> ModelInfo:
+        """Ask the service what it runs, for as long as it is away."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._service.model()
+            except AwayError as error:
+                self._log.warning("waiting for the service", error=error.message)
+                await backoff.wait()
+            except grpc.aio.AioRpcError as error:
+                remote = read_error(error)
+                if remote.code not in RETRIABLE:
+                    raise PhaseFailedError("service_failed", f"The service failed: {remote.message}") from error
+                self._log.warning("waiting for the service", code=remote.code.name)
+                await backoff.wait(remote)
+
+    async def _begin(self, model: ModelInfo) -> None:
+        """Assign photos to a run that is new; tell the aggregator again how a run stands that goes on."""
+        run = self._run
+        if run.model is not None and run.model["id"] != model.model_id:
+            raise PhaseFailedError(
+                "model_changed",
+                f"The run began with {run.model['id']}, but the service now has {model.model_id}: start it again.",
+            )
+        async with self._session.write() as connection:
+            changes: dict[str, Any] = {"status": "running"}
+            if run.model is None:
+                assigned = await shards.assign_items(connection, run, model_id=model.model_id)
+                changes |= {
+                    **assigned._asdict(),
+                    "model": _describe(model),
+                    "started_at": func.now(),
+                    "evidence": await self._evidence(connection, model),
+                    # A restart begins to count anew: what it replaces is not added to what it finds.
+                    "found": await self._count_found(connection, model) if run.generation == LIVE_GENERATION else 0,
+                }
+            self._run = await lifecycle.update_run(connection, run.id, **changes)
+            if run.model is not None:
+                for shard in await shards.shard_counts(connection, self._run):
+                    await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
+
+    async def _evidence(self, connection: AsyncConnection, model: ModelInfo) -> dict[str, Any]:
+        """What is known of the run's duration now: its total says how much work there is."""
+        prepared = evidence_from_json(self._run.evidence)
+        known = await history.recent(connection, phase=self._run.phase, model_id=model.model_id, device=model.device)
+        return evidence_to_json(Evidence(history=known, probe=prepared.probe))
+
+    async def _end(self, model: ModelInfo, *, items: int, seconds: float) -> Run:
+        async with self._session.write() as connection:
+            run = (await lifecycle.latest_runs(connection, self._run.session_id))[self._run.phase]
+            if run.total > 0 and run.failed == run.total:
+                raise PhaseFailedError("every_photo_failed", f"All {run.total} photos failed; each is listed with why.")
+            await history.record(
+                connection,
+                phase=run.phase,
+                model_id=model.model_id,
+                device=model.device,
+                items=items,
+                seconds=seconds,
+            )
+            if run.phase == "training":
+                # Faces are shown with the groups that are made of them.
+                await generations.publish(connection, run)
+            run = await lifecycle.update_run(
+                connection,
+                run.id,
+                status="completed",
+                completed_at=func.now(),
+                found=await self._count_found(connection, model),
+            )
+        self._log.info("phase completed", done=run.done, failed=run.failed, skipped=run.skipped, found=run.found)
+        return run
+
+    async def _count_found(self, connection: AsyncConnection, model: ModelInfo) -> int:
+        if self._run.phase != "face_detection":
+            return 0
+        return await count_session_faces(
+            connection, self._run.session_id, model_id=model.model_id, generation=self._run.generation
+        )
+
+
+def _describe(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "id": model.model_id,
+        "name": model.display_name,
+        "pack": model.pack,
+        "device": model.device,
+        "notice": model.notice or None,
+        "licence": model.licence,
+    }
+
+
+def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain exception inside a group."""
+    first = group.exceptions[0]
+    return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first

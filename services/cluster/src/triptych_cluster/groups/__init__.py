@@ -1,0 +1,1 @@
+"""Groups of faces out of the graph: by density, apart where two are in one photo, merged where they agree."""

@@ -1,0 +1,1 @@
+"""The graph of near neighbours: exact or approximate, and its connected components."""
