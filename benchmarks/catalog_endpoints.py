@@ -41,6 +41,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
     *_pages("/training/sessions", {}, *({"status": status} for status in SESSION_STATUSES)),
     *_pages("/training/sessions/{session_id}/jobs", {}, *({"status": status} for status in JOB_STATUSES)),
     *_pages("/training/sessions/{session_id}/problems", {}),
+    *_pages("/training/sessions/{session_id}/changed-persons", {}),
     *_pages("/categories", {}),
     *_pages("/faces/sessions", {}),
     *_pages(

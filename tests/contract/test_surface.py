@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from benchmarks.catalog_endpoints import ENDPOINTS, offered
 from tools.openapi import openapi_document
 from triptych_gateway.api.body_limit import MOST_BODY_BYTES
 
@@ -103,3 +104,7 @@ def test_a_body_beyond_the_limit_is_413_whether_or_not_its_size_is_declared(clie
         answer = client.post(path, content=stream(), headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
         assert answer.headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_every_list_is_measured_by_bench_catalog() -> None:
+    assert offered(openapi_document()) == list(ENDPOINTS)

@@ -106,6 +106,11 @@ _PLACES: Final = """
     LEFT JOIN (SELECT id, person_id, row_number() OVER (ORDER BY id) - 1 AS place FROM groups) g ON g.place = f.place
     ORDER BY f.id"""
 """The first groups have most faces, and a session has faces of nearly all of them: the hardest case for its lists."""
+_CHANGED_PERSONS: Final = """
+    INSERT INTO changed_persons (run_id, kind, person_id, name, into_id, faces)
+    SELECT r.id, 'split', p.id, p.name, p.id + 1, 3 FROM runs r JOIN persons p ON p.name IS NOT NULL
+    WHERE r.phase = 'clustering' AND (r.session_id = $1 OR p.id % 1000 = 0) ORDER BY r.id, p.id"""
+"""All that have a name in one session, a few in each of the others."""
 
 COUNTERS: Final = (
     """INSERT INTO session_job_counts (session_id, status, count)
@@ -177,6 +182,7 @@ async def fill(database_url: str, *, photos: int, root: Path, persons: int | Non
         session_ids = await _add_sessions(connection, sizes, root=root)
         await connection.execute("VACUUM ANALYZE")
         await _add_results(connection, persons or max(10, photos // _PHOTOS_PER_GROUP))
+        await connection.execute(_CHANGED_PERSONS, session_ids[0])
         for statement in COUNTERS:
             await connection.execute(statement)
         await connection.execute("VACUUM ANALYZE")

@@ -22,6 +22,7 @@ from tests.support.catalogue import detected, embedded, found
 from tests.support.large_library import FACES_MODEL, MODEL, fill
 from tests.support.query_plans import reads_of, recorded
 from tests.support.real_servers import PostgresServer, run_apart
+from triptych_gateway.catalog.clustering import changed_persons
 from triptych_gateway.catalog.database import create_engine
 from triptych_gateway.catalog.library import directories, missing, moves, photos
 from triptych_gateway.catalog.people import faces, groups, persons
@@ -126,6 +127,9 @@ LISTS: Final[dict[str, Listing]] = {
         c, of.session_id, offset=offset, limit=PAGE, status="completed"
     ),
     "problems": lambda c, of, offset: photos.list_problems(c, of.session_id, offset=offset, limit=PAGE),
+    "changed persons": lambda c, of, offset: changed_persons.list_changed_persons(
+        c, of.session_id, offset=offset, limit=PAGE
+    ),
     "persons": lambda c, _, offset: persons.list_persons(c, offset=offset, limit=PAGE),
     "persons of a status": lambda c, _, offset: persons.list_persons(c, offset=offset, limit=PAGE, status="active"),
     "persons of a large session": lambda c, of, offset: persons.list_persons(
