@@ -75,9 +75,9 @@ async def service(request: Any, publisher: _Recorder, tmp_path: Path) -> AsyncIt
     model = ModelLifetime[EmbeddingModel](lambda: _Colours(has_text_tower=request.param))
     info = (await model.load_first()).info
     limits = BatchLimits(micro_batch=2, decode_threads=1, max_concurrent_requests=1, decoded_bytes=10_000)
-    one.embedding = Embedding(model=model, info=info, loader=loader, limits=limits)
+    one.core = Embedding(model=model, info=info, loader=loader, limits=limits)
     yield one
-    await one.embedding.close()
+    await one.core.close()
 
 
 def _items(folder: Path, colours: Sequence[str]) -> list[image_pb2.ImageItem]:

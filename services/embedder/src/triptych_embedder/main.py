@@ -1,17 +1,14 @@
 """The embedder's process: its settings, and how its parts are put together."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from triptych.v1 import embedder_pb2_grpc
-from triptych_common.metrics import serving_metrics
 from triptych_common.models.devices import Device
 from triptych_common.photos.core import bring_up
-from triptych_common.photos.metrics import PhotoMetrics
+from triptych_common.photos.serving import serve_photo_service
 from triptych_common.process import run_process
-from triptych_common.progress.metrics import PublisherMetrics
 from triptych_common.progress.publisher import ProgressPublisher
-from triptych_common.rpc.server import GrpcServer
 from triptych_common.settings import PhotoServiceSettings
 from triptych_embedder.embedding import Embedding
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
@@ -37,23 +34,20 @@ class EmbedderSettings(PhotoServiceSettings):
 
 async def serve(settings: EmbedderSettings, *, load: Load = load_model) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
-    server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
-    async with ProgressPublisher(nats_url=settings.nats_url, source="embedder") as publisher:
+
+    def add(publisher: ProgressPublisher, server: Any) -> EmbedderService:
         service = EmbedderService(publisher)
-        metrics = PhotoMetrics(lambda: service.embedding.batches if service.embedding is not None else None)
-        async with serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher), metrics]):
-            embedder_pb2_grpc.add_EmbedderServicer_to_server(service, server.server)
-            await server.start([SERVICE_NAME], serving=False)
-            try:
-                service.embedding = await _embedding(settings, load)
-            except BaseException:
-                await server.server.stop(0)
-                raise
-            await server.set_serving(serving=True)
-            try:
-                await server.serve_until_signalled()
-            finally:
-                await service.embedding.close()
+        embedder_pb2_grpc.add_EmbedderServicer_to_server(service, server)
+        return service
+
+    await serve_photo_service(
+        settings,
+        listen=settings.listen,
+        source="embedder",
+        service_name=SERVICE_NAME,
+        add=add,
+        load=lambda: _embedding(settings, load),
+    )
 
 
 async def _embedding(settings: EmbedderSettings, load: Load) -> Embedding:

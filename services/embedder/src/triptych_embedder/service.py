@@ -9,9 +9,9 @@ from triptych_common.errors import AwayError, InvalidRequestError, PreconditionE
 from triptych_common.media import ImageFailure
 from triptych_common.media.failures import failure_to_wire
 from triptych_common.models.description import model_to_wire, vector_to_bytes
+from triptych_common.photos.reporting import SentOutcomes
 from triptych_common.photos.requests import facts_to_wire, references_from_items, require_model
 from triptych_common.progress.publisher import ProgressPublisher
-from triptych_common.progress.work import work_from_wire
 from triptych_embedder.embedding import Embedding, EmbedOutcome
 
 SERVICE_NAME: Final = embedder_pb2.DESCRIPTOR.services_by_name["Embedder"].full_name
@@ -22,11 +22,11 @@ MAX_TEXT_CHARACTERS: Final = 1000
 
 
 class EmbedderService(embedder_pb2_grpc.EmbedderServicer):
-    """Answers UNAVAILABLE (MODEL_LOADING) until ``embedding`` is set."""
+    """Answers UNAVAILABLE (MODEL_LOADING) until ``core`` is set."""
 
     def __init__(self, publisher: ProgressPublisher) -> None:
         self._publisher = publisher
-        self.embedding: Embedding | None = None
+        self.core: Embedding | None = None
 
     async def EmbedImages(  # noqa: N802
         self, request: embedder_pb2.EmbedImagesRequest, context: Any
@@ -35,18 +35,15 @@ class EmbedderService(embedder_pb2_grpc.EmbedderServicer):
         embedding = self._ready()
         require_model(request.model_id, embedding.model)
         references = references_from_items(request.items)
-        work = work_from_wire(request.work, item_count=len(references)) if request.HasField("work") else None
-        done = failed = 0
+        work = request.work if request.HasField("work") else None
+        sent = SentOutcomes(self._publisher, work, item_count=len(references))
         async with aclosing(embedding.embed_images(references)) as batches:
             async for outcomes in batches:
                 yield embedder_pb2.EmbedImagesResponse(
                     outcomes=[_outcome_to_wire(outcome) for outcome in outcomes], model_id=embedding.model.model_id
                 )
                 # The server asks for more only when the message above has been sent.
-                failed += sum(isinstance(outcome.result, ImageFailure) for outcome in outcomes)
-                done += sum(not isinstance(outcome.result, ImageFailure) for outcome in outcomes)
-                if work is not None:
-                    self._publisher.report(work.report(done=done, failed=failed))
+                sent.add(outcomes)
 
     async def EmbedText(  # noqa: N802
         self, request: embedder_pb2.EmbedTextRequest, context: Any
@@ -77,9 +74,9 @@ class EmbedderService(embedder_pb2_grpc.EmbedderServicer):
         return embedder_pb2.EmbedderGetModelInfoResponse(model=model_to_wire(self._ready().model))
 
     def _ready(self) -> Embedding:
-        if self.embedding is None:
+        if self.core is None:
             raise AwayError("The model is being loaded.", reason="MODEL_LOADING", retry_after_seconds=1)
-        return self.embedding
+        return self.core
 
 
 def _outcome_to_wire(outcome: EmbedOutcome) -> embedder_pb2.EmbedOutcome:

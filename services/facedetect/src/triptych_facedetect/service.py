@@ -9,9 +9,9 @@ from triptych_common.errors import AwayError
 from triptych_common.media import ImageFailure
 from triptych_common.media.failures import failure_to_wire
 from triptych_common.models.description import model_to_wire, vector_to_bytes
+from triptych_common.photos.reporting import SentOutcomes
 from triptych_common.photos.requests import facts_to_wire, references_from_items, require_model
 from triptych_common.progress.publisher import ProgressPublisher
-from triptych_common.progress.work import work_from_wire
 from triptych_facedetect.detection import Detection, DetectOutcome
 from triptych_facedetect.models.base import Face
 
@@ -19,11 +19,11 @@ SERVICE_NAME: Final = face_detector_pb2.DESCRIPTOR.services_by_name["FaceDetecto
 
 
 class FaceDetectorService(face_detector_pb2_grpc.FaceDetectorServicer):
-    """Answers UNAVAILABLE (MODEL_LOADING) until ``detection`` is set."""
+    """Answers UNAVAILABLE (MODEL_LOADING) until ``core`` is set."""
 
     def __init__(self, publisher: ProgressPublisher) -> None:
         self._publisher = publisher
-        self.detection: Detection | None = None
+        self.core: Detection | None = None
 
     async def DetectFaces(  # noqa: N802
         self, request: face_detector_pb2.DetectFacesRequest, context: Any
@@ -32,18 +32,15 @@ class FaceDetectorService(face_detector_pb2_grpc.FaceDetectorServicer):
         detection = self._ready()
         require_model(request.model_id, detection.model)
         references = references_from_items(request.items)
-        work = work_from_wire(request.work, item_count=len(references)) if request.HasField("work") else None
-        done = failed = 0
+        work = request.work if request.HasField("work") else None
+        sent = SentOutcomes(self._publisher, work, item_count=len(references))
         async with aclosing(detection.detect_faces(references)) as batches:
             async for outcomes in batches:
                 yield face_detector_pb2.DetectFacesResponse(
                     outcomes=[_outcome_to_wire(outcome) for outcome in outcomes], model_id=detection.model.model_id
                 )
                 # The server asks for more only when the message above has been sent.
-                failed += sum(isinstance(outcome.result, ImageFailure) for outcome in outcomes)
-                done += sum(not isinstance(outcome.result, ImageFailure) for outcome in outcomes)
-                if work is not None:
-                    self._publisher.report(work.report(done=done, failed=failed))
+                sent.add(outcomes)
 
     async def GetModelInfo(  # noqa: N802
         self, request: face_detector_pb2.FaceDetectorGetModelInfoRequest, context: Any
@@ -52,9 +49,9 @@ class FaceDetectorService(face_detector_pb2_grpc.FaceDetectorServicer):
         return face_detector_pb2.FaceDetectorGetModelInfoResponse(model=model_to_wire(self._ready().model))
 
     def _ready(self) -> Detection:
-        if self.detection is None:
+        if self.core is None:
             raise AwayError("The model is being loaded.", reason="MODEL_LOADING", retry_after_seconds=1)
-        return self.detection
+        return self.core
 
 
 def _outcome_to_wire(outcome: DetectOutcome) -> face_detector_pb2.DetectOutcome:
