@@ -10,7 +10,7 @@ from triptych_gateway.catalog.clustering import face_space
 from triptych_gateway.catalog.clustering.former_persons import remember_persons
 from triptych_gateway.catalog.clustering.regrouping import NamedPersonChange, replace_clustering
 from triptych_gateway.catalog.library import photos
-from triptych_gateway.catalog.people import corrections, faces, persons
+from triptych_gateway.catalog.people import corrections, faces, groups, persons
 
 
 async def test_names_stay_with_faces_that_were_replaced_by_new_rows(engine: AsyncEngine) -> None:
@@ -117,6 +117,8 @@ async def test_persons_of_missing_photos_wait_for_them(engine: AsyncEngine) -> N
         await connection.execute(text(gone), {"ids": [*ids[:2], ids[4]]})
         assert await wrong_counters(connection) == []
         assert (await persons.get_person(connection, ada or 0)).face_count == 0
+        listed, total = await groups.list_groups(connection, session_id=None, offset=0, limit=10)
+        assert ([one.face_count for one in listed], total) == ([2], 1), "no group is shown without a face"
         assert await faces.list_unassigned(connection, offset=0, limit=10) == ([], 0)
         assert await face_space.count_space(connection, model_id=FACES) == 2
 

@@ -47,7 +47,7 @@ async def list_groups(
 ) -> tuple[list[Group], int]:
     """Groups that are shown, largest first, each with a few faces, and how many there are in all.
 
-    With a session, only groups with a face in its photos.
+    With a session, only groups with a face in its photos. A group whose photos are all missing waits for them, unshown.
     """
     ids, total = (
         await _ids_in_library(connection, offset=offset, limit=limit)
@@ -62,12 +62,19 @@ async def list_groups(
 async def _ids_in_library(connection: AsyncConnection, *, offset: int, limit: int) -> tuple[list[int], int]:
     total = int(
         (
-            await connection.execute(text("SELECT coalesce(sum(group_count), 0) FROM clusterings WHERE active"))
+            await connection.execute(
+                text("""
+                    SELECT coalesce((SELECT sum(group_count) FROM clusterings WHERE active), 0)
+                        - (SELECT count(*) FROM groups g JOIN clusterings k ON k.id = g.clustering_id
+                            WHERE k.active AND g.face_count = 0)""")
+            )
         ).scalar_one()
     )
     part = window(offset=offset, limit=limit, total=total)
     rows = await connection.execute(
-        text(f"SELECT id FROM groups g ORDER BY {_ORDERS[part.reverse]} OFFSET :offset LIMIT :limit"),  # noqa: S608
+        text(f"""
+            SELECT id FROM groups g WHERE face_count > 0
+            ORDER BY {_ORDERS[part.reverse]} OFFSET :offset LIMIT :limit"""),  # noqa: S608 - one of two orders
         {"offset": part.offset, "limit": part.limit},
     )
     return [row.id for row in rows], total
