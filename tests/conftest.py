@@ -6,6 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import pytest_asyncio
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.nats_server import NatsServer
@@ -15,6 +16,13 @@ from triptych_gateway.catalog.database import create_engine
 # A busy machine must not decide a test: no example has a deadline, and none is too slow to be made up.
 hypothesis.settings.register_profile("triptych", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("triptych")
+# As in every process: no traceback shows the values of variables, which may change while they are being written.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

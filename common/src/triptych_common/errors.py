@@ -13,6 +13,8 @@ from typing import ClassVar
 
 EXIT_BAD_CONFIGURATION = 78
 """Exit status (EX_CONFIG of sysexits.h) of a process that cannot start as it is set up: restarting cannot help."""
+EXIT_BROKEN = 70
+"""Exit status (EX_SOFTWARE of sysexits.h) of a process that ends because a part of it died: restarting may help."""
 
 
 class ConfigurationError(Exception):
