@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from triptych.v1 import progress_pb2_grpc
 from triptych_common.rpc.server import CHANNEL_OPTIONS
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from tests.support.running_triptych import (
     POLL_SECONDS,
     Client,

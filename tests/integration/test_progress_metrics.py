@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from tests.support.metrics import Scrape, scrape, scrape_until
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from tests.support.progress_events import (
     COMPLETED,
     PAUSED,

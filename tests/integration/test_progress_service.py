@@ -20,7 +20,8 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from tests.support.nats_server import NatsServer, free_port
+from tests.support.nats_server import NatsServer
+from tests.support.ports import free_port
 from tests.support.progress_events import COMPLETED, RUNNING, counts, life
 from triptych.v1 import progress_event_pb2, progress_pb2, progress_pb2_grpc, work_pb2
 from triptych_common.errors import EXIT_BAD_CONFIGURATION

@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from tests.support.metrics import Scrape, scrape, scrape_until
-from tests.support.nats_server import NatsServer, free_port
+from tests.support.nats_server import NatsServer
+from tests.support.ports import free_port
 from tests.support.progress_events import TRAINING, jetstream_at
 from tests.support.running_aggregator import until
 from triptych_common.metrics import serving_metrics

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.support import small_device_embedder
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from tests.support.running_workers import DEADLINE_SECONDS, Service, Stack, until_serving, worker_stack
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, face_detector_pb2, face_detector_pb2_grpc, image_pb2
 from triptych_common.models.description import vectors_from_bytes

@@ -6,6 +6,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.real_servers import eventually
+from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 
 _ANSWER_SECONDS = 30
 
@@ -38,7 +39,7 @@ class Scrape:
 
 async def scrape(address: str) -> Scrape:
     """Read the metrics at ``address``, host:port. Raises httpx.HTTPError."""
-    async with httpx.AsyncClient(timeout=_ANSWER_SECONDS) as client:
+    async with httpx.AsyncClient(verify=NO_AUTHORITIES, trust_env=False, timeout=_ANSWER_SECONDS) as client:
         answer = (await client.get(f"http://{address}/metrics")).raise_for_status()
     assert answer.headers["content-type"].startswith("text/plain")
     return Scrape(answer.text)

@@ -27,6 +27,10 @@ from triptych_gateway.cli.stack.waiting import wait_until_answered
 
 DEADLINE_SECONDS = 60.0
 _TEMPLATE = "migrated"
+_NOTHING_LASTS = tuple(
+    part for name in ("fsync", "synchronous_commit", "full_page_writes") for part in ("-c", f"{name}=off")
+)
+"""What is written need only outlive PostgreSQL's processes, not the machine."""
 
 AnswerT = TypeVar("AnswerT")
 
@@ -64,7 +68,9 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = self.embedded.plan().command
-        arguments = bound_to_this_process(command.arguments, user=command.user, death_signal=command.death_signal)
+        arguments = bound_to_this_process(
+            (*command.arguments, *_NOTHING_LASTS), user=command.user, death_signal=command.death_signal
+        )
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 arguments, env=dict(command.environment), stdout=output, stderr=output, start_new_session=True, cwd="/"

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests.support.real_servers import DEADLINE_SECONDS, wait_for
+from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 
 _AWAY = "127.0.0.1:1"
 """Nobody listens there."""
@@ -33,7 +34,7 @@ class Gateway:
 
     def client(self) -> httpx.Client:
         """For requests; to be closed."""
-        return httpx.Client(base_url=self.url, timeout=30)
+        return httpx.Client(base_url=self.url, timeout=30, verify=NO_AUTHORITIES, trust_env=False)
 
     def stop(self) -> int:
         """Ask it to end (SIGTERM); returns its exit status."""
@@ -89,7 +90,7 @@ def _until_serving(process: subprocess.Popen[bytes], log: Path) -> str:
         if serving := _SERVING.search(log.read_bytes()):
             found.append(serving[1].decode())
         try:
-            return bool(found) and httpx.get(f"{found[-1]}/health").is_success
+            return bool(found) and httpx.get(f"{found[-1]}/health", verify=NO_AUTHORITIES, trust_env=False).is_success
         except httpx.TransportError:
             return False
 

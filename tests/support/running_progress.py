@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from tests.support.real_servers import DEADLINE_SECONDS, wait_for
 from triptych.v1 import progress_pb2, progress_pb2_grpc
 

@@ -19,7 +19,8 @@ import asyncpg
 import httpx
 import psutil
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
+from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.record import StackRecord, running_stack
 
@@ -91,7 +92,7 @@ class Client:
     """REST calls of one test."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=f"{url}/api/v1", trust_env=False, timeout=30)
+        self._http = httpx.AsyncClient(base_url=f"{url}/api/v1", verify=NO_AUTHORITIES, trust_env=False, timeout=30)
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -258,7 +259,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: Callable[
 def _is_healthy(running: Triptych) -> bool:
     assert running.process.poll() is None, running.log.read_text()
     try:
-        answer = httpx.get(f"{running.url}/health", trust_env=False, timeout=5)
+        answer = httpx.get(f"{running.url}/health", verify=NO_AUTHORITIES, trust_env=False, timeout=5)
     except httpx.TransportError:
         return False
     services = answer.json()["services"] if answer.status_code == httpx.codes.OK else {}

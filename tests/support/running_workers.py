@@ -15,7 +15,7 @@ import nats
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from tests.support.real_servers import nats_server
 from triptych.v1 import image_pb2
 from triptych_common.media import uri_from_path

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,6 +91,20 @@ class Stack:
         """Start a session, or let it go on."""
         answer = self.client.post(f"{SESSIONS}/{session_id}/start")
         assert (answer.status_code, answer.json()["status"]) == (200, "running")
+
+    def delete_sessions(self) -> None:
+        """Have nothing run any more, and no session left."""
+        while items := self.client.get(SESSIONS).raise_for_status().json()["items"]:
+            for session_id in (one["id"] for one in items):
+                # Refused where it is over.
+                self.press(session_id, "cancel")
+            for phase in PHASES:
+                self.wait_until_idle(phase)
+            for session_id in (one["id"] for one in items):
+                wait_for(partial(self._delete, session_id), f"session {session_id} is deleted")
+
+    def _delete(self, session_id: int) -> bool:
+        return self.client.delete(f"{SESSIONS}/{session_id}").is_success
 
     def shown(self, session_id: int) -> dict[str, Any]:
         """What is shown of a session."""

@@ -31,6 +31,11 @@ from triptych_common.rpc.status import to_status
 
 DIMENSION = 4
 MICRO_BATCH = 5
+_SCRIPT = (
+    *("is_bad", "faces_per_photo", "embedding_of", "groups", "vector_of_text"),
+    *("trouble", "photos_of_work", "holds_probes"),
+)
+"""What a worker is told to do."""
 _LOOK_SECONDS = 0.02
 _THREADS = 16
 _OPTIONS = [
@@ -86,6 +91,7 @@ class Worker:
     """Photos of work that were answered."""
     stopping: threading.Event = field(default_factory=threading.Event)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self) -> None:
         """Answer; where it has answered before, on the same port."""
@@ -98,6 +104,14 @@ class Worker:
         """Be away."""
         self._stack.close()
 
+    def forget(self) -> None:
+        """Be as at first: work off everything, and know of no call."""
+        fresh = Worker(model=self.model)
+        for name in _SCRIPT:
+            setattr(self, name, getattr(fresh, name))
+        self.worked = 0
+        self.calls.clear()
+
     def probes(self) -> list[int]:
         """Items of each call that belonged to no run."""
         return [call.items for call in self.calls if not call.is_work]
@@ -105,13 +119,20 @@ class Worker:
     def begin(self, context: Any, *, items: int, is_work: bool, **more: Any) -> None:
         """Note a call, and end it where it is to end."""
         self.calls.append(Call(items=items, is_work=is_work, **more))
-        self.under_way += 1
-        context.add_callback(self._on_end)
+        # A call whose caller is gone already takes no callback.
+        if context.add_callback(partial(self._count_under_way, -1)):
+            self._count_under_way(1)
         if self.trouble is not None:
             context.abort(self.trouble, "It is scripted so.")
 
-    def _on_end(self) -> None:
-        self.under_way -= 1
+    def _count_under_way(self, change: int) -> None:
+        with self._lock:
+            self.under_way += change
+
+    def count_worked(self, photos: int) -> None:
+        """Note photos of work that are answered now."""
+        with self._lock:
+            self.worked += photos
 
     def wait(self, context: Any, *, is_work: bool) -> bool:
         """Hold still as long as it is to; False once nobody waits for an answer any more."""
@@ -220,7 +241,7 @@ def _batches(worker: Worker, request: Any, context: Any) -> Iterator[list[Any]]:
         if not worker.wait(context, is_work=is_work):
             return
         batch = list(request.items[first : first + MICRO_BATCH])
-        worker.worked += len(batch) if is_work else 0
+        worker.count_worked(len(batch) if is_work else 0)
         yield batch
 
 
@@ -258,6 +279,11 @@ class ScriptedWorkers:
     embedder: Worker
     facedetect: Worker
     cluster: Worker
+
+    def forget(self) -> None:
+        """Have each of them forget what it was to do."""
+        for worker in vars(self).values():
+            worker.forget()
 
     def settings(self) -> dict[str, str]:
         """Where they listen, for a gateway's environment."""

@@ -197,11 +197,11 @@ def test_two_runs_of_the_same_phase_for_one_session(stack: Stack, tmp_path: Path
     Watch(stack, session_id).until("completed")
 
 
-def test_an_old_session_that_has_no_face_detection_record(servers: Servers, stack: Stack, tmp_path: Path) -> None:
+def test_an_old_session_that_has_no_face_detection_record(stack: Stack, tmp_path: Path) -> None:
     session_id, _ = completed(stack, tmp_path)
 
     async def make_old() -> None:
-        engine = create_engine(servers.database_url)
+        engine = create_engine(stack.servers.database_url)
         async with engine.begin() as connection:
             await connection.execute(text("DELETE FROM runs WHERE phase <> 'training'"))
             await connection.execute(text("UPDATE sessions SET updated_at = clock_timestamp()"))
@@ -216,7 +216,7 @@ def test_an_old_session_that_has_no_face_detection_record(servers: Servers, stac
     assert old["overallStatus"] == "completed"
 
 
-def test_late_duplicated_or_re_ordered_progress_events(servers: Servers, stack: Stack, tmp_path: Path) -> None:
+def test_late_duplicated_or_re_ordered_progress_events(stack: Stack, tmp_path: Path) -> None:
     session_id, watch = completed(stack, tmp_path)
     before = watch.seen[-1]
     late = [
@@ -233,7 +233,7 @@ def test_late_duplicated_or_re_ordered_progress_events(servers: Servers, stack: 
     ]
     random.Random(7).shuffle(late)
 
-    asyncio.run(publish(servers.nats_url, *late))
+    asyncio.run(publish(stack.servers.nats_url, *late))
     after = stack.shown(session_id)
 
     assert after["phases"].keys() == before["phases"].keys()

@@ -16,7 +16,6 @@ from tests.support.scripted_stack import (
     PHOTOS,
     SESSIONS,
     UNDER_WAY,
-    Servers,
     Stack,
     Watch,
     overall_of,
@@ -60,9 +59,7 @@ def test_a_paused_session_stands_still_and_resume_goes_on_from_there(phase: str,
         assert worker.worked == PHOTOS, "nothing that was stored is done twice"
 
 
-def test_a_pause_takes_effect_at_once_also_when_another_gateway_is_asked(
-    servers: Servers, stack: Stack, tmp_path: Path
-) -> None:
+def test_a_pause_takes_effect_at_once_also_when_another_gateway_is_asked(stack: Stack, tmp_path: Path) -> None:
     stack.worker("training").photos_of_work = HELD_AT
     session_id = stack.create(tmp_path)
     stack.start(session_id)
@@ -70,7 +67,7 @@ def test_a_pause_takes_effect_at_once_also_when_another_gateway_is_asked(
     other = tmp_path / "other"
     other.mkdir()
 
-    with servers.gateway(other, stack.progress) as second, second.client() as client:
+    with stack.servers.gateway(other, stack.progress) as second, second.client() as client:
         began = time.monotonic()
         assert client.post(f"{SESSIONS}/{session_id}/pause").json()["status"] == "paused"
         stack.wait_until_idle("training")

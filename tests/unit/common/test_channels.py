@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from triptych_common.errors import AwayError
 from triptych_common.rpc.channels import Replica, ReplicaPool
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from triptych.v1 import work_pb2
 from triptych_common.progress.publisher import ProgressPublisher, UnitReport, connect_nats
 

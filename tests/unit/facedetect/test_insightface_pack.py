@@ -1,6 +1,7 @@
 """InsightFace packs: found whole or not at all, each trouble in one sentence with what to do."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,35 +33,45 @@ def _options(models_dir: Path, device: Device = AUTO) -> DetectionOptions:
     return DetectionOptions(device=device, threads=1, min_score=None, long_side_pixels=None, models_dir=models_dir)
 
 
-@pytest.fixture
-def buffalo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A pack in the model store, for the manifest the one that `production` means."""
-    directory = write_pack(tmp_path / "insightface" / "buffalo_l")
-    files = {name: (directory / name).read_bytes() for name in (_DETECTOR, _RECOGNISER)}
-    known = Manifest(
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack to copy."""
+    return write_pack(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.fixture(scope="module")
+def pinned(pack: Path) -> Manifest:
+    """For which that pack is the one that `production` means."""
+    files = {name: (pack / name).read_bytes() for name in (_DETECTOR, _RECOGNISER)}
+    return Manifest(
         production={"facedetect": "insightface/buffalo_l", "embedder": "open_clip/none"},
         entries=(
             packed_entry("insightface/buffalo_l", archive_of(files), files, non_commercial=True),
             plain_entry("open_clip/none", b"weights"),
         ),
     )
-    for module in (locating, insightface_pack):
-        monkeypatch.setattr(module, "read_manifest", lambda: known)
-    return directory
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Path:
+def buffalo(pack: Path, pinned: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pack in the model store, for the manifest the one that `production` means."""
+    for module in (locating, insightface_pack):
+        monkeypatch.setattr(module, "read_manifest", lambda: pinned)
+    return Path(shutil.copytree(pack, tmp_path / "insightface" / "buffalo_l"))
+
+
+@pytest.fixture
+def ours(pack: Path, tmp_path: Path) -> Path:
     """A pack in the model store that no manifest knows."""
-    return write_pack(tmp_path / "insightface" / "ours")
+    return Path(shutil.copytree(pack, tmp_path / "insightface" / "ours"))
 
 
-def test_a_pinned_pack_is_called_by_its_name_wherever_it_lies(tmp_path: Path, buffalo: Path) -> None:
-    elsewhere = write_pack(tmp_path / "elsewhere")
+def test_a_pinned_pack_is_called_by_its_name_wherever_it_lies(pack: Path, tmp_path: Path, buffalo: Path) -> None:
+    elsewhere = shutil.copytree(pack, tmp_path / "elsewhere")
     for name, directory in (("buffalo_l", buffalo), (str(elsewhere), elsewhere)):
-        pack = find_pack(name, tmp_path)
-        assert (pack.model_id, pack.licence) == ("insightface:buffalo_l", "CC-BY-NC-4.0")
-        assert (pack.detector, pack.recogniser) == (directory / _DETECTOR, directory / _RECOGNISER)
+        located = find_pack(name, tmp_path)
+        assert (located.model_id, located.licence) == ("insightface:buffalo_l", "CC-BY-NC-4.0")
+        assert (located.detector, located.recogniser) == (directory / _DETECTOR, directory / _RECOGNISER)
 
 
 def test_of_a_pinned_pack_nothing_is_taken_that_is_not_pinned(tmp_path: Path, buffalo: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
+from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 from triptych_gateway.cli.stack.data_directory import DATA_DIRECTORY_VARIABLE
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.stack import Stack, StackOptions
@@ -115,7 +116,7 @@ async def _settled_health(url: str) -> Mapping[str, Any]:
     """The gateway's answer once it has asked every service itself, or its last answer after 5 s."""
     health: Mapping[str, Any] = {}
 
-    async with httpx.AsyncClient(trust_env=False, timeout=_HEALTH_SECONDS) as client:
+    async with httpx.AsyncClient(verify=NO_AUTHORITIES, trust_env=False, timeout=_HEALTH_SECONDS) as client:
 
         async def settled() -> bool:
             nonlocal health

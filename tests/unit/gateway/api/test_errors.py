@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from triptych_gateway.api.errors import STATUSES, ApiError, install_error_handlers
 from triptych_gateway.catalog.errors import NotFoundError
 from triptych_gateway.catalog.states import NotAllowedError
+from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 
 
 def wrapped(kind: type[DBAPIError], cause: Exception) -> DBAPIError:
@@ -56,7 +57,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         raise RAISED[name][0]
 
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as opened:
+    async with httpx.AsyncClient(transport=transport, verify=NO_AUTHORITIES, base_url="http://gateway") as opened:
         yield opened
 
 

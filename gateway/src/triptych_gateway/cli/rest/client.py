@@ -11,6 +11,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 from triptych_gateway.cli.rest.answers import (
     Group,
     Health,
@@ -59,6 +60,7 @@ class GatewayClient:
         # A proxy of the environment has no business between two processes of one machine.
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
+            verify=NO_AUTHORITIES if httpx.URL(base_url).scheme == "http" else True,
             trust_env=not _is_loopback(host),
             timeout=httpx.Timeout(_ANSWER_DEADLINE_SECONDS, connect=_CONNECT_DEADLINE_SECONDS),
             headers={"accept": "application/json"},
