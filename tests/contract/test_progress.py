@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.real_servers import wait_for
 from tests.support.running_gateway import Gateway, read_events
-from triptych_gateway.api.event_stream import HEARTBEAT_SECONDS
 from triptych_gateway.api.routes.progress import read_event_id
 
 SESSIONS = "/api/v1/training/sessions"
@@ -184,18 +183,6 @@ def test_the_stream_of_an_unknown_session_is_404_as_one_object(client: httpx.Cli
     with stream(client, 2**62) as answer:
         assert answer.status_code == 404
         assert json.loads(answer.read())["error"]["code"] == "not_found"
-
-
-def test_a_silent_stream_sends_a_comment_every_fifteen_seconds(client: httpx.Client, gateway: Gateway) -> None:
-    session_id = gateway.create(client)
-    assert HEARTBEAT_SECONDS == 15
-
-    with stream(client, session_id) as answer:
-        events = read_events(answer.iter_lines())
-        assert "data" in next(events)
-        beat = next(events)
-
-    assert beat.keys() == {"comment"}
 
 
 def test_a_session_moves_on_the_stream_while_the_progress_service_is_away(

@@ -44,6 +44,10 @@ async def parts(
         yield running
 
 
+def test_heartbeats_are_fifteen_seconds_apart() -> None:
+    assert event_stream.HEARTBEAT_SECONDS == 15
+
+
 async def test_the_first_event_is_the_whole_snapshot_and_silence_is_filled_with_heartbeats(parts: LiveParts) -> None:
     session_id = await parts.session()
     await parts.say(session_id, done=4)
