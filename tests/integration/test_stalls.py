@@ -21,6 +21,7 @@ from triptych.v1 import progress_event_pb2, progress_pb2
 from triptych_common.progress.events import ENDED_BUCKET, SNAPSHOT_BUCKET
 from triptych_progress import aggregator as aggregator_module
 from triptych_progress import work_clock
+from triptych_progress.aggregator import Aggregator
 
 STALL_SECONDS = 1.0
 TICK_SECONDS = 0.05
@@ -29,15 +30,38 @@ ITEMS = 100_000
 ITEM_SECONDS = 0.001
 """So little that no stall can be taken for slow work."""
 SILENT, OTHER = 1, 2
+_JUST_MICROSECONDS = 10.0
+"""More than what floating point leaves of a timestamp, and less than two events in the stream are apart."""
+
+
+class Present:
+    """The aggregators' present, which goes no further than a test lets it: no test is too slow for a session's silence.
+
+    The stream's timestamps are real, so a stall that has been told was a real silence.
+    """
+
+    def __init__(self) -> None:
+        self._last_microseconds = 0.0
+
+    def lets_stall(self, progress: progress_pb2.SessionProgress) -> None:
+        """Let it go on until the silence since this progress is just a stall."""
+        self._last_microseconds = progress.updated_at.ToMicroseconds() + STALL_SECONDS * 1e6 + _JUST_MICROSECONDS
+
+    def now_microseconds(self, _aggregator: Aggregator) -> float:
+        """Now, for an aggregator."""
+        return min(time.time() * 1e6, self._last_microseconds)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is a stall soon."""
+def present(monkeypatch: pytest.MonkeyPatch) -> Present:
+    """Silence is a stall soon, once a test lets it be."""
+    held = Present()
+    monkeypatch.setattr(Aggregator, "_now_microseconds", property(held.now_microseconds))
     monkeypatch.setattr(work_clock, "STALL_SECONDS", STALL_SECONDS)
     monkeypatch.setattr(work_clock, "_USUAL_GAPS", 0.0)
     monkeypatch.setattr(aggregator_module, "_TICK_SECONDS", TICK_SECONDS)
     monkeypatch.setattr(aggregator_module, "_RECOVERY_SECONDS", RECOVERY_SECONDS)
+    return held
 
 
 class Work:
@@ -76,7 +100,7 @@ def eta(progress: progress_pb2.SessionProgress) -> tuple[float, float, float]:
 
 
 async def test_a_silent_session_is_told_as_stalled_with_its_eta_as_it_was_and_goes_on_without_a_trace(
-    nats: NatsServer,
+    nats: NatsServer, present: Present
 ) -> None:
     async with running_aggregator(nats.url) as running:
         silent, other = Work(nats, running, SILENT), Work(nats, running, OTHER)
@@ -84,7 +108,9 @@ async def test_a_silent_session_is_told_as_stalled_with_its_eta_as_it_was_and_go
         at_work = await silent.begin()
         watch = running.watch(SILENT)
         assert await watch.next() == [at_work]
+        await other.go_on()
 
+        present.lets_stall(at_work)
         while not is_stalled(stalled := await running.get(SILENT)):
             assert stalled == at_work, "until the stall is told, nothing moves"
             if other.shards < ITEMS // SHARD_SIZE // 2:
@@ -102,11 +128,12 @@ async def test_a_silent_session_is_told_as_stalled_with_its_eta_as_it_was_and_go
         watch.cancel()
 
 
-async def test_a_stall_is_told_again_when_it_happens_again(nats: NatsServer) -> None:
+async def test_a_stall_is_told_again_when_it_happens_again(nats: NatsServer, present: Present) -> None:
     async with running_aggregator(nats.url) as running:
         work = Work(nats, running, SILENT)
-        await work.begin()
+        again = await work.begin()
         for _ in range(2):
+            present.lets_stall(again)
             stalled = await running.until(is_stalled)
             again = await work.go_on()
             assert not is_stalled(again)
@@ -115,10 +142,10 @@ async def test_a_stall_is_told_again_when_it_happens_again(nats: NatsServer) -> 
 
 @pytest.mark.parametrize("state", [PAUSED, CANCELLED], ids=["paused", "cancelled"])
 async def test_who_holds_or_ends_a_stalled_session_ends_the_stall(
-    nats: NatsServer, state: progress_event_pb2.RunState.ValueType
+    nats: NatsServer, present: Present, state: progress_event_pb2.RunState.ValueType
 ) -> None:
     async with running_aggregator(nats.url) as running:
-        await Work(nats, running, SILENT).begin()
+        present.lets_stall(await Work(nats, running, SILENT).begin())
         await running.until(is_stalled)
         await publish(nats.url, life(state, total=ITEMS))
         assert not is_stalled(await running.until(lambda one: one.phases[0].state == state))
@@ -126,30 +153,35 @@ async def test_who_holds_or_ends_a_stalled_session_ends_the_stall(
         await publish(nats.url, life(total=ITEMS))
         resumed = await running.until(lambda one: one.phases[0].state == RUNNING)
         assert not is_stalled(resumed), "the silence begins anew"
+        present.lets_stall(resumed)
         stalled = await running.until(is_stalled)
         assert stalled.phases[0].stalled_since == resumed.updated_at
 
 
-async def test_replicas_tell_the_same_stall_also_one_that_starts_during_it(nats: NatsServer) -> None:
+async def test_replicas_tell_the_same_stall_also_one_that_starts_during_it(nats: NatsServer, present: Present) -> None:
     async with running_aggregator(nats.url) as first, running_aggregator(nats.url) as second:
-        await Work(nats, first, SILENT).begin()
+        present.lets_stall(await Work(nats, first, SILENT).begin())
         told = await first.until(is_stalled)
         assert await second.until(is_stalled) == told
         async with running_aggregator(nats.url) as late:
             assert await late.until(is_stalled) == told
 
 
-async def test_while_nats_is_away_silence_says_nothing(nats: NatsServer) -> None:
+async def test_while_nats_is_away_silence_says_nothing(nats: NatsServer, present: Present) -> None:
     async with running_aggregator(nats.url) as running:
         work = Work(nats, running, SILENT)
         at_work = await work.begin()
         nats.kill()
+        await until(lambda: not running.nats.is_connected, "the aggregator has noticed")
+        present.lets_stall(at_work)
         due = at_work.revision / 1e6 + STALL_SECONDS + 10 * TICK_SECONDS
         await until(lambda: time.time() > due, "it would be a stall")
         assert await running.get(SILENT) == at_work
 
         await nats.start()
-        assert not is_stalled(await work.go_on())
+        again = await work.go_on()
+        assert not is_stalled(again)
+        present.lets_stall(again)
 
         async def is_told() -> bool:
             return is_stalled(await running.get(SILENT))
@@ -157,7 +189,9 @@ async def test_while_nats_is_away_silence_says_nothing(nats: NatsServer) -> None
         await eventually(is_told, "silence that can be heard is a stall again")
 
 
-async def test_what_waited_in_the_stream_does_not_put_off_a_stall_or_count_as_lag(nats: NatsServer) -> None:
+async def test_what_waited_in_the_stream_does_not_put_off_a_stall_or_count_as_lag(
+    nats: NatsServer, present: Present
+) -> None:
     async with running_aggregator(nats.url) as running:
         at_work = await Work(nats, running, SILENT).begin()
         assert running.lags
@@ -169,6 +203,7 @@ async def test_what_waited_in_the_stream_does_not_put_off_a_stall_or_count_as_la
 
     async with running_aggregator(nats.url) as running:
         assert running.lags == [], "it lay there before anybody could fold it"
+        present.lets_stall(at_work)
         stalled = await running.until(is_stalled)
         assert stalled.phases[0].stalled_since == at_work.updated_at
         await publish(nats.url, life(session_id=3))

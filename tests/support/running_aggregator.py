@@ -30,6 +30,8 @@ class RunningAggregator:
     aggregator: Aggregator
     service: ProgressService
     channel: grpc.aio.Channel
+    nats: Client
+    """Its connection to NATS."""
     lags: list[float] = field(default_factory=list)
     """Every lag that the aggregator has told of, in seconds."""
 
@@ -175,4 +177,4 @@ async def running_aggregator(
         stack.push_async_callback(server.stop)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         stack.callback(aggregator.watchers.stop)
-        yield RunningAggregator(aggregator=aggregator, service=service, channel=channel, lags=lags)
+        yield RunningAggregator(aggregator=aggregator, service=service, channel=channel, nats=client, lags=lags)
