@@ -1,6 +1,7 @@
 """What is shown of sessions comes out of the gateway's memory: made once for all readers, and up to date by itself."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -166,10 +167,14 @@ async def test_a_stall_is_told_with_the_service_that_is_away(parts: LiveParts) -
     assert shown["percentage"] == pytest.approx(0.1)
 
 
-async def test_memory_answers_while_the_database_hangs(database_url: str, progress: ScriptedProgress) -> None:
+async def test_memory_answers_while_the_database_hangs(
+    database_url: str, engine: AsyncEngine, progress: ScriptedProgress
+) -> None:
     """The rows of a session that is known are not asked for again."""
-    impatient = create_engine(database_url, statement_seconds=0.2)
-    async with live_parts(impatient, progress) as parts:
+    impatient = create_engine(database_url, statement_seconds=1.0)
+    async with live_parts(impatient, progress) as gateway:
+        # The other gateway, which makes sessions, has the usual patience.
+        parts = dataclasses.replace(gateway, engine=engine)
         known, unknown = await parts.session(), await parts.session("completed")
         await parts.say(known, done=5)
         assert (await parts.shown(known))["phases"]["training"]["progress"]["current"] == 5

@@ -292,7 +292,7 @@ async def test_requests_are_taken_again_after_nats_was_away(stage: Stage) -> Non
 
 async def test_a_request_waits_for_a_database_that_does_not_answer(stage: Stage, database_url: str) -> None:
     session_id = await make_failed_session(stage.engine)
-    impatient = create_engine(database_url, statement_seconds=0.3)
+    impatient = create_engine(database_url, statement_seconds=1.0)
     stage.stack.push_async_callback(impatient.dispose)
     await stage.start_gateway(engine=impatient)
     before = await stage.steps(session_id)

@@ -27,9 +27,7 @@ from triptych_gateway.cli.stack.waiting import wait_until_answered
 
 DEADLINE_SECONDS = 60.0
 _TEMPLATE = "migrated"
-_NOTHING_LASTS = tuple(
-    part for name in ("fsync", "synchronous_commit", "full_page_writes") for part in ("-c", f"{name}=off")
-)
+_NOTHING_LASTS = tuple(part for name in ("fsync", "full_page_writes") for part in ("-c", f"{name}=off"))
 """What is written need only outlive PostgreSQL's processes, not the machine."""
 
 AnswerT = TypeVar("AnswerT")

@@ -88,8 +88,8 @@ async def test_changes_are_those_since_a_moment_and_a_little_before_it(engine: A
     async with engine.begin() as connection:
         old, late, new = [await new_session(connection) for _ in range(3)]
         await set_status(connection, new, "running")
-        await age(connection, old, changes.OVERLAP + timedelta(seconds=1))
-        await age(connection, late, changes.OVERLAP - timedelta(seconds=1))
+        await age(connection, old, 1.5 * changes.OVERLAP)
+        await age(connection, late, 0.5 * changes.OVERLAP)
         moment = await changes.database_time(connection)
 
         found, now = await changes.changed_since(connection, moment)

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.support.ports import free_port
 from triptych_common.errors import AwayError
+from triptych_common.rpc import channels
 from triptych_common.rpc.channels import Replica, ReplicaPool
 
 _DEADLINE_SECONDS = 30
@@ -68,6 +69,13 @@ async def servers() -> AsyncIterator[_Servers]:
     started = _Servers()
     yield started
     await started.stop_all()
+
+
+@pytest.fixture
+def long_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was away rests for longer than any test takes."""
+    monkeypatch.setattr(channels, "_FIRST_REST_SECONDS", 3600.0)
+    monkeypatch.setattr(channels, "_LONGEST_REST_SECONDS", 3600.0)
 
 
 def _pool(*ports: int) -> ReplicaPool:
@@ -129,6 +137,7 @@ async def test_without_any_replica_it_says_so(names: _Names) -> None:
     assert "embedder" in raised.value.message
 
 
+@pytest.mark.usefixtures("long_rests")
 async def test_a_dead_replica_is_left_alone_while_others_answer(servers: _Servers) -> None:
     alive, dead = free_port(), free_port()
     await servers.start(alive)
@@ -160,6 +169,7 @@ async def test_where_all_are_away_one_is_given_all_the_same() -> None:
             assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.usefixtures("long_rests")
 async def test_a_replica_that_answers_unavailable_rests(servers: _Servers) -> None:
     async with _pool(*await servers.start_several(2)) as pool:
         draining = await _fail(pool, grpc.StatusCode.UNAVAILABLE)
