@@ -45,7 +45,7 @@ SETTINGS = {
     # Small steps, so that there is a moment to hit; and small pictures to search, so that the file does not take long.
     "TRIPTYCH_MICRO_BATCH": str(MICRO_BATCH),
     "TRIPTYCH_INFERENCE_THREADS": "1",
-    "TRIPTYCH_DETECTION_LONG_SIDE_PIXELS": "480",
+    "TRIPTYCH_DETECTION_LONG_SIDE_PIXELS": "240",
 }
 PHASES = {"training": "training", "face_detection": "faceDetection", "clustering": "clustering"}
 CARRY_PROGRESS = ("nats", "progress")
