@@ -10,15 +10,8 @@ from typing import Final, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.unit.progress.simulated_stack import (
-    BEGINNING,
-    RESTARTABLE,
-    SHARD_PHOTOS,
-    STARTABLE,
-    SimulatedStack,
-    Skews,
-    event_of,
-)
+from tests.unit.progress.simulated_parts import BEGINNING, RESTARTABLE, SHARD_PHOTOS, STARTABLE, Skews, event_of
+from tests.unit.progress.simulated_stack import SimulatedStack
 from triptych.v1 import progress_event_pb2
 from triptych_progress.reducer import PHASES
 

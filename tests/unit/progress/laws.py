@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.unit.progress.simulated_stack import WEIGHTS
+from tests.unit.progress.simulated_parts import WEIGHTS
 from triptych_gateway.api import schemas
 from triptych_progress.eta import Expectation
 from triptych_progress.reducer import (

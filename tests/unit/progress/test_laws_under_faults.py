@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.unit.progress.happenings import BAD_EVENTS, Happening, lives, stacks
 from tests.unit.progress.laws import Bar, PlainFold, check_folded, check_shown
-from tests.unit.progress.simulated_stack import Replica, SimulatedStack, Store
+from tests.unit.progress.simulated_parts import Replica, Store
+from tests.unit.progress.simulated_stack import SimulatedStack
 from triptych_progress.session import Session
 
 # Shrinking a long life takes its time.

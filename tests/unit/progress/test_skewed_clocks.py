@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.progress.happenings import LONGEST_SKEW_SECONDS, Happening, lives, skews
-from tests.unit.progress.simulated_stack import SECOND, SESSION_ID, SimulatedStack, Skews
+from tests.unit.progress.simulated_parts import SECOND, SESSION_ID, Skews
+from tests.unit.progress.simulated_stack import SimulatedStack
 from triptych_progress.reducer import CountsReport, Life, LifeReport
 from triptych_progress.session import Session
 
