@@ -8,8 +8,8 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from tests.support.progress_events import publish
-from tests.support.real_servers import run_apart
+from tests.support.progress_events import life, publish
+from tests.support.real_servers import run_apart, wait_for
 from tests.support.scripted_stack import (
     HELD_AT,
     NEVER,
@@ -233,7 +233,10 @@ def test_late_duplicated_or_re_ordered_progress_events(stack: Stack, tmp_path: P
     ]
     random.Random(7).shuffle(late)
 
-    asyncio.run(publish(stack.servers.nats_url, *late))
+    # The stream keeps the order: whoever knows of a session after them has folded them.
+    marker = 10**9
+    asyncio.run(publish(stack.servers.nats_url, *late, life(session_id=marker)))
+    wait_for(lambda: stack.progress.get(marker) is not None, "they are folded")
     after = stack.shown(session_id)
 
     assert after["phases"].keys() == before["phases"].keys()
