@@ -24,7 +24,7 @@ from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.record import StackRecord, running_stack
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 """How long a whole stack may take to come up on a busy machine."""
 POLL_SECONDS = 0.1
 _AWAY = (httpx.TransportError,)
