@@ -434,9 +434,11 @@ def test_the_progress_says_how_many_photos_were_found_while_they_are_looked_for(
     client: httpx.Client, folder: Path, gateway: Gateway, alter: Alter
 ) -> None:
     session_id = gateway.create(client, folder)
-    alter("UPDATE sessions SET status = 'running', photos_found = 17, updated_at = now() WHERE id = :id", id=session_id)
+    # At once: the gateway would take up a running session that nobody has.
     alter(
-        "INSERT INTO leases (session_id, holder, epoch, expires_at) VALUES (:id, 'x', 1, now() + interval '1 hour')",
+        """WITH held AS (
+            INSERT INTO leases (session_id, holder, epoch, expires_at) VALUES (:id, 'x', 1, now() + interval '1 hour'))
+        UPDATE sessions SET status = 'running', photos_found = 17, updated_at = now() WHERE id = :id""",
         id=session_id,
     )
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.contract.test_sessions import PAGE_KEYS, UTC, refused
+from tests.support.emptied_database import emptied
 from tests.support.people import library, regroup
 from tests.support.real_servers import PostgresServer, run_apart
 from tests.support.running_gateway import Gateway, running_gateway
@@ -53,9 +54,8 @@ def people(gateway: Gateway, client: httpx.Client) -> People:
     """The library as it is after a first clustering."""
 
     async def make() -> tuple[int, int, list[int]]:
-        engine = create_engine(gateway.database_url)
+        engine = create_engine(emptied(gateway.database_url))
         async with engine.begin() as connection:
-            await connection.exec_driver_sql("TRUNCATE sessions, assets, persons, person_counts, clusterings CASCADE")
             session_id, ids = await library(connection, [2, 2, 2])
             empty_session_id, _ = await library(connection, [0], folder=b"/elsewhere")
             await regroup(connection, session_id, ids[:3], ids[3:5], outliers=ids[5:])

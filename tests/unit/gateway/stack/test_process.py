@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -77,6 +78,18 @@ async def test_a_polite_process_ends_by_its_stop_signal(sink: LogSink) -> None:
     assert process.exit_status is None
     assert await process.stop() == -signal.SIGTERM
     assert await process.stop() == -signal.SIGTERM
+    sink.close()
+
+
+async def test_a_process_that_ended_while_the_event_loop_was_busy_can_be_stopped(sink: LogSink) -> None:
+    process = await ManagedProcess.start(command("pass"), sink)
+    deadline = time.monotonic() + 30
+    # Whoever waits for it knows of its end, and cannot yet tell.
+    while psutil.pid_exists(process.process_id) and time.monotonic() < deadline:
+        time.sleep(0.01)  # noqa: ASYNC251 - the event loop is not to turn
+    assert process.exit_status is None
+    process.kill()
+    assert await process.stop() == 0
     sink.close()
 
 

@@ -1,6 +1,7 @@
 """One run of one child process: its output to the log, its end, and how it is made to end."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import deque
@@ -124,13 +125,16 @@ class ManagedProcess:
 
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal if it still runs."""
-        # Not the transport's send_signal: it may collect the exit status before asyncio's watcher does.
+        # Not the transport's send_signal: it may collect the exit status before asyncio's watcher does. The watcher
+        # has it a moment before the event loop can tell of it.
         if self.exit_status is None:
-            os.kill(self.process_id, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process_id, number)
 
     def _send_to_group(self, number: signal.Signals) -> None:
         if self.exit_status is None:
-            os.killpg(self.process_id, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process_id, number)
 
 
 def describe_exit(status: int) -> str:
