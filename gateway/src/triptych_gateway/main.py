@@ -14,6 +14,7 @@ from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
 from triptych_common.process import run_process
 from triptych_common.rpc.channels import ReplicaPool
+from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.app import create_app
 from triptych_gateway.api.catalog_watch import CatalogWatch
 from triptych_gateway.api.context import ApiContext
@@ -148,6 +149,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         health=health,
         pictures=pictures,
         queries=QueryEmbedder(pools["embedder"]),
+        tokens=KnownTokens(api_engine) if settings.asks_for_tokens else None,
     )
     reannouncer = Reannouncer(engine)
     relay = OutboxRelay(engine, nats_url=settings.nats_url, reannouncer=reannouncer)
@@ -164,6 +166,8 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         "announcing again": reannouncer.run,
         "search upkeep": upkeep.run,
     }
+    if context.tokens is not None:
+        parts["tokens"] = context.tokens.run
     return context, _Background(parts, first=(lambda: live.prime(seconds=_PRIME_SECONDS), catalog.prime))
 
 

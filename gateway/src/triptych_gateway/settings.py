@@ -1,7 +1,8 @@
 """The gateway's settings."""
 
+import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -22,6 +23,9 @@ class GatewaySettings(MediaSettings):
     """Address that the REST interface listens on."""
     http_port: int = Field(default=8000, ge=0, le=65535)
     """Port that the REST interface listens on."""
+    access: Literal["auto", "off", "tokens"] = "auto"
+    """Whether the interface asks for tokens: `auto` does wherever another machine could reach it, that is unless
+    `TRIPTYCH_HTTP_HOST` is a loopback address; `off` refuses to start there."""
     data_dir: Path = Path("/var/lib/triptych")
     """Directory for the thumbnail cache."""
     embedder_addresses: _Addresses = ("127.0.0.1:50051",)
@@ -76,6 +80,27 @@ class GatewaySettings(MediaSettings):
         if abs(sum(self.weights.values()) - 1) > 1e-6:
             raise ValueError("the weights of the three phases must add up to 1")
         return self
+
+    @model_validator(mode="after")
+    def _nobody_from_outside_without_token(self) -> Self:
+        if self.access == "off" and not self._is_loopback:
+            raise ValueError(
+                f"TRIPTYCH_ACCESS is off, but other machines could reach {self.http_host}: leave it out and make a"
+                " token with `triptych token create`, or set TRIPTYCH_HTTP_HOST to 127.0.0.1"
+            )
+        return self
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether the interface is only for those who have a token."""
+        return self.access == "tokens" or (self.access == "auto" and not self._is_loopback)
+
+    @property
+    def _is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.http_host.strip("[]")).is_loopback
+        except ValueError:
+            return self.http_host == "localhost"
 
     @property
     def weights(self) -> dict[str, float]:

@@ -9,11 +9,13 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.access.gate import AccessGate
 from triptych_gateway.api.body_limit import BodyLimit
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.document import DescribedApi
 from triptych_gateway.api.errors import install_error_handlers
 from triptych_gateway.api.routes import (
+    access,
     categories,
     control,
     directories,
@@ -45,6 +47,7 @@ _PARTS = (
     images,
     search,
     search_index,
+    access,
 )
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
 <p>The web page is not built yet: run <code>make ui</code>. The interface is described at <a href="/docs">/docs</a>."""
@@ -57,6 +60,7 @@ def create_app(context: ApiContext) -> FastAPI:
     # What is added later lies further out.
     app.add_middleware(BodyLimit)
     app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
+    app.add_middleware(AccessGate, tokens=context.tokens)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(context.settings.cors_origins),

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.media.locations import MediaRoots
+from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.api.snapshots import Snapshots
@@ -27,6 +28,8 @@ class ApiContext:
     health: HealthWatch
     pictures: Pictures
     queries: QueryEmbedder
+    tokens: KnownTokens | None
+    """None where no token is asked for."""
 
 
 async def _context(request: Request) -> ApiContext:

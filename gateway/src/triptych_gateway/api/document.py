@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.access.gate import COOKIE, UNGUARDED, needed_scope
 from triptych_gateway.api.errors import CATALOGUE, CODES_KEY, RETRY_AFTER_SECONDS
 from triptych_gateway.api.examples import EXAMPLES
 
@@ -26,6 +27,7 @@ TAGS: Final[Mapping[str, str]] = {
     "persons": "Persons: groups that somebody may have named, and corrections by hand.",
     "search": "Photos that are like a text or another photo.",
     "images": "Photos, and pictures of them.",
+    "access": "Logging in on the page, where tokens are asked for.",
     "health": "Whether the gateway and what is behind it are there.",
 }
 _ABOUT: Final = """JSON keys are camelCase; request bodies accept snake_case too. Query parameters are snake_case.
@@ -34,6 +36,11 @@ Every key of an answer is always present, and null where it is unknown; keys may
 
 Every error is the object `Error`, whose `error.code` is one of `ErrorCode`. A wrong method is `405` on every path,
 and `500` is a defect."""
+_CREDENTIALS: Final = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A token of `triptych token create`."},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by logging in on the page."},
+}
+"""Asked for where other machines can reach the gateway, and wherever it is set up so."""
 _NOT_DESCRIBED: Final = "Successful Response"
 """What FastAPI says of an answer of which nothing else is said."""
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}
@@ -75,13 +82,16 @@ def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
 
 def _completed(document: Json) -> Json:
     components: Json = document["components"]["schemas"]
-    for path, _, operation in operations(document):
-        operation["responses"] = _responses(path, operation)
+    for path, method, operation in operations(document):
+        operation["responses"] = _responses(path, method, operation)
+        if path.startswith(INTERFACE) and path not in UNGUARDED:
+            operation["security"] = [{}, {"token": []}, {"cookie": []}]
         for parameter in operation.get("parameters", ()):
             parameter["schema"].pop("title", None)
         for answer in operation["responses"].values():
             if answer["description"] == _NOT_DESCRIBED:
                 answer["description"] = _about_body(answer, components)
+    document["components"]["securitySchemes"] = _CREDENTIALS
     used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
     document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items() if name in used]
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -110,7 +120,7 @@ def _about_body(answer: Json, components: Json) -> str:
     return str(components[name]["description"]).partition("\n")[0] if name else "Done."
 
 
-def _responses(path: str, operation: Json) -> Json:
+def _responses(path: str, method: str, operation: Json) -> Json:
     """What an operation answers: its own answers as they are, its errors each with their codes."""
     good = {status: answer for status, answer in operation["responses"].items() if status < "400"}
     codes = [code for answer in operation["responses"].values() for code in answer.get(CODES_KEY, ())]
@@ -123,6 +133,8 @@ def _responses(path: str, operation: Json) -> Json:
         codes.append("body_too_large")
     if path.startswith(INTERFACE):
         codes.append("database_away")
+        if path not in UNGUARDED:
+            codes += ["unauthorized"] if needed_scope(method.upper(), path) == "read" else ["unauthorized", "forbidden"]
     by_status: dict[str, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(str(CATALOGUE[code].status), []).append(code)

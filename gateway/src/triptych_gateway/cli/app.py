@@ -12,6 +12,7 @@ from triptych_gateway.cli.samples.command import samples
 from triptych_gateway.cli.search import app as search
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.status import status
+from triptych_gateway.cli.token import tokens
 from triptych_gateway.cli.train import train
 from triptych_gateway.cli.up import up
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 for command in (up, train, status, pause, resume, cancel, restart, people, samples, doctor):
     app.command()(command)
 app.add_typer(models)
+app.add_typer(tokens)
 app.add_typer(search, name="search")
 
 

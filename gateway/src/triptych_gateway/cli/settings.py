@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 PREFIX = "TRIPTYCH_"
 
@@ -25,6 +25,9 @@ class CommandSettings(BaseModel):
     models_mirror: str = ""
     """Base of the URLs that `triptych models fetch` fetches from in place of the manifest's:
     `BASE/BACKEND/MODEL/FILE`. What comes must still be what the manifest pins."""
+
+    token: str = Field(default="", repr=False)
+    """Token that commands send to a gateway that asks for one; see `triptych token create`."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:

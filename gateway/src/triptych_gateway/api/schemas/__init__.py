@@ -1,5 +1,6 @@
 """The contract's bodies, one module for each part of the surface."""
 
+from triptych_gateway.api.schemas.access import LoggedIn, Login
 from triptych_gateway.api.schemas.base import (
     MAX_ID,
     Body,
@@ -135,6 +136,8 @@ __all__ = [
     "JobsSummary",
     "LegacyProgress",
     "Line",
+    "LoggedIn",
+    "Login",
     "Model",
     "OtherModel",
     "OverallProgress",

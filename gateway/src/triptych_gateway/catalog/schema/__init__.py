@@ -1,5 +1,6 @@
 """The catalogue's tables, by area."""
 
+from triptych_gateway.catalog.schema.access import tokens
 from triptych_gateway.catalog.schema.base import LIVE_GENERATION, Vector, generations, metadata, search_tables
 from triptych_gateway.catalog.schema.kept_graphs import kept_faces, kept_graphs, kept_groups
 from triptych_gateway.catalog.schema.library import assets, directories, ignored_directories
@@ -67,4 +68,5 @@ __all__ = [
     "session_persons",
     "session_problems",
     "sessions",
+    "tokens",
 ]

@@ -27,10 +27,10 @@ from triptych_gateway.cli.models.choice import (
 from triptych_gateway.cli.models.licence_question import licences_accepted
 from triptych_gateway.cli.models.readiness import hindrance
 from triptych_gateway.cli.models.report import as_json, as_table, choice_lines, rows
-from triptych_gateway.cli.models.running import run_script
 from triptych_gateway.cli.models.selection import clip_name, pinned_entries
 from triptych_gateway.cli.models.store_view import store_view
 from triptych_gateway.cli.models.verification import is_good, verdict, verified
+from triptych_gateway.cli.run_script import run_script
 from triptych_gateway.cli.settings import PREFIX, CommandSettings
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.errors import StackError

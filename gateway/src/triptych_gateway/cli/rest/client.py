@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from triptych_gateway.cli.rest.answers import (
 )
 from triptych_gateway.cli.rest.errors import GatewayUnreachable, NoGateway, RequestRefused, UnexpectedAnswer
 from triptych_gateway.cli.rest.event_stream import read_events
+from triptych_gateway.cli.settings import CommandSettings
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 MAXIMUM_PAGE_SIZE: Final = 100
@@ -38,6 +40,12 @@ _SILENCE_DEADLINE_SECONDS = 45.0
 _AWAY_STATUSES = frozenset(
     {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT},
 )
+
+
+def _credential() -> dict[str, str]:
+    token = CommandSettings.of(os.environ).token
+    return {"authorization": f"Bearer {token}"} if token else {}
+
 
 Read = TypeVar("Read", bound=BaseModel)
 Item = TypeVar("Item")
@@ -63,7 +71,7 @@ class GatewayClient:
             verify=NO_AUTHORITIES if httpx.URL(base_url).scheme == "http" else True,
             trust_env=not _is_loopback(host),
             timeout=httpx.Timeout(_ANSWER_DEADLINE_SECONDS, connect=_CONNECT_DEADLINE_SECONDS),
-            headers={"accept": "application/json"},
+            headers={"accept": "application/json", **_credential()},
         )
 
     async def __aenter__(self) -> Self:
