@@ -146,6 +146,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "Session": _SESSION,
     "CategoryCreate": {"name": "Holidays", "description": None, "color": "#2f6fde", "isDefault": False},
     "CategoryChange": {"name": "Journeys", "isDefault": True},
+    "Login": {"token": "triptych_…"},
     "Category": {**_CATEGORY, "sessionCount": 4},
     "SessionAction": {"sessionId": 123, "status": "paused", "message": "The session is paused; nothing is lost."},
     "Restart": {

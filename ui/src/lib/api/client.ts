@@ -26,6 +26,13 @@ export class GatewayAway extends Error {
   override readonly name = 'GatewayAway';
 }
 
+let unauthorized = (): void => undefined;
+
+/** Has a function called whenever a request is refused for want of a token. */
+export function onUnauthorized(listener: () => void): void {
+  unauthorized = listener;
+}
+
 export function listSessions(page: number, signal?: AbortSignal): Promise<Page<Session>> {
   return request(`${TRAINING}/sessions?page=${page}&page_size=20`, { signal });
 }
@@ -116,6 +123,8 @@ export async function request<Answer>(url: string, { method = 'GET', body, signa
     if (signal?.aborted) throw error;
     throw new GatewayAway('The gateway does not answer.', { cause: error });
   }
+  if (response.status === 204) return undefined as Answer;
+  if (response.status === 401) unauthorized();
   const answer = parseJson(text);
   if (response.ok) {
     if (answer === undefined) throw new GatewayAway('What answered is not the gateway.');

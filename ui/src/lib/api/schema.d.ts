@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/v1/access/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log In
+         * @description Have the browser send this token from now on.
+         */
+        post: operations["logIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/access/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log Out
+         * @description Have the browser forget its token.
+         */
+        post: operations["logOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/categories": {
         parameters: {
             query?: never;
@@ -1379,6 +1419,7 @@ export interface components {
          *     - `database_away` (503): The database is away; try again after `Retry-After` seconds.
          *     - `directory_not_found` (400): The directory does not exist.
          *     - `directory_not_readable` (400): The directory cannot be read.
+         *     - `forbidden` (403): The token does not allow it, or a page of another origin asks with this page's login.
          *     - `image_unreadable` (409): The photo is gone or cannot be decoded; `details` has the `reason`.
          *     - `internal_error` (500): A defect of Triptych; its log has the details.
          *     - `invalid_request` (422): A parameter or the body is not as described; `detail` lists what is wrong.
@@ -1393,10 +1434,10 @@ export interface components {
          *     - `photo_not_found` (400): There is no file under the path of a photo.
          *     - `picture_unreadable` (400): The uploaded picture cannot be decoded; `details` has the `reason`.
          *     - `service_away` (503): A service behind the gateway is away; try again after `Retry-After` seconds.
-         *     - `unauthorized` (401): The request lacks credentials that are asked for.
+         *     - `unauthorized` (401): A token is asked for, and this request has none that holds.
          * @enum {string}
          */
-        ErrorCode: "already_ignored" | "body_too_large" | "database_away" | "directory_not_found" | "directory_not_readable" | "image_unreadable" | "internal_error" | "invalid_request" | "method_not_allowed" | "name_taken" | "no_text_tower" | "not_a_directory" | "not_allowed_now" | "not_embedded" | "not_found" | "path_not_allowed" | "photo_not_found" | "picture_unreadable" | "service_away" | "unauthorized";
+        ErrorCode: "already_ignored" | "body_too_large" | "database_away" | "directory_not_found" | "directory_not_readable" | "forbidden" | "image_unreadable" | "internal_error" | "invalid_request" | "method_not_allowed" | "name_taken" | "no_text_tower" | "not_a_directory" | "not_allowed_now" | "not_embedded" | "not_found" | "path_not_allowed" | "photo_not_found" | "picture_unreadable" | "service_away" | "unauthorized";
         /**
          * Face
          * @description A face.
@@ -1731,6 +1772,27 @@ export interface components {
             progress: components["schemas"]["Stats"];
             sessionId: number;
             status: components["schemas"]["SessionStatus"];
+        };
+        /**
+         * LoggedIn
+         * @description What the page may do now.
+         */
+        LoggedIn: {
+            expiresAt: string | null;
+            /** @description The token's. */
+            name: string;
+            /** @enum {string} */
+            scope: "read" | "control" | "admin";
+        };
+        /**
+         * Login
+         * @description A token that the page is to go on with.
+         * @example {
+         *       "token": "triptych_…"
+         *     }
+         */
+        Login: {
+            token: string;
         };
         /**
          * Model
@@ -2584,6 +2646,106 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    logIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description What the page may do now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggedIn"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    logOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     listCategories: {
         parameters: {
             query?: {
@@ -2605,6 +2767,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Category_"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
@@ -2649,6 +2820,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Category"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `name_taken`: Another one has that name already. */
@@ -2709,6 +2898,24 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -2762,6 +2969,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Category"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -2838,6 +3063,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Group_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -2892,6 +3126,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GroupDetail"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -2954,6 +3197,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Person_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -3003,6 +3255,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -3058,6 +3319,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -3134,6 +3413,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Person_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -3187,6 +3475,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -3254,6 +3560,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Face_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -3307,6 +3622,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -3374,6 +3707,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_FaceSession_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -3423,6 +3765,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FaceSession"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -3491,6 +3842,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -3543,6 +3903,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Face_"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
@@ -3601,6 +3970,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
@@ -3664,6 +4042,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Face"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -3735,6 +4131,24 @@ export interface operations {
                     "application/json": components["schemas"]["Face"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -3793,6 +4207,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Asset"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -3860,6 +4283,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
@@ -3938,6 +4370,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
@@ -4047,6 +4488,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -4114,6 +4564,15 @@ export interface operations {
                     "application/json": components["schemas"]["SearchIndex"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
@@ -4146,6 +4605,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SearchIndex"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -4213,6 +4690,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
             422: {
                 headers: {
@@ -4259,6 +4745,24 @@ export interface operations {
             };
             /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `directory_not_found`: The directory does not exist. `directory_not_readable`: The directory cannot be read. `not_a_directory`: The path names a file where a directory is needed. */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4340,6 +4844,24 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -4398,6 +4920,15 @@ export interface operations {
                     "application/json": components["schemas"]["IgnoredDirectories"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
@@ -4434,6 +4965,15 @@ export interface operations {
             };
             /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `directory_not_found`: The directory does not exist. `directory_not_readable`: The directory cannot be read. `not_a_directory`: The path names a file where a directory is needed. */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4508,6 +5048,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `image_unreadable`: The photo is gone or cannot be decoded; `details` has the `reason`. */
             409: {
                 headers: {
@@ -4570,6 +5119,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `body_too_large`: The body is larger than is read. */
             413: {
                 headers: {
@@ -4619,6 +5177,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -4678,6 +5245,15 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
             422: {
                 headers: {
@@ -4723,6 +5299,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Session_"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
@@ -4771,6 +5356,24 @@ export interface operations {
             };
             /** @description `path_not_allowed`: The path is not under a media root; nothing is told about what is there. `directory_not_found`: The directory does not exist. `directory_not_readable`: The directory cannot be read. `not_a_directory`: The path names a file where a directory is needed. */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4838,6 +5441,15 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -4886,6 +5498,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
             };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
@@ -4949,6 +5579,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -5020,6 +5668,24 @@ export interface operations {
                     "application/json": components["schemas"]["SessionAction"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5085,6 +5751,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ChangedPerson_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5143,6 +5818,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Job_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5193,6 +5877,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -5253,6 +5955,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionAction"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -5320,6 +6040,15 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Problem_"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5371,6 +6100,15 @@ export interface operations {
                     "application/json": components["schemas"]["LegacyProgress"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5420,6 +6158,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UnifiedProgress"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -5488,6 +6235,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5537,6 +6293,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Restart"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -5602,6 +6376,24 @@ export interface operations {
                     "application/json": components["schemas"]["Restart"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5665,6 +6457,24 @@ export interface operations {
                     "application/json": components["schemas"]["Restart"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5723,6 +6533,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionAction"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
@@ -5785,6 +6613,24 @@ export interface operations {
                     "application/json": components["schemas"]["SessionAction"];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5845,6 +6691,15 @@ export interface operations {
                     "application/json": components["schemas"]["Subdirectory"][];
                 };
             };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `not_found`: There is nothing under this id or path. */
             404: {
                 headers: {
@@ -5898,6 +6753,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Subdirectory"][];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description `not_found`: There is nothing under this id or path. */
