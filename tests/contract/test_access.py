@@ -83,6 +83,12 @@ def bearer(secret: str) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
 
 
+def client_with(guarded: Gateway, headers: dict[str, str]) -> httpx.Client:
+    client = guarded.client()
+    client.headers.update(headers)
+    return client
+
+
 def told(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
@@ -97,7 +103,7 @@ def test_nothing_is_answered_without_a_token(anybody: httpx.Client, method: str,
 
 def test_without_a_token_nobody_learns_what_is_there(guarded: Gateway, anybody: httpx.Client, make: Make) -> None:
     _, secret = make()
-    with httpx.Client(base_url=guarded.url, headers=bearer(secret), timeout=30) as client:
+    with client_with(guarded, bearer(secret)) as client:
         there = guarded.create(client)
 
     answers = [anybody.get(f"{SESSIONS}/{one}") for one in (there, ABSENT)]
@@ -120,7 +126,7 @@ def test_what_is_no_token_that_was_given_is_refused(anybody: httpx.Client, heade
 
 def test_each_scope_may_what_it_says_and_no_more(guarded: Gateway, anybody: httpx.Client, make: Make) -> None:
     looking, working, ruling = (bearer(make(scope)[1]) for scope in ("read", "control", "admin"))
-    with httpx.Client(base_url=guarded.url, headers=working, timeout=30) as client:
+    with client_with(guarded, working) as client:
         session_id = guarded.create(client)
     of_it = f"{SESSIONS}/{session_id}"
 
@@ -155,7 +161,7 @@ def test_a_revoked_token_ends_within_seconds_and_its_streams_with_it(
         assert stream.status_code == 200
         revoke(guarded, token_id)
         wait_for(lambda: anybody.get(SESSIONS, headers=bearer(secret)).status_code == 401, "the token is over")
-        with httpx.Client(base_url=guarded.url, headers=bearer(make("control")[1]), timeout=30) as client:
+        with client_with(guarded, bearer(make("control")[1])) as client:
             session_id = guarded.create(client)
             assert client.post(f"{SESSIONS}/{session_id}/start").status_code == 200
         # It ends with what it would have told next.
