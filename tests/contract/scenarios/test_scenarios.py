@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from tests.contract.scenarios.frontend import SESSIONS, Frontend, badge
 from tests.support.real_servers import run_apart, wait_for
-from tests.support.scripted_stack import HELD_AT, NEVER, PHASES, PHOTOS, Servers, Stack
+from tests.support.scripted_stack import HELD_AT, NEVER, PHASES, PHOTOS, Stack
 from triptych_gateway.catalog.database import create_engine
 
 STATUSES: Final = {"pending", "running", "processing", "paused", "completed", "failed", "cancelled"}
@@ -134,11 +134,11 @@ def test_scenario_3_eta_display(stack: Stack, frontend: Frontend, directory: str
     assert last["overallProgress"]["etaSeconds"] == 0
 
 
-def test_scenario_4_backward_compatibility(servers: Servers, frontend: Frontend, directory: str) -> None:
+def test_scenario_4_backward_compatibility(stack: Stack, frontend: Frontend, directory: str) -> None:
     run_to_the_end(frontend, directory)
 
     async def make_old() -> None:
-        engine = create_engine(servers.database_url)
+        engine = create_engine(stack.servers.database_url)
         async with engine.begin() as connection:
             await connection.execute(text("DELETE FROM runs WHERE phase <> 'training'"))
             await connection.execute(text("UPDATE sessions SET updated_at = clock_timestamp()"))
