@@ -124,7 +124,7 @@ async def test_every_photo_gets_one_outcome_and_the_stream_keeps_the_last_count(
 ) -> None:
     names = ["chelsea.png", "broken.jpg", "rocket.jpg", "text.jpg", "missing.jpg", "coffee.png", "../nats.log"]
     work = _work(session_id=1, phase=work_pb2.PHASE_TRAINING, total=10, done_before=3)
-    request = embedder_pb2.EmbedImagesRequest(work=work, items=stack.items(names), model_id="mobilenet-v2-imagenet")
+    request = embedder_pb2.EmbedImagesRequest(work=work, items=stack.items(names), model_id="mobilenet-v2-imagenet-2")
 
     stub = embedder_pb2_grpc.EmbedderStub(channels["embedder"])
     answers = [answer async for answer in stub.EmbedImages(request)]
@@ -153,7 +153,7 @@ async def test_embedder_tells_its_model_and_refuses_what_it_cannot_do(
 ) -> None:
     stub = embedder_pb2_grpc.EmbedderStub(channels["embedder"])
     model = (await stub.GetModelInfo(embedder_pb2.EmbedderGetModelInfoRequest())).model
-    assert (model.model_id, model.dimension, model.has_text_tower) == ("mobilenet-v2-imagenet", 1280, False)
+    assert (model.model_id, model.dimension, model.has_text_tower) == ("mobilenet-v2-imagenet-2", 1280, False)
     assert "not CLIP" in model.notice
 
     (item,) = stack.items(["small.png"])

@@ -41,7 +41,7 @@ describe('headline', () => {
   it.each([
     [model('open_clip/ViT-B-32/laion2b_s34b_b79k', 'production'), 'Generating CLIP Embeddings'],
     [model('ViT-B-32', 'production'), 'Generating CLIP Embeddings'],
-    [model('mobilenet-v2-imagenet', 'bundled'), 'Generating Embeddings (mobilenet-v2-imagenet)'],
+    [model('mobilenet-v2-imagenet-2', 'bundled'), 'Generating Embeddings (mobilenet-v2-imagenet-2)'],
     [null, 'Generating Embeddings'],
   ])('says CLIP only where CLIP is at work', (at, activity) => {
     const training = phase('training', { status: 'running', model: at });

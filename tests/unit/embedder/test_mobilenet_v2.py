@@ -1,5 +1,6 @@
 """MobileNetV2: the network equals a plain NumPy one, and sees cats as cats."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from triptych_common.errors import ConfigurationError
+from triptych_common.media import decode_image
 from triptych_common.models.devices import AUTO, CPU, Device
 from triptych_common.models.onnx_session import OnnxSession
 from triptych_common.models.weights import locate_wheel_file
@@ -146,6 +148,19 @@ def test_a_photo_is_nearer_to_its_smaller_self_than_to_another(model: EmbeddingM
     first, second, other = model.embed_images([np.asarray(cat), smaller, _photo("rocket.jpg")])
     assert first @ second > 0.9
     assert first @ other < 0.5
+
+
+@pytest.mark.parametrize("times", [2, 4, 8])
+def test_a_photo_that_is_shrunk_while_it_is_decoded_is_seen_as_the_whole_one(model: EmbeddingModel, times: int) -> None:
+    shortest = times * 352  # where least is left
+    picture = Image.fromarray(_photo("coffee.png")).resize((shortest * 4 // 3, shortest))
+    grain = np.random.default_rng(times).normal(0, 8, (picture.height, picture.width, 1))
+    file = io.BytesIO()
+    Image.fromarray(np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    decoded = decode_image(file.getvalue(), resolution=model.resolution, max_pixels=10**8).pixels
+    assert min(decoded.shape[:2]) == 352
+    shrunk, whole = model.embed_images([decoded, np.asarray(Image.open(file))])
+    assert shrunk @ whole > 0.99
 
 
 @pytest.mark.parametrize("size", [(512, 683), (683, 512), (256, 256), (301, 457), (40, 30)])
