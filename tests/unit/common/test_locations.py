@@ -47,8 +47,11 @@ def test_what_is_no_local_file_uri_is_refused(uri: str) -> None:
         path_from_uri(uri)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
+@pytest.fixture(params=["descriptors that stand for files", "paths alone"])
+def photos(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A media root and a directory beside it, on Linux and on a system that has no more than POSIX says."""
+    if request.param == "paths alone":
+        monkeypatch.setattr("triptych_common.media.locations._O_PATH", None)
     inside, outside = tmp_path / "photos", tmp_path / "photos-private"
     inside.mkdir()
     outside.mkdir()
@@ -82,6 +85,8 @@ def test_nothing_outside_the_roots_is_read(photos: Path) -> None:
         "link": photos / "link.png",
         "linked folder": photos / "folder" / "a.png",
         "link within": photos / "inner.png",
+        "not there": outside.parent / "none.png",
+        "through a file": outside / "none.png",
     }
     found = {name: _code(photos, uri_from_path(os.fsencode(path))) for name, path in paths.items()}
     assert found == {
@@ -90,21 +95,67 @@ def test_nothing_outside_the_roots_is_read(photos: Path) -> None:
         "link": "path_not_allowed",
         "linked folder": "path_not_allowed",
         "link within": "loaded",
+        "not there": "path_not_allowed",
+        "through a file": "path_not_allowed",
     }
     encoded = uri_from_path(os.fsencode(photos)) + "/%2e%2e/photos-private/a.png"
     assert _code(photos, encoded) == "path_not_allowed"
     assert _code(photos, "http://127.0.0.1/a.png") == "path_not_allowed"
 
 
+def test_the_file_that_was_checked_is_the_one_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    album, outside = tmp_path / "photos" / "album", tmp_path / "private"
+    for folder, content in ((album, b"ours"), (outside, b"theirs")):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_bytes(content)
+    readlink = os.readlink
+
+    def readlink_and_swap(path: bytes) -> bytes:
+        """Once the file was looked at, a link takes the place of its folder."""
+        found = readlink(path)
+        album.rename(tmp_path / "before")
+        album.symlink_to(outside)
+        return found
+
+    roots = MediaRoots([str(album.parent)])
+    with monkeypatch.context() as patch:
+        patch.setattr("os.readlink", readlink_and_swap)
+        with roots.open(os.fsencode(album / "a.jpg")) as file:
+            assert file.read() == b"ours"
+    with pytest.raises(ImageFailure, match="outside the media roots"):
+        roots.open(os.fsencode(album / "a.jpg"))
+
+
+def test_a_root_is_found_however_a_file_system_spells_it(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos.parent / "PHOTOS").symlink_to(photos)  # stands for a file system that takes both for one
+    monkeypatch.setattr("os.path.realpath", lambda path: path)
+    roots = MediaRoots([str(photos.parent / "PHOTOS")])
+    with roots.open(os.fsencode(photos.parent / "PHOTOS" / "a.png")) as file:
+        assert file.read(4) == b"\x89PNG"
+
+
+def test_a_file_of_any_size_up_to_the_limit_is_read_whole(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told:
+        st_size = 0  # as some network file systems say of all files
+        st_mode = 0o100644
+
+    monkeypatch.setattr("triptych_common.media.loading.os.fstat", lambda _: Told())
+    assert _code(photos, uri_from_path(os.fsencode(photos / "a.png"))) == "loaded"
+    (photos / "large.png").write_bytes(b"\0" * 10_001)
+    assert _code(photos, uri_from_path(os.fsencode(photos / "large.png"))) == "too_large"
+
+
 def test_files_that_cannot_be_read_say_why(photos: Path) -> None:
     (photos / "loop.png").symlink_to(photos / "loop.png")
     (photos / "empty.png").touch()
     (photos / "large.png").write_bytes(b"\0" * 10_001)
+    os.mkfifo(photos / "pipe.png")
     base = uri_from_path(os.fsencode(photos))
     assert _code(photos, f"{base}/none.png") == "not_found"
     assert _code(photos, f"{base}/loop.png") == "symlink_loop"
     assert _code(photos, f"{base}/empty.png") == "empty_file"
     assert _code(photos, f"{base}/large.png") == "too_large"
+    assert _code(photos, f"{base}/pipe.png") == "unsupported_format"
     assert _code(photos, base) == "unsupported_format"
 
 

@@ -1,8 +1,8 @@
 """Photos from URIs or bytes to arrays."""
 
+import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import fsspec
 
@@ -65,15 +65,20 @@ class ImageLoader:
             self._check_size(len(reference.content))
             return reference.content
         uri = reference.uri or ""
-        local = self._roots.check_uri(uri)
+        path = self._roots.check_uri(uri)
         try:
-            return self._read_remote(uri) if local is None else self._read_local(local)
+            return self._read_remote(uri) if path is None else self._read_local(path)
         except OSError as error:
             raise failure_from_os_error(error) from error
 
     def _read_local(self, path: bytes) -> bytes:
-        with Path(path.decode("utf-8", errors="surrogateescape")).open("rb") as file:
-            content = file.read(self._max_bytes + 1)
+        with self._roots.open(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            self._check_size(size)
+            # No more memory than the file needs; one that grows, or whose size is not told, is read on.
+            content = file.read(size + 1)
+            if len(content) > size:
+                content += file.read(self._max_bytes + 1 - len(content))
         self._check_size(len(content))
         return content
 

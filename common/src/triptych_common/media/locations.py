@@ -1,10 +1,17 @@
 """Photo locations: paths are bytes, URIs are percent-encoded, and only media roots may be read."""
 
+import errno
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
 from triptych_common.media.failures import ImageFailure
+
+_O_PATH: Final = getattr(os, "O_PATH", None)
+"""Linux: a descriptor that stands for a file without opening it (open(2))."""
 
 
 def uri_from_path(path: bytes) -> str:
@@ -45,27 +52,112 @@ class MediaRoots:
         return self._directories
 
     def resolve(self, path: bytes) -> bytes | None:
-        """The path with links resolved if it lies under a root, else None. Need not exist."""
+        """The path with links resolved if it lies under a root, else None. Need not exist.
+
+        What is there may change until it is used: files are opened by ``open``.
+        """
         if not path.startswith(b"/") or b"\0" in path:
             return None
         resolved = os.path.realpath(path)
+        return resolved if self._is_under_a_root(resolved) else None
+
+    def open(self, path: bytes) -> BinaryIO:
+        """Open a file under the roots for reading. The file that was checked is the one that is read.
+
+        Nothing else is opened: not what a link leads to outside the roots, and no pipe or device. Raises OSError, and
+        ImageFailure: path_not_allowed for what lies outside the roots, there or not, and unsupported_format for what is
+        no file.
+        """
+        if not path.startswith(b"/") or b"\0" in path:
+            raise _outside()
+        try:
+            with _standing_for(path) as (descriptor, real_path):
+                if real_path is None:
+                    return self._open_resolved(path)
+                if not self._is_under_a_root(real_path) and not self._is_under_a_root_spelled_otherwise(real_path):
+                    raise _outside()
+                _require_file(descriptor)
+                return open(f"/proc/self/fd/{descriptor}", "rb")  # noqa: PTH123 - a descriptor, by its name
+        except OSError:
+            # Nothing is told about what is outside the roots, nor whether it is there.
+            if self.resolve(path) is None:
+                raise _outside() from None
+            raise
+
+    def _open_resolved(self, path: bytes) -> BinaryIO:
+        """Where descriptors do not tell their paths: what replaces the file itself is noticed, a directory is not."""
+        resolved = self.resolve(path)
+        if resolved is None:
+            raise _outside()
+        # A pipe that has a photo's name is not waited for.
+        descriptor = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _require_file(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor
+
+    def _is_under_a_root(self, resolved: bytes) -> bool:
+        return any(resolved == root or resolved.startswith(root.rstrip(b"/") + b"/") for root in self._directories)
+
+    def _is_under_a_root_spelled_otherwise(self, real_path: bytes) -> bool:
+        """Where a file system does not tell upper from lower case: whether a directory above is the same as a root."""
+        parts = real_path.split(b"/")
         for root in self._directories:
-            if resolved == root or resolved.startswith(root.rstrip(b"/") + b"/"):
-                return resolved
-        return None
+            above = b"/".join(parts[: root.count(b"/") + 1])
+            if above.lower() != root.lower():
+                continue
+            try:
+                if os.path.samestat(os.stat(above), os.stat(root)):  # noqa: PTH116 - paths are bytes here
+                    return True
+            except OSError:
+                continue
+        return False
 
     def check_uri(self, uri: str) -> bytes | None:
-        """The resolved local path of an allowed file URI, or None for an allowed remote one.
+        """The path of a local file's URI, which ``open`` checks, or None for an allowed remote one.
 
-        Raises ImageFailure (path_not_allowed) for anything outside the roots.
+        Raises ImageFailure (path_not_allowed) for anything else.
         """
         if uri.startswith("file:"):
             try:
-                resolved = self.resolve(path_from_uri(uri))
+                return path_from_uri(uri)
             except ValueError as error:
                 raise ImageFailure("path_not_allowed", f"The address cannot be read: {error}.") from error
-            if resolved is not None:
-                return resolved
-        elif any(uri.startswith(prefix) for prefix in self._prefixes) and "/../" not in uri:
+        if any(uri.startswith(prefix) for prefix in self._prefixes) and "/../" not in uri:
             return None
-        raise ImageFailure("path_not_allowed", "The photo lies outside the media roots of this service.")
+        raise _outside()
+
+
+@contextmanager
+def _standing_for(path: bytes) -> Iterator[tuple[int, bytes | None]]:
+    """A descriptor that stands for a file without opening it, and the file's path without links.
+
+    No path, and no descriptor, where the system has no such thing. Raises OSError.
+    """
+    if _O_PATH is None:
+        yield -1, None
+        return
+    descriptor = os.open(path, _O_PATH | os.O_CLOEXEC)
+    try:
+        try:
+            real_path = os.readlink(b"/proc/self/fd/%d" % descriptor)  # noqa: PTH115 - paths are bytes here
+        except FileNotFoundError:  # /proc is not mounted
+            real_path = None
+        yield descriptor, real_path
+    finally:
+        os.close(descriptor)
+
+
+def _require_file(descriptor: int) -> None:
+    """Raises OSError for a directory, ImageFailure for what else is no file."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise ImageFailure("unsupported_format", "This is not a file.")
+
+
+def _outside() -> ImageFailure:
+    return ImageFailure("path_not_allowed", "The photo lies outside the media roots of this service.")

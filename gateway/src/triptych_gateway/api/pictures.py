@@ -5,11 +5,9 @@ import contextlib
 import hashlib
 import io
 import os
-import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from PIL import Image
@@ -65,12 +63,12 @@ class Pictures:
     async def thumbnail(self, asset: Asset | FoundPhoto, *, size_pixels: int) -> tuple[bytes, str]:
         """An upright JPEG whose longer side is at most that long, and its entity tag. Raises ImageFailure."""
         key = self._key("thumbnail", asset.path, asset.size_bytes, asset.modified_ns, size_pixels)
-        return await self._cached(key, asset.path, lambda file: self._make_thumbnail(file, size_pixels))
+        return await self._cached(key, asset.path, lambda path: self._make_thumbnail(path, size_pixels))
 
     async def crop(self, face: Face) -> tuple[bytes, str]:
         """A square JPEG around a face, and its entity tag. Raises ImageFailure."""
         key = self._key("crop", face.id, face.path, face.x, face.y, face.width, face.height, CROP_PIXELS)
-        return await self._cached(key, face.path, lambda file: self._make_crop(file, face))
+        return await self._cached(key, face.path, lambda path: self._make_crop(path, face))
 
     async def full(self, asset: Asset) -> Original | tuple[bytes, str]:
         """The photo at full size: its own file where every browser shows it, else an upright JPEG, with entity tag.
@@ -82,22 +80,23 @@ class Pictures:
         if original is not None:
             return original
         key = self._key("full", asset.path, asset.size_bytes, asset.modified_ns)
-        return await self._cached(key, asset.path, lambda file: _jpeg(self._decode(file, Resolution())))
+        return await self._cached(key, asset.path, lambda path: _jpeg(self._decode(path, Resolution())))
 
     @staticmethod
     def _key(*parts: object) -> str:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
-    async def _cached(self, key: str, path: bytes, make: Callable[[Path], bytes]) -> tuple[bytes, str]:
+    async def _cached(self, key: str, path: bytes, make: Callable[[bytes], bytes]) -> tuple[bytes, str]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._read_or_make, key, path, make), f'"{key}"'
 
-    def _read_or_make(self, key: str, path: bytes, make: Callable[[Path], bytes]) -> bytes:
+    def _read_or_make(self, key: str, path: bytes, make: Callable[[bytes], bytes]) -> bytes:
         # Also before a picture that is there: it is shown no longer than its photo may be.
-        resolved = self._resolve(path)
+        if self._roots.resolve(path) is None:
+            raise ImageFailure("path_not_allowed", "The photo lies outside the media roots.")
         content = self._cache.get(key)
         if content is None:
-            content = make(resolved)
+            content = make(path)
             self._cache.put(key, content)
         return content
 
@@ -105,7 +104,7 @@ class Pictures:
         """The photo's file where browsers show it, by its first bytes; else None."""
         try:
             with contextlib.ExitStack() as stack:
-                file = stack.enter_context(_open(self._resolve(path)))
+                file = stack.enter_context(self._roots.open(path))
                 status, head = os.fstat(file.fileno()), file.read(16)
                 file.seek(0)
                 for media_type, (offset, magic) in _SHOWN_BY_BROWSERS.items():
@@ -118,14 +117,14 @@ class Pictures:
             raise failure_from_os_error(error) from error
         return None
 
-    def _make_thumbnail(self, file: Path, size_pixels: int) -> bytes:
-        return _jpeg(self._decode(file, Resolution(longest_side_pixels=size_pixels)))
+    def _make_thumbnail(self, path: bytes, size_pixels: int) -> bytes:
+        return _jpeg(self._decode(path, Resolution(longest_side_pixels=size_pixels)))
 
-    def _make_crop(self, file: Path, face: Face) -> bytes:
+    def _make_crop(self, path: bytes, face: Face) -> bytes:
         # The face, not the photo, decides how far the photo may be shrunk while it is decoded.
         share = max(face.width, face.height, 0.01) * (1 + 2 * CROP_MARGIN)
         longest = int(min(CROP_PIXELS / share, 8192)) * 2
-        picture = self._decode(file, Resolution(longest_side_pixels=longest))
+        picture = self._decode(path, Resolution(longest_side_pixels=longest))
         width, height = picture.size
         side = max(face.width * width, face.height * height) * (1 + 2 * CROP_MARGIN)
         centre_x, centre_y = (face.x + face.width / 2) * width, (face.y + face.height / 2) * height
@@ -133,31 +132,15 @@ class Pictures:
         square = picture.transform((CROP_PIXELS, CROP_PIXELS), Image.Transform.EXTENT, box, Image.Resampling.BICUBIC)
         return _jpeg(square)
 
-    def _resolve(self, path: bytes) -> Path:
-        resolved = self._roots.resolve(path)
-        if resolved is None:
-            raise ImageFailure("path_not_allowed", "The photo lies outside the media roots.")
-        return Path(os.fsdecode(resolved))
-
-    def _decode(self, path: Path, resolution: Resolution) -> Image.Image:
+    def _decode(self, path: bytes, resolution: Resolution) -> Image.Image:
         try:
-            with _open(path) as file:
+            with self._roots.open(path) as file:
                 content = file.read(self._max_bytes + 1)
         except OSError as error:
             raise failure_from_os_error(error) from error
         if len(content) > self._max_bytes:
             raise ImageFailure("too_large", f"The file is larger than {self._max_bytes:,} bytes.")
         return Image.fromarray(decode_image(content, resolution=resolution, max_pixels=self._max_pixels).pixels)
-
-
-def _open(path: Path) -> BinaryIO:
-    """A photo's file. Raises OSError, and ImageFailure for what is no file."""
-    # A pipe that has a photo's name is not waited for.
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise ImageFailure("unsupported_format", "This is not a file.")
-    return file
 
 
 def _jpeg(picture: Image.Image) -> bytes:

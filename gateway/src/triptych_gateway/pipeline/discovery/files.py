@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
+from triptych_common.media.failures import ImageFailure
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.catalog.library.moves import KnownPhoto
 from triptych_gateway.pipeline.discovery.directory_tree import join, parents_of
@@ -16,18 +16,12 @@ _BLOCK_BYTES: Final = 1 << 20
 
 def content_sha256(path: bytes, roots: MediaRoots) -> bytes | None:
     """SHA-256 of a file under the media roots; None where it cannot be read."""
-    resolved = roots.resolve(path)
-    if resolved is None:
-        return None
     digest = hashlib.sha256()
     try:
-        # A pipe that took the file's place meanwhile is not waited for.
-        with open(os.open(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
+        with roots.open(path) as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
-    except OSError:
+    except (OSError, ImageFailure):
         return None
     return digest.digest()
 
