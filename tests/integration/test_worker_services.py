@@ -209,6 +209,46 @@ async def test_full_queue_is_refused_and_a_cancelled_call_makes_room(
     assert event.counts.done < 1024
 
 
+def _resident_bytes(service: Service) -> int:
+    pages = Path(f"/proc/{service.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_beyond_its_memory_ceiling_a_service_refuses_until_there_is_room_again(stack: Stack) -> None:
+    large = stack.media / "large.png"
+    Image.new("RGB", (8000, 6000), "navy").save(large)  # 192 MB in memory, while it is decoded
+    limits = {"decode_threads": "1", "decoded_bytes": str(16 << 20), "micro_batch": "1"}
+    small = embedder_pb2.EmbedImagesRequest(items=stack.items(["small.png"]))
+    roomy = stack.start("embedder", **limits)
+    await until_serving(roomy)
+    async with grpc.aio.insecure_channel(roomy.address) as channel:
+        assert await embedder_pb2_grpc.EmbedderStub(channel).EmbedImages(small).read()
+    ceiling_bytes = _resident_bytes(roomy) + (96 << 20)
+
+    service = stack.start("embedder", memory_ceiling_bytes=str(ceiling_bytes), **limits)
+    await until_serving(service)
+    async with grpc.aio.insecure_channel(service.address) as channel, asyncio.timeout(DEADLINE_SECONDS):
+        stub = embedder_pb2_grpc.EmbedderStub(channel)
+        assert await stub.EmbedImages(small).read()
+        long_call = stub.EmbedImages(embedder_pb2.EmbedImagesRequest(items=stack.items([large.name] * 1024)))
+        refused = None
+        while refused is None:  # between two large photos there is room
+            try:
+                await stub.EmbedImages(small).read()
+            except grpc.aio.AioRpcError as error:
+                refused = read_error(error)
+        assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_CEILING")
+        assert refused.retry_after_seconds is not None and refused.retry_after_seconds >= 0.5
+
+        # What was taken on before is not affected, and when it has ended, more is taken on.
+        outcomes: Any = await long_call.read()
+        assert outcomes.outcomes[0].HasField("vector")
+        long_call.cancel()
+        while (answer := await _first_unless_full(stub.EmbedImages(small))) is None:
+            pass
+        assert answer.outcomes[0].HasField("vector")
+
+
 async def _first_unless_full(call: Any) -> Any:
     try:
         return await call.read()
