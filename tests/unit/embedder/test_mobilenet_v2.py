@@ -1,7 +1,7 @@
 """MobileNetV2: the network equals a plain NumPy one, and sees cats as cats."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -203,6 +203,19 @@ def test_cuda_that_is_asked_for_and_not_there_is_refused(monkeypatch: pytest.Mon
     with pytest.raises(ConfigurationError, match="TRIPTYCH_DEVICE is cuda"):
         load_model("bundled", replace(_ON_CPU, device=Device.parse("cuda")))
     assert load_model("bundled", replace(_ON_CPU, device=AUTO)).info.device == "cpu"
+
+
+def test_a_model_has_seen_a_picture_before_it_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    embed_images = mobilenet_v2.MobileNetV2.embed_images
+
+    def embed_and_count(model: mobilenet_v2.MobileNetV2, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        seen.append(len(images))
+        return embed_images(model, images)
+
+    monkeypatch.setattr(mobilenet_v2.MobileNetV2, "embed_images", embed_and_count)
+    load_model("bundled", _ON_CPU)
+    assert seen == [1]
 
 
 def test_the_bundled_backend_has_one_model_only() -> None:
