@@ -133,10 +133,13 @@ contract: environment ## Ask a whole stack what the OpenAPI document allows, and
 	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
 
 .PHONY: browser
-browser: ## Install Debian's Chromium, with which `make test-ui` reads the page
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
-		test "$$(id -u)" = 0 || { echo "Chromium is not installed: run \`make browser\` as root, or install it" >&2; exit 1; }; \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+browser: ## Install Debian's Chromium and Firefox, with which `make test-ui` reads the page
+	@missing=; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing=chromium; \
+	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
+	test -z "$$missing" || { \
+		test "$$(id -u)" = 0 || { echo "Not installed:" $$missing". Run \`make browser\` as root, or install what is missing." >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
 .PHONY: test-ui
 test-ui: install browser ## Read the page in a browser while a whole stack trains the sample library for real

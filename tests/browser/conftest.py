@@ -1,15 +1,15 @@
-"""Debian's Chromium before a whole stack that trains a sample library for real."""
+"""Debian's browsers before a whole stack that trains a sample library for real."""
 
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Playwright, async_playwright
 
-from tests.browser.chromium import launch
+from tests.browser.browsers import launch_chromium
 from tests.support.running_triptych import Client, Triptych, clean_environment, triptych, triptych_up, working_directory
 
 PHOTOS = 24
@@ -86,11 +86,17 @@ def new_photos(directory: Path) -> Path:
     return write_samples(directory / "media" / f"new-{known}", count=NEW_PHOTOS, seed=known + 1)
 
 
+@pytest.fixture
+def launch() -> Callable[[Playwright], Awaitable[Browser]]:
+    """Starts the browser that is read with; a module of tests may have another."""
+    return launch_chromium
+
+
 @pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium, without a window."""
+async def browser(launch: Callable[[Playwright], Awaitable[Browser]]) -> AsyncIterator[Browser]:
+    """A browser without a window."""
     async with async_playwright() as playwright:
-        started = await launch(playwright.chromium)
+        started = await launch(playwright)
         yield started
         await started.close()
 
@@ -102,20 +108,30 @@ class Reader:
     page: Page
     url: str
     mistakes: list[str] = field(default_factory=list)
-    """What went wrong in the page's own code."""
+    """What went wrong in the page's own code, or that the browser complained of."""
 
     async def open(self, address: str) -> None:
         """Go to one of the page's addresses, such as `#/people`."""
         await self.page.goto(f"{self.url}/{address}")
 
+    def note_mistakes(self) -> None:
+        """Take note of them from now on."""
+        self.page.on("pageerror", lambda error: self.mistakes.append(str(error)))
+        self.page.on("console", self._note_complaint)
+
+    def _note_complaint(self, message: ConsoleMessage) -> None:
+        # A gateway that is away or says no is no mistake of the page's: tests that bring that about see what it does.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.mistakes.append(message.text)
+
 
 @pytest_asyncio.fixture
 async def reader(browser: Browser, running: Triptych) -> AsyncIterator[Reader]:
-    """A reader in a browser of their own; the page's code makes no mistake while they read."""
+    """A reader in a browser of their own; the page makes no mistake while they read."""
     context = await browser.new_context(locale="en-US", viewport={"width": 1100, "height": 900})
     context.set_default_timeout(30_000)
     one = Reader(page=await context.new_page(), url=running.url)
-    one.page.on("pageerror", lambda error: one.mistakes.append(str(error)))
+    one.note_mistakes()
     yield one
     await context.close()
     assert one.mistakes == []

@@ -12,14 +12,21 @@ from typing import Any, Final, Literal
 
 from playwright.async_api import Browser, Route, async_playwright
 
-from tests.browser.chromium import launch
+from tests.browser.browsers import launch_chromium
 from tests.browser.conftest import ended, write_samples
 from tests.support.running_triptych import Client, Triptych, triptych_up, working_directory
 
 _TRAIN_SECONDS: Final = 180
 _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
-_WIDTHS: Final = (360, 1440)
+_WIDTHS: Final = (360, 1440, 3840)
 _SETTLE_MILLISECONDS: Final = 800
+_LOAD_PICTURES: Final = """
+() => Promise.all([...document.images].map((image) => {
+    image.loading = 'eager';
+    return image.decode().catch(() => undefined);
+}))
+"""
+"""Also those that would wait until the reader is near; one that cannot be had is pictured as it is then."""
 _ANSWERS: Final = re.compile("/(api/|health)")
 
 
@@ -39,7 +46,7 @@ async def start_and_picture(target: Path) -> None:
         media.mkdir()
         with triptych_up(directory, media_roots=[media], settings={}) as running:
             async with async_playwright() as playwright:
-                browser = await launch(playwright.chromium)
+                browser = await launch_chromium(playwright)
                 await picture_all(running, media, browser, target)
                 await browser.close()
 
@@ -115,6 +122,7 @@ async def picture(
             await page.locator("h1, h2").first.wait_for()
             # Nothing tells that no more is to come: long enough for answers, pictures and what moves.
             await page.wait_for_timeout(_SETTLE_MILLISECONDS)
+            await page.evaluate(_LOAD_PICTURES)
             await page.screenshot(path=target / f"{name}-{scheme}-{width}.png", full_page=True)
         await context.close()
 
