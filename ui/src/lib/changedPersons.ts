@@ -10,6 +10,11 @@ function other(change: ChangedPerson): string {
   return change.intoName ?? 'somebody without a name';
 }
 
+/** What tells a change from all others of its clustering. */
+export function changeId({ kind, personId, intoId }: ChangedPerson): string {
+  return `${kind} ${personId} ${intoId ?? 'nobody'}`;
+}
+
 /** One change: "Ben was merged into Ada (9 faces)". */
 export function changeInWords(change: ChangedPerson): string {
   switch (change.kind) {

@@ -89,8 +89,10 @@ export function listProblems(sessionId: number, signal?: AbortSignal): Promise<P
   return request(`${TRAINING}/sessions/${sessionId}/problems?page_size=100`, { signal });
 }
 
+export const GROUPS_PAGE_SIZE = 100;
+
 export function listGroups(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Group>> {
-  return request(`${API}/faces/clusters?session_id=${sessionId}&page=${page}&page_size=100`, { signal });
+  return request(`${API}/faces/clusters?session_id=${sessionId}&page=${page}&page_size=${GROUPS_PAGE_SIZE}`, { signal });
 }
 
 export function getHealth(signal?: AbortSignal): Promise<Health> {

@@ -7,7 +7,7 @@ import { gateway } from './gateway.svelte';
 
 type Ask<Item> = (page: number, signal: AbortSignal) => Promise<Page<Item>>;
 
-export class PagedList<Item extends { id: number }> {
+export class PagedList<Item extends { id: number | string }> {
   items = $state.raw<readonly Item[]>([]);
   /** How many there are in all; null until the first answer. */
   total = $state<number | null>(null);
@@ -40,7 +40,7 @@ export class PagedList<Item extends { id: number }> {
   }
 
   /** Takes an item off the list, once the gateway has. */
-  remove(id: number): void {
+  remove(id: Item['id']): void {
     const left = this.items.filter((item) => item.id !== id);
     if (this.total !== null) this.total -= this.items.length - left.length;
     this.items = left;
