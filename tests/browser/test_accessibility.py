@@ -4,15 +4,33 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Reader
-from tests.support.running_triptych import Client
+from tests.browser.conftest import TRAIN_SECONDS, Reader
+from tests.browser.new_session import create
+from tests.support.running_triptych import Client, Triptych
 
+TRAIN_MILLISECONDS = 1_000 * TRAIN_SECONDS
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+FOCUSED = """
+() => {
+    const one = document.activeElement;
+    if (one === document.body) return null;
+    one.dataset.reached = '';
+    const isOutlined = [null, '::after'].some((part) => getComputedStyle(one, part).outlineStyle !== 'none');
+    return {html: one.outerHTML.slice(0, 200), isOutlined};
+}
+"""
+"""What has the focus; null once it has left the page."""
+OUT_OF_REACH = """
+() => [...document.querySelectorAll(':is(button, input, select):enabled, a[href], summary')]
+    .filter((one) => one.checkVisibility() && one.dataset.reached === undefined)
+    .map((one) => one.outerHTML)
+"""
 AXE = Path("ui/node_modules/axe-core/axe.min.js").resolve()
 
 
@@ -64,6 +82,47 @@ async def test_no_page_is_objected_to(
         await page.wait_for_load_state("networkidle")
         assert await objections(page, axe) == [], address
         assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), address
+
+
+async def test_no_state_of_a_session_is_objected_to_and_nothing_moves_where_the_reader_wants_no_motion(
+    reader: Reader, running: Triptych, new_photos: Path, axe: str
+) -> None:
+    async def look(state: str) -> None:
+        for scheme in SCHEMES:
+            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            assert await objections(page, axe) == [], (state, scheme)
+
+    page = reader.page
+    await create(reader, "Looked at", new_photos)
+    face_detection = page.get_by_role("region", name="Face Detection", exact=True)
+    await expect(face_detection).to_contain_text("Running", timeout=TRAIN_MILLISECONDS)
+    with running.held("facedetect"):
+        await expect(page.locator(".working")).to_be_visible()
+        assert await page.evaluate("() => document.getAnimations().length") > 0
+        await look("running")
+        assert await page.evaluate("() => document.getAnimations().length") == 0
+        await page.get_by_role("button", name="Cancel").click()
+        await look("asked whether to cancel")
+        await page.get_by_role("button", name="Cancel the session").click()
+    await expect(page.get_by_text("Cancelled in")).to_be_visible()
+    await look("cancelled")
+    await page.get_by_text("Do again…").click()
+    await look("offered to be done again")
+
+
+async def test_all_that_can_be_used_is_reached_by_the_tab_key_and_shown_to_have_the_focus(
+    reader: Reader, pages: dict[str, str]
+) -> None:
+    page = reader.page
+    for address, heading in pages.items():
+        await reader.open(address)
+        await expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        await page.keyboard.press("Tab")
+        while focused := await page.evaluate(FOCUSED):
+            assert focused["isOutlined"], (address, focused["html"])
+            await page.keyboard.press("Tab")
+        assert await page.evaluate(OUT_OF_REACH) == [], address
 
 
 async def test_a_photo_is_opened_and_closed_with_the_keyboard(reader: Reader, person: dict[str, Any]) -> None:

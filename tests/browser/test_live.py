@@ -1,12 +1,13 @@
 """News come by a stream, by polling where that fails, and by the stream again; and stop when they should."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Final
 
 from playwright.async_api import Page, Request, Route, expect
 
-from tests.browser.conftest import TRAIN_SECONDS, Reader, write_samples
+from tests.browser.conftest import TRAIN_SECONDS, Reader, ended, write_samples
 from tests.browser.new_session import create
 from tests.support.running_triptych import Client, Triptych
 
@@ -53,6 +54,33 @@ async def test_the_list_follows_all_running_sessions_by_one_stream_and_then_rest
     asked.clear()
     await asyncio.sleep(QUIET_SECONDS)
     assert asked == []
+
+
+async def test_a_session_that_was_begun_elsewhere_appears_in_a_list_that_is_open(
+    reader: Reader, client: Client, directory: Path
+) -> None:
+    page = reader.page
+    folder = await asyncio.to_thread(write_samples, directory / "media" / "elsewhere", count=8, seed=103)
+    await reader.open("#/sessions")
+    await expect(page.get_by_role("heading", name="Sessions")).to_contain_text(re.compile(r"\d"))
+    session_id = await client.begin(folder, shard_photos=4)
+    row = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="elsewhere"))
+    await expect(row).to_contain_text("✓ Complete", timeout=TRAIN_MILLISECONDS)
+    await ended(client, session_id)
+
+
+async def test_a_reader_who_comes_back_to_a_session_that_ended_sees_that_it_was_begun_anew(
+    reader: Reader, running: Triptych, client: Client, session_id: int
+) -> None:
+    page = reader.page
+    await reader.open(f"#/sessions/{session_id}")
+    await expect(page.get_by_text("✓ All Phases Complete")).to_be_visible()
+    with running.held("cluster"):
+        (await client.post(f"/training/sessions/{session_id}/restart-clustering")).raise_for_status()
+        # No browser without a window hides a page.
+        await page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(page.get_by_text("🔗 Clustering – Grouping Similar Faces")).to_be_visible()
+    await expect(page.get_by_text("✓ All Phases Complete")).to_be_visible(timeout=TRAIN_MILLISECONDS)
 
 
 async def test_the_stream_is_tried_again_where_it_failed_and_the_page_reads_the_same_after_a_reload(

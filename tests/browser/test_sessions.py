@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from playwright.async_api import Page, Request, Route, expect
+from playwright.async_api import Page, Request, Response, Route, expect
 
 from tests.browser.conftest import NEW_PHOTOS, TRAIN_SECONDS, Reader
 from tests.browser.new_session import create
@@ -17,6 +17,8 @@ TRAIN_MILLISECONDS: Final = 1_000 * TRAIN_SECONDS
 QUIET_SECONDS: Final = 5.0
 """More than two polls would take."""
 POLL_SECONDS: Final = 2.0
+PHASES: Final = {"training": "training", "faceDetection": "face_detection", "clustering": "clustering"}
+PHASE_STATUSES: Final = {"pending", "running", "processing", "paused", "completed", "failed", "cancelled"}
 
 
 async def completed(page: Page) -> None:
@@ -76,6 +78,28 @@ async def test_without_a_stream_the_page_polls_no_faster_than_every_two_seconds(
     await completed(reader.page)
     gaps = [after - before for before, after in itertools.pairwise(polls)]
     assert all(gap >= POLL_SECONDS * 0.95 for gap in gaps), gaps
+
+
+async def test_what_the_page_is_told_as_it_polls_keeps_to_the_specification(reader: Reader, new_photos: Path) -> None:
+    async def refuse(route: Route) -> None:
+        await route.abort()
+
+    told: list[Response] = []
+    reader.page.on("response", lambda answer: told.append(answer) if answer.url.endswith("/progress-unified") else None)
+    await reader.page.route("**/progress-unified/stream", refuse)
+    await create(reader, "Told", new_photos)
+    await completed(reader.page)
+
+    snapshots = [await answer.json() for answer in told]
+    assert snapshots[-1]["overallStatus"] == "completed"
+    for snapshot in snapshots:
+        overall, phases = snapshot["overallProgress"], snapshot["phases"]
+        assert 0 <= overall["percentage"] <= 100
+        assert overall["currentPhase"] in {*PHASES.values(), "completed"}
+        assert {key: phases[key]["name"] for key in PHASES} == PHASES
+        for phase in phases.values():
+            assert 0 <= phase["progress"]["percentage"] <= 100
+            assert phase["status"] in PHASE_STATUSES
 
 
 async def test_a_session_is_paused_resumed_and_read_again_in_mid_run(reader: Reader, new_photos: Path) -> None:
