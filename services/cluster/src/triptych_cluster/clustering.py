@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from triptych_cluster.groups.fading_groups import faces_around, fading_groups
 from triptych_cluster.groups.grouping import group_components
-from triptych_cluster.groups.merging import Compare, group_sums, merge_agreeing_groups
+from triptych_cluster.groups.merging import Compare, merge_agreeing_groups
 from triptych_cluster.groups.mixed_faces import mixed_faces
 from triptych_cluster.groups.together import weaker_of_each_photo
 from triptych_cluster.groups.tree import DensityGroups, dense
@@ -19,6 +19,7 @@ from triptych_cluster.neighbours.components import component_batches, component_
 from triptych_cluster.neighbours.exact import NeighbourGraph, block_pair_count
 from triptych_cluster.neighbours.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
 from triptych_cluster.parameters import Parameters
+from triptych_cluster.sums import group_sums
 from triptych_cluster.workspace import IN_MEMORY, Workspace
 
 Stage = Literal["neighbours", "tree", "merge"]

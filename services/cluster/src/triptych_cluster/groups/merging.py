@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from triptych_cluster.groups.together import may_be_one_person
 from triptych_cluster.neighbours.exact import NeighbourGraph, nearest_neighbours
 from triptych_cluster.parameters import Metric, Parameters
+from triptych_cluster.sums import group_sums
 
 Compare = Callable[[NDArray[np.float32], Callable[[int], None]], NeighbourGraph]
 """Finds each centroid's nearest others within `merge_distance`, telling before each block how many are done."""
@@ -53,15 +53,6 @@ def merge_agreeing_groups(
     while groups.merge_nearest():
         on_block(done)
     return groups.relabel(labels)
-
-
-def group_sums(labels: NDArray[np.int64], rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The sum [g, d] of the rows [n, d] of each group and their number [g], for dense labels [n], -1 being none."""
-    members = np.flatnonzero(labels >= 0)
-    counts = np.bincount(labels[members])
-    # A product with a matrix of ones reads each row once and copies none.
-    ones = csr_array((np.ones(len(members), np.float32), (labels[members], members)), shape=(len(counts), len(rows)))
-    return ones @ rows, counts
 
 
 def _comparison(parameters: Parameters) -> Compare:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_cluster.parallel import in_parallel
 from triptych_cluster.parameters import Metric
 from triptych_cluster.workspace import Workspace
 
@@ -41,8 +42,11 @@ def arranged(
         OSError: if the workspace has no room.
     """
     rows = workspace.array(*embeddings.shape)
-    for part in chunks(len(order)):
+
+    def arrange(part: slice) -> None:
         rows[part] = metric.normalised(embeddings[order[part]])
+
+    in_parallel(arrange, list(chunks(len(order))))
     return rows
 
 
@@ -53,8 +57,11 @@ def _hashes(embeddings: NDArray[np.float32]) -> NDArray[np.uint64]:
     """
     factors = np.random.default_rng(0).integers(0, 2**64, embeddings.shape[1], np.uint64)
     hashes = np.empty(len(embeddings), np.uint64)
-    for part in chunks(len(embeddings)):
+
+    def add_up(part: slice) -> None:
         # + 0 makes of -0 the 0 that it equals.
         bits = (embeddings[part] + np.float32(0)).view(np.uint32)
         hashes[part] = bits.astype(np.uint64) @ factors
+
+    in_parallel(add_up, list(chunks(len(embeddings))))
     return hashes

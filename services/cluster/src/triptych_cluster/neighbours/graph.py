@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from triptych_cluster.neighbours import approximate
 from triptych_cluster.neighbours.arrangement import arranged, content_order
+from triptych_cluster.neighbours.cells import sort_into_cells
 from triptych_cluster.neighbours.exact import NeighbourGraph, block_pair_count, nearest_neighbours
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.workspace import Workspace
@@ -88,7 +89,7 @@ def arranged_graph(
             on_block=on_step,
         )
         return ArrangedGraph(order=order, embeddings=rows, graph=graph)
-    cells = approximate.sort_into_cells(embeddings, order, metric=metric, seed=seed, on_step=on_step)
+    cells = sort_into_cells(embeddings, order, metric=metric, seed=seed, on_step=on_step)
     rows = arranged(embeddings, cells.order, metric, workspace)
     graph = approximate.approximate_neighbours(
         rows,
@@ -97,7 +98,6 @@ def arranged_graph(
         metric=metric,
         neighbour_count=parameters.neighbour_count,
         ceiling=parameters.ceiling,
-        seed=seed,
         on_step=on_step,
     )
     return ArrangedGraph(order=cells.order, embeddings=rows, graph=graph)

@@ -1,0 +1,45 @@
+"""Independent parts of one piece of work, on all cores: NumPy and faiss let go of the interpreter's lock."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import faiss
+from threadpoolctl import ThreadpoolController
+
+_LIBRARIES: Final = ThreadpoolController()
+
+PartT = TypeVar("PartT")
+
+
+def in_parallel(
+    work: Callable[[PartT], object], parts: Sequence[PartT], *, on_part: Callable[[int], None] = lambda done: None
+) -> None:
+    """Do the work of each part, in a thread for each core that this process may use.
+
+    A core that shares no product with others is busy to the end, so BLAS and OpenMP have one thread in each of ours.
+
+    Args:
+        work: of one part; must not depend on what that of another does.
+        parts: of similar size; the first are begun first.
+        on_part: called in the caller's thread before each part is waited for, with how many are done; may raise to stop
+            the work, which then ends with the parts that are under way.
+    """
+    executor = ThreadPoolExecutor(_core_count(), "cluster-part", initializer=_one_thread_in_each)
+    try:
+        with _LIBRARIES.limit(limits=1, user_api="blas"):
+            for done, future in enumerate([executor.submit(work, part) for part in parts]):
+                on_part(done)
+                future.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _one_thread_in_each() -> None:
+    # OpenMP's number of threads belongs to the thread that sets it.
+    faiss.omp_set_num_threads(1)
+
+
+def _core_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
