@@ -8,8 +8,8 @@ import pytest
 from tests.unit.cluster import synthetic_faces
 from triptych_cluster.clustering import Faces, cluster_faces
 from triptych_cluster.groups.fading_groups import faces_around, fading_groups
-from triptych_cluster.groups.merging import group_sums
 from triptych_cluster.parameters import parameters_for
+from triptych_cluster.sums import group_sums
 
 DLIB = parameters_for("dlib-resnet-v1")
 ARCFACE = parameters_for("arcface-r50")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from triptych_cluster.groups.merging import group_sums, merge_agreeing_groups
+from triptych_cluster.groups.merging import merge_agreeing_groups
 from triptych_cluster.neighbours.exact import block_pair_count
 from triptych_cluster.parameters import parameters_for
+from triptych_cluster.sums import group_sums
 
 DLIB = parameters_for("dlib-resnet-v1")
 

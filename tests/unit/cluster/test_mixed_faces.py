@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from triptych_cluster.groups.merging import group_sums
 from triptych_cluster.groups.mixed_faces import mixed_faces
 from triptych_cluster.parameters import Metric, Parameters, parameters_for
+from triptych_cluster.sums import group_sums
 
 ARCFACE = parameters_for("arcface-r50")
 DLIB = parameters_for("dlib-resnet-v1")

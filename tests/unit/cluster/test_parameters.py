@@ -81,6 +81,19 @@ def test_metrics_measure_what_their_names_say() -> None:
         )
 
 
+@pytest.mark.parametrize("metric", Metric)
+def test_the_distance_from_the_rest_of_a_group_is_that_from_their_centre(metric: Metric) -> None:
+    random = np.random.default_rng(3)
+    rows = metric.normalised((1 + 0.2 * random.standard_normal((40, 128))).astype(np.float32))
+    groups = np.repeat([0, 1, 2], [2, 8, 30])
+    sums = np.stack([rows[groups == group].sum(axis=0) for group in range(3)])
+    counts = np.bincount(groups)
+    rest = metric.centroids(sums[groups] - rows, counts[groups] - 1)
+    found = metric.distances_from_rest(rows, sums[groups], counts[groups])
+    assert (found > 0.001).all()
+    np.testing.assert_allclose(found, metric.distances_of_pairs(rows, rest), rtol=1e-4)
+
+
 def test_a_row_without_direction_is_refused_for_cosine_only() -> None:
     rows = np.array([[1, 0], [0, 0]], np.float32)
     with pytest.raises(ValueError, match="Face 1 has an embedding of length 0"):

@@ -11,11 +11,12 @@ from tests.unit.cluster import synthetic_faces
 from triptych_cluster.clustering import Faces, cluster_faces
 from triptych_cluster.groups.fading_groups import faces_around, fading_groups
 from triptych_cluster.groups.grouping import group_components
-from triptych_cluster.groups.merging import group_sums, merge_agreeing_groups
+from triptych_cluster.groups.merging import merge_agreeing_groups
 from triptych_cluster.groups.mixed_faces import mixed_faces
 from triptych_cluster.neighbours.components import component_batches, component_labels, joined_components, part_of
 from triptych_cluster.neighbours.exact import NeighbourGraph, nearest_neighbours, nearest_of, neighbours_between
 from triptych_cluster.parameters import parameters_for
+from triptych_cluster.sums import group_sums
 
 ARCFACE = parameters_for("arcface-r50")
 FACES, SHARDS = 20_000, 5

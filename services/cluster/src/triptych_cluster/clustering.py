@@ -18,6 +18,7 @@ from triptych_cluster.neighbours.arrangement import chunks
 from triptych_cluster.neighbours.components import component_batches, component_labels
 from triptych_cluster.neighbours.exact import NeighbourGraph, block_pair_count
 from triptych_cluster.neighbours.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
+from triptych_cluster.parallel import in_parallel
 from triptych_cluster.parameters import Parameters
 from triptych_cluster.sums import group_sums
 from triptych_cluster.workspace import IN_MEMORY, Workspace
@@ -280,9 +281,12 @@ def _closeness_to_centroids(
     centroids = metric.centroids(*group_sums(labels, embeddings))
     closeness = np.zeros(len(labels), np.float32)
     members = np.flatnonzero(labels >= 0)
-    for part in chunks(len(members)):
+
+    def measure(part: slice) -> None:
         faces = members[part]
         closeness[faces] = -metric.half_squares(embeddings[faces] - centroids[labels[faces]])
+
+    in_parallel(measure, list(chunks(len(members))))
     return closeness
 
 

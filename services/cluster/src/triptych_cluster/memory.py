@@ -13,12 +13,14 @@ from triptych_cluster.kept import graph as kept_graph
 from triptych_cluster.neighbours.exact import block_rows
 from triptych_cluster.neighbours.graph import Search, search_for
 from triptych_cluster.neighbours.sketches import SKETCH_DIMENSION
+from triptych_cluster.parallel import thread_count
 
 # Measured with 2,000 to 100,000 faces, of many people, of one, and all alike, and rounded up.
 _BASE_BYTES = 48 * 2**20
 _FACE_BYTES = 400
 _EDGE_BYTES = 70
 _SKETCH_NUMBER_BYTES = 13
+_THREAD_BYTES = 32 * 2**20
 _BLOCK_PAIR_BYTES = 120
 _KEPT_FACE_BYTES = 60
 _KEPT_EDGE_BYTES = 20
@@ -82,7 +84,7 @@ def peak_bytes(
     block = block_rows(face_count) if search == "exact" else 0
     sketches = 0
     if search == "approximate":
-        sketches = _SKETCH_NUMBER_BYTES * face_count * min(dimension, SKETCH_DIMENSION)
+        sketches = _SKETCH_NUMBER_BYTES * face_count * min(dimension, SKETCH_DIMENSION) + _THREAD_BYTES * thread_count()
     kept = 0
     if kept_count is not None:
         kept = (face_count + kept_count) * (_KEPT_FACE_BYTES + _KEPT_EDGE_BYTES * neighbour_count)

@@ -8,15 +8,24 @@ from typing import Final, TypeVar
 import faiss
 from threadpoolctl import ThreadpoolController
 
+MOST_THREADS: Final = 8
+"""More would want more memory (`memory.peak_bytes` counts it for each), and little is left to divide."""
+
 _LIBRARIES: Final = ThreadpoolController()
 
 PartT = TypeVar("PartT")
 
 
+def thread_count() -> int:
+    """How many threads work: one for each core that this process may use, 8 at most."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MOST_THREADS)
+
+
 def in_parallel(
     work: Callable[[PartT], object], parts: Sequence[PartT], *, on_part: Callable[[int], None] = lambda done: None
 ) -> None:
-    """Do the work of each part, in a thread for each core that this process may use.
+    """Do the work of each part, in `thread_count` threads.
 
     A core that shares no product with others is busy to the end, so BLAS and OpenMP have one thread in each of ours.
 
@@ -26,7 +35,7 @@ def in_parallel(
         on_part: called in the caller's thread before each part is waited for, with how many are done; may raise to stop
             the work, which then ends with the parts that are under way.
     """
-    executor = ThreadPoolExecutor(_core_count(), "cluster-part", initializer=_one_thread_in_each)
+    executor = ThreadPoolExecutor(thread_count(), "cluster-part", initializer=_one_thread_in_each)
     try:
         with _LIBRARIES.limit(limits=1, user_api="blas"):
             for done, future in enumerate([executor.submit(work, part) for part in parts]):
@@ -39,7 +48,3 @@ def in_parallel(
 def _one_thread_in_each() -> None:
     # OpenMP's number of threads belongs to the thread that sets it.
     faiss.omp_set_num_threads(1)
-
-
-def _core_count() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -88,6 +88,27 @@ class Metric(Enum):
         """The distance [m] of each prepared row [m, d] to the one beside it."""
         return self.distance(-self.half_squares(first - second))
 
+    def distances_from_rest(
+        self, rows: NDArray[np.float32], sums: NDArray[np.float32], counts: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The distance [m] of each prepared row to the centre of the other rows of its group.
+
+        Without making those centres: only the row's product with the sum is new for each.
+
+        Args:
+            rows: float32 [m, d].
+            sums: float32 [m, d], of all rows of the group that each is in.
+            counts: int64 [m], of rows in it, ≥ 2.
+        """
+        along = np.einsum("ij,ij->i", rows, sums).astype(np.float64)
+        own = 2 * self.half_squares(rows).astype(np.float64)
+        whole = 2 * self.half_squares(sums).astype(np.float64)
+        if self is Metric.EUCLIDEAN:
+            squares = (counts * (counts * own - 2 * along) + whole) / np.square(counts - 1)
+            return self.distance((-squares / 2).astype(np.float32))
+        lengths = np.sqrt(np.maximum(whole - 2 * along + own, np.finfo(np.float32).eps))
+        return self.distance(((along - own) / lengths - 1).astype(np.float32))
+
     def share_of_other(
         self, rows: NDArray[np.float32], own: NDArray[np.float32], other: NDArray[np.float32]
     ) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from triptych_cluster.neighbours.arrangement import chunks
 from triptych_cluster.neighbours.exact import neighbours_between
+from triptych_cluster.parallel import in_parallel
 from triptych_cluster.parameters import Parameters
 
 
@@ -39,14 +40,13 @@ def faces_around(
     large = np.flatnonzero(counts >= parameters.fading_least_faces)
     centroids = parameters.metric.centroids(sums[large], counts[large])
     outside = np.flatnonzero(labels < 0)
-    around = np.zeros(len(counts), np.int64)
-    for chunk in chunks(len(outside), compared_with=len(large)):
-        on_share(chunk.start / len(outside))
-        part = outside[chunk]
-        nearest = neighbours_between(
-            embeddings[part],
+    nearest = np.empty(len(outside), np.int32)
+
+    def find(part: slice) -> None:
+        nearest[part] = neighbours_between(
+            embeddings[outside[part]],
             # Nobody's photo is a group's.
-            np.full(len(part), -1),
+            np.full(part.stop - part.start, -1),
             centroids,
             large,
             first_number=0,
@@ -55,7 +55,11 @@ def faces_around(
             neighbour_count=1,
             ceiling=parameters.ceiling,
         ).neighbours[:, 0]
-        around[large] += np.bincount(nearest[nearest >= 0], minlength=len(large))
+
+    parts = list(chunks(len(outside), compared_with=len(large)))
+    in_parallel(find, parts, on_part=lambda done: on_share(done / len(parts)))
+    around = np.zeros(len(counts), np.int64)
+    around[large] = np.bincount(nearest[nearest >= 0], minlength=len(large))
     return around
 
 

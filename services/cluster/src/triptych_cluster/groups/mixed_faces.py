@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from triptych_cluster.neighbours.arrangement import chunks
 from triptych_cluster.neighbours.exact import neighbours_between
+from triptych_cluster.parallel import in_parallel
 from triptych_cluster.parameters import Parameters
 
 _OTHERS = 4
@@ -44,8 +45,8 @@ def mixed_faces(
     # Who is to this share of somebody is nearer to them than a stranger is, by half of it at least.
     reach = parameters.stranger_distance * (1 - parameters.mixed_share / 2)
     mixed = np.zeros(len(asked), bool)
-    for part in chunks(len(asked), compared_with=len(groups)):
-        on_share(part.start / len(asked))
+
+    def judge(part: slice) -> None:
         faces, own = embeddings[asked[part]], labels[asked[part]]
         near = neighbours_between(
             faces,
@@ -65,6 +66,9 @@ def mixed_faces(
         apart = metric.distances_of_pairs(centres, others) > parameters.merge_distance
         shares = metric.share_of_other(faces[place], centres, others)
         mixed[part.start + place[apart & (shares >= parameters.mixed_share)]] = True
+
+    parts = list(chunks(len(asked), compared_with=len(groups)))
+    in_parallel(judge, parts, on_part=lambda done: on_share(done / len(parts)))
     return asked[mixed]
 
 
@@ -80,9 +84,11 @@ def _unsure(
     """The faces of groups that are further than `sure_distance` from the centre of the others in their group."""
     members = np.flatnonzero(labels >= 0)
     unsure = np.zeros(len(members), bool)
-    for part in chunks(len(members)):
-        on_chunk()
-        faces, own = embeddings[members[part]], labels[members[part]]
-        centres = parameters.metric.centroids(sums[own] - faces, counts[own] - 1)
-        unsure[part] = parameters.metric.distances_of_pairs(faces, centres) > parameters.sure_distance
+
+    def judge(part: slice) -> None:
+        own = labels[members[part]]
+        away = parameters.metric.distances_from_rest(embeddings[members[part]], sums[own], counts[own])
+        unsure[part] = away > parameters.sure_distance
+
+    in_parallel(judge, list(chunks(len(members))), on_part=lambda done: on_chunk())
     return members[unsure]

@@ -24,8 +24,8 @@ PREPARATION_STEPS: Final = 4
 
 _CHUNKS = 16
 _CHUNK_ROWS_MIN, _CHUNK_ROWS_MAX = 256, 4096
-_BLOCK_COLUMNS = 2048
-"""Faces of a cell that are compared with a chunk's in one product: at most 32 MiB."""
+_BLOCK_COLUMNS = 1024
+"""Faces of a cell that are compared with a chunk's in one product: at most 16 MiB."""
 
 
 def chunk_rows(face_count: int) -> int:

@@ -9,15 +9,15 @@ from triptych_cluster.parallel import in_parallel
 from triptych_cluster.parameters import Metric
 from triptych_cluster.workspace import Workspace
 
-CHUNK_ROWS = 4096
-"""Rows that are looked at in one go: 8 MiB of 512 numbers, so nothing here needs memory for all of them."""
+CHUNK_ROWS = 2048
+"""Most rows that are looked at in one go: 4 MiB of 512 numbers, so nothing here needs memory for all of them."""
 _PAIRS = 2**24
 """Pairs of rows that are compared in one go: a quarter of a second with 512 numbers."""
 
 
 def chunks(row_count: int, *, compared_with: int | None = None) -> Iterator[slice]:
     """Slices of `CHUNK_ROWS` rows that together are all; of as many as can be compared with so many others."""
-    rows = CHUNK_ROWS if compared_with is None else max(1, _PAIRS // max(compared_with, 1))
+    rows = CHUNK_ROWS if compared_with is None else min(CHUNK_ROWS, max(1, _PAIRS // max(compared_with, 1)))
     for start in range(0, row_count, rows):
         yield slice(start, min(start + rows, row_count))
 
