@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from triptych_cluster import memory
 from triptych_cluster.memory import MemoryTooSmallError, machine_bytes, peak_bytes, plan
 from triptych_cluster.neighbours.graph import Search
 
@@ -78,7 +79,8 @@ def test_large_vectors_are_mapped_where_that_is_wished() -> None:
     assert not plan(50_000, 512, 16, limit_bytes=NO_LIMIT, mapped_above_bytes=103 * 10**6).mapped
 
 
-def test_what_does_not_fit_is_mapped_then_approximate_then_refused() -> None:
+def test_what_does_not_fit_is_mapped_then_approximate_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "thread_count", lambda: 2)
     in_memory = peak_bytes(10_000, 512, 16, search="exact", mapped=False)
     mapped = peak_bytes(10_000, 512, 16, search="exact", mapped=True)
     least = peak_bytes(10_000, 512, 16, search="approximate", mapped=True)
@@ -98,7 +100,8 @@ def test_what_does_not_fit_is_mapped_then_approximate_then_refused() -> None:
 
 
 def test_where_the_graph_does_not_fit_nothing_is_kept() -> None:
-    least = peak_bytes(10_000, 512, 16, search="approximate", mapped=True, kept_count=10_000)
+    searches: tuple[Search, ...] = ("exact", "approximate")
+    least = min(peak_bytes(10_000, 512, 16, search=search, mapped=True, kept_count=10_000) for search in searches)
     fits = plan(10_000, 512, 16, limit_bytes=least, mapped_above_bytes=None, kept_count=10_000)
     does_not = plan(10_000, 512, 16, limit_bytes=least - 1, mapped_above_bytes=None, kept_count=10_000)
     assert (fits.keeps, does_not.keeps) == (True, False)
