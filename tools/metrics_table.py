@@ -11,6 +11,9 @@ from triptych_common.photos.batches import BatchLimits, PhotoBatches
 from triptych_common.photos.metrics import PhotoMetrics
 from triptych_common.progress.metrics import PublisherMetrics
 from triptych_common.progress.publisher import ProgressPublisher
+from triptych_common.rpc.channels import ReplicaPool
+from triptych_gateway.pipeline.metrics import PipelineMetrics
+from triptych_gateway.pipeline.photos.photo_services import EmbedderService
 from triptych_progress.aggregator import Aggregator
 from triptych_progress.main import ProgressSettings
 from triptych_progress.messages import SessionMessages
@@ -29,7 +32,9 @@ async def _metrics_table() -> str:
     loader = ImageLoader(roots=MediaRoots([]), resolution=Resolution(), max_bytes=1, max_pixels=1)
     batches = PhotoBatches[Any, Any](model=ModelLifetime(_nothing), loader=loader, compute=_nothing, limits=limits)
     aggregator = Aggregator(client, ProgressSettings().aggregator_settings())
+    embedder = EmbedderService(ReplicaPool([], service="embedder"))
     collectors = {
+        "gateway": PipelineMetrics({"embedder": embedder}),
         "progress": AggregatorMetrics(lambda: aggregator, SessionMessages()),
         "embedder, facedetect, cluster": PublisherMetrics(ProgressPublisher(nats_url="", source="")),
         "embedder, facedetect": PhotoMetrics(lambda: batches),

@@ -38,7 +38,7 @@ class MetricsSettings(ProcessSettings):
 
     metrics_listen: str = ""
     """Address at which metrics are served for Prometheus, host:port; empty for nowhere. `triptych up` counts the port
-    up by one from service to service: progress, embedder, facedetect, cluster."""
+    up by one from process to process: progress, embedder, facedetect, cluster, gateway."""
 
 
 class MediaSettings(ProcessSettings):

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
+from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
 from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.api.access.known_tokens import KnownTokens
@@ -25,6 +26,7 @@ from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
 from triptych_gateway.http_server import serve
+from triptych_gateway.pipeline.metrics import PipelineMetrics
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.photos.photo_services import EmbedderService, FaceDetectorService, PhotoService
 from triptych_gateway.pipeline.query_embedding import QueryEmbedder
@@ -118,6 +120,8 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     }
     embedder, detector = EmbedderService(pools["embedder"]), FaceDetectorService(pools["facedetect"])
     photo_services: dict[str, PhotoService] = {"training": embedder, "face_detection": detector}
+    metrics = PipelineMetrics({"embedder": embedder, "facedetect": detector})
+    await stack.enter_async_context(serving_metrics(settings.metrics_listen, collectors=[metrics]))
     scheduler = Scheduler(
         engine,
         roots=roots,

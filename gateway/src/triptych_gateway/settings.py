@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from triptych_common.settings import MediaSettings
+from triptych_common.settings import MediaSettings, MetricsSettings
 from triptych_gateway.catalog.runs.lifecycle import DEFAULT_SHARD_SIZE
 from triptych_gateway.catalog.sessions.sessions import Weighting
 
 _Addresses = Annotated[tuple[str, ...], NoDecode]
 
 
-class GatewaySettings(MediaSettings):
+class GatewaySettings(MediaSettings, MetricsSettings):
     """Settings of the gateway: REST interface, catalogue and pipeline."""
 
     database_url: str = Field(validation_alias=AliasChoices("DATABASE_URL"), repr=False)

@@ -38,6 +38,11 @@ class AdaptiveLimit:
         """Shards that may be in flight now."""
         return self._limit
 
+    @property
+    def in_flight(self) -> int:
+        """Shards that have a place now, of all sessions."""
+        return self._in_flight.total()
+
     @asynccontextmanager
     async def slot(self, session_id: int) -> AsyncIterator[None]:
         """A place for one shard of a session; waits until it is its turn."""

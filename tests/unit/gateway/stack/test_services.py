@@ -53,6 +53,18 @@ def test_the_gateway_gets_the_database_and_every_address() -> None:
         assert told[f"TRIPTYCH_{name.upper()}_ADDRESSES"] == ENVIRONMENT.addresses[name]
 
 
+def test_each_process_serves_its_metrics_on_a_port_of_its_own() -> None:
+    environment = replace(ENVIRONMENT, inherited={"TRIPTYCH_METRICS_LISTEN": "127.0.0.1:9100"})
+    told = {name: environment.of(name)["TRIPTYCH_METRICS_LISTEN"] for name in (*GRPC_SERVICES, GATEWAY)}
+    assert told == {
+        "progress": "127.0.0.1:9100",
+        "embedder": "127.0.0.1:9101",
+        "facedetect": "127.0.0.1:9102",
+        "cluster": "127.0.0.1:9103",
+        "gateway": "127.0.0.1:9104",
+    }
+
+
 def test_chosen_ports_are_free_different_and_not_for_outgoing_connections() -> None:
     ports = choose_ports("127.0.0.1", 6)
     assert len(set(ports)) == 6

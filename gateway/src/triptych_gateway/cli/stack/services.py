@@ -64,14 +64,15 @@ class ServiceEnvironment:
             "TRIPTYCH_HTTP_HOST": self.http_host,
             "TRIPTYCH_HTTP_PORT": str(self.http_port),
             **addresses,
+            **self._metrics_address(name),
         }
 
     def _metrics_address(self, name: str) -> dict[str, str]:
-        """Where a service is to serve its metrics: one port after the other, from the one that was asked for."""
+        """Where a process is to serve its metrics: one port after the other, from the one that was asked for."""
         host, _, port = self.inherited.get(_METRICS_LISTEN, "").rpartition(":")
         if not port.isdecimal() or port == "0":
             return {}
-        return {_METRICS_LISTEN: f"{host}:{int(port) + GRPC_SERVICES.index(name)}"}
+        return {_METRICS_LISTEN: f"{host}:{int(port) + (*GRPC_SERVICES, GATEWAY).index(name)}"}
 
 
 def console_scripts() -> dict[str, tuple[str, ...]]:

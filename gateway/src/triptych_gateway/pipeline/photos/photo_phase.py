@@ -16,6 +16,7 @@ from triptych_gateway.catalog.clustering.face_space import count_session_faces
 from triptych_gateway.catalog.runs import generations, history, lifecycle, shards
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.schema import LIVE_GENERATION
+from triptych_gateway.pipeline.backlog import Remainder
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
@@ -41,10 +42,17 @@ class PhotoPhase:
 
         Raises PhaseFailedError, LeaseLostError, and what a lost database raises.
         """
-        model = await self._wait_for_model()
-        await self._begin(model)
+        with self._service.backlog.of_run(photos=self._run.total, shard_size=self._run.shard_size) as remainder:
+            model = await self._wait_for_model()
+            await self._begin(model)
+            work = await self._work_through(model, remainder)
+        return await self._end(model, items=work.settled, seconds=work.working_time.seconds)
+
+    async def _work_through(self, model: ModelInfo, remainder: Remainder) -> ShardWork:
+        """Finish every shard; returns what was done."""
         async with self._session.read() as connection:
             waiting = await shards.unfinished_shards(connection, self._run)
+        remainder.shards = len(waiting)
         self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
         limit = self._service.limit
         limit.grow_to(2 * max(1, len(self._service.pool.addresses)))
@@ -54,18 +62,19 @@ class PhotoPhase:
             async with asyncio.TaskGroup() as tasks:
                 for ordinal in waiting:
                     await self._wait_for_room(limit)
-                    tasks.create_task(self._finish(work, ordinal, forecast), name=f"shard {ordinal}")
+                    tasks.create_task(self._finish(work, ordinal, forecast, remainder), name=f"shard {ordinal}")
         except ExceptionGroup as group:
             raise _first_leaf(group) from group
-        return await self._end(model, items=work.settled, seconds=work.working_time.seconds)
+        return work
 
     async def _wait_for_room(self, limit: AdaptiveLimit) -> None:
         """Wait until a shard could begin, so that a huge session does not make a task of every shard at once."""
         async with limit.slot(self._run.session_id):
             pass
 
-    async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast) -> None:
+    async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast, remainder: Remainder) -> None:
         await work.finish(ordinal)
+        remainder.shards -= 1
         if self._run.phase == "face_detection":
             await forecast.renew()
 

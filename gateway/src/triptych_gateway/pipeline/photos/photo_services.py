@@ -12,6 +12,7 @@ from triptych_common.rpc.channels import Replica, ReplicaPool
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoError, PhotoFacts
 from triptych_gateway.catalog.runs.shards import Shard, ShardItem
+from triptych_gateway.pipeline.backlog import Backlog
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 
 MODEL_INFO_SECONDS = 10.0
@@ -24,6 +25,8 @@ class PhotoService(Protocol):
     pool: ReplicaPool
     limit: AdaptiveLimit
     """Shards in flight, of all sessions."""
+    backlog: Backlog
+    """Shards that are not finished, of all sessions."""
 
     async def model(self) -> ModelInfo:
         """The model that runs. Raises grpc.aio.AioRpcError and AwayError."""
@@ -43,6 +46,7 @@ class EmbedderService:
     def __init__(self, pool: ReplicaPool) -> None:
         self.pool = pool
         self.limit = AdaptiveLimit(start=2)
+        self.backlog = Backlog()
 
     async def model(self) -> ModelInfo:
         """The embedding model."""
@@ -74,6 +78,7 @@ class FaceDetectorService:
     def __init__(self, pool: ReplicaPool) -> None:
         self.pool = pool
         self.limit = AdaptiveLimit(start=2)
+        self.backlog = Backlog()
 
     async def model(self) -> ModelInfo:
         """The face model."""
