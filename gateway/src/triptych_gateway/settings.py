@@ -7,18 +7,23 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from triptych_common.settings import MediaSettings, MetricsSettings
+from triptych_common.settings import MediaSettings, MetricsSettings, ProcessSettings
 from triptych_gateway.catalog.runs.lifecycle import DEFAULT_SHARD_SIZE
 from triptych_gateway.catalog.sessions.sessions import Weighting
 
 _Addresses = Annotated[tuple[str, ...], NoDecode]
 
 
-class GatewaySettings(MediaSettings, MetricsSettings):
-    """Settings of the gateway: REST interface, catalogue and pipeline."""
+class DatabaseSettings(ProcessSettings):
+    """Settings of a process that knows the database."""
 
     database_url: str = Field(validation_alias=AliasChoices("DATABASE_URL"), repr=False)
     """PostgreSQL with pgvector, as postgresql://user:password@host/name."""
+
+
+class GatewaySettings(MediaSettings, MetricsSettings, DatabaseSettings):
+    """Settings of the gateway: REST interface, catalogue and pipeline."""
+
     http_host: str = "127.0.0.1"
     """Address that the REST interface listens on."""
     http_port: int = Field(default=8000, ge=0, le=65535)

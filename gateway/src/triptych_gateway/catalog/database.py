@@ -159,13 +159,19 @@ async def _connect(engine: AsyncEngine) -> AsyncConnection:
     while True:
         try:
             return await engine.connect()
-        except asyncpg.InvalidAuthorizationSpecificationError as error:
-            raise ConfigurationError("PostgreSQL refused the login in DATABASE_URL.") from error
         except DATABASE_AWAY as error:
+            if _is_refused_login(error):
+                raise ConfigurationError("PostgreSQL refused the login in DATABASE_URL.") from error
             if asyncio.get_running_loop().time() > deadline:
                 raise ConfigurationError(f"PostgreSQL does not answer at DATABASE_URL: {error}") from error
             log.info("waiting for postgresql", error=str(error).splitlines()[0] if str(error) else repr(error))
             await asyncio.sleep(0.5)
+
+
+def _is_refused_login(error: BaseException) -> bool:
+    """Whether PostgreSQL does not know whoever connects; SQLAlchemy wraps what the driver raises."""
+    refusal = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
+    return isinstance(refusal, asyncpg.InvalidAuthorizationSpecificationError)
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -1,0 +1,43 @@
+"""The command that brings the schema to this version before gateways of that version start."""
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+from tests.support.catalogue import table
+from triptych_common.errors import EXIT_BAD_CONFIGURATION
+from triptych_gateway.catalog.database import create_engine
+
+SCRIPT = str(Path(sys.executable).with_name("triptych-migrate"))
+
+
+async def _migrate(database_url: str) -> tuple[int | None, str]:
+    """Exit status and log."""
+    process = await asyncio.create_subprocess_exec(
+        SCRIPT, env={**os.environ, "DATABASE_URL": database_url}, stdout=PIPE, stderr=STDOUT
+    )
+    said, _ = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_several_at_once_make_one_schema(empty_database_url: str) -> None:
+    ends = await asyncio.gather(*(_migrate(empty_database_url) for _ in range(3)))
+    assert [status for status, _ in ends] == [0, 0, 0], ends
+
+    engine = create_engine(empty_database_url)
+    async with engine.connect() as connection:
+        assert await table(connection, "SELECT count(*) FROM alembic_version") == [(1,)]
+        assert await table(connection, "SELECT count(*) FROM assets") == [(0,)]
+    await engine.dispose()
+
+
+async def test_a_refused_login_is_a_matter_of_configuration(empty_database_url: str) -> None:
+    with_wrong_password = re.sub(r":[^:@/]+@", ":wrong@", empty_database_url)
+
+    assert with_wrong_password != empty_database_url
+    status, said = await _migrate(with_wrong_password)
+    assert status == EXIT_BAD_CONFIGURATION
+    assert "refused the login" in said
