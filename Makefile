@@ -90,7 +90,7 @@ ui-test: ui/node_modules/.installed ## Run the page's own tests
 	cd ui && npm test --silent
 
 .PHONY: check
-check: lint types imports protos-check docs-check ui-check ## Everything that CI checks besides the tests
+check: lint types imports protos-check docs-check check-deploy ui-check ## Everything that CI checks besides the tests
 
 .PHONY: lint
 lint: environment ## Check style
@@ -121,6 +121,10 @@ protos-check: environment ## Check protos: style, no breaking change, and genera
 docs: environment ui/node_modules/.installed ## Write what is generated in docs/, and the page's types of the REST contract
 	$(BIN)/python -m tools.document
 	cd ui && npm run --silent generate
+
+.PHONY: check-deploy
+check-deploy: environment ## Check images, Compose file and Kubernetes manifests against their schemas and the code
+	$(BIN)/python -m tools.check_deploy
 
 .PHONY: docs-check
 docs-check: environment ## Check that what is generated in docs/ is up to date

@@ -33,11 +33,14 @@ def run_process(
     anew by whoever keeps it.
     """
     try:
-        settings = settings_class()
+        settings = settings_class.read()
     except ValidationError as error:
         for problem in error.errors():
             setting = ".".join(str(part) for part in problem["loc"])
             sys.stderr.write(f"{name}: setting {setting}: {problem['msg']}\n")
+        sys.exit(EXIT_BAD_CONFIGURATION)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{name}: {error}\n")
         sys.exit(EXIT_BAD_CONFIGURATION)
     configure_logging(settings, process=name)
     threading.excepthook = _end_with_the_thread

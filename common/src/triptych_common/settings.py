@@ -3,11 +3,12 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from triptych_common.errors import ConfigurationError
 from triptych_common.models.devices import Device
 
 
@@ -31,6 +32,22 @@ class ProcessSettings(BaseSettings):
     """One JSON object per line, or lines for a person."""
     nats_url: str = Field(default="nats://127.0.0.1:4222", validation_alias=AliasChoices("NATS_URL"), repr=False)
     """NATS server(s) with JetStream, comma-separated, with credentials if they are needed."""
+    secrets_dir: Path | None = None
+    """Directory with a file for each variable that is not to be in the environment, named as it is and holding its
+    value. The environment wins."""
+
+    @classmethod
+    def read(cls) -> Self:
+        """The settings as environment and files have them.
+
+        Raises ValidationError, and ConfigurationError where the directory of files is not there.
+        """
+        directory = os.environ.get("TRIPTYCH_SECRETS_DIR")
+        if directory and not Path(directory).is_dir():
+            raise ConfigurationError(f"TRIPTYCH_SECRETS_DIR is no directory: {directory}")
+        # pydantic-settings' own keyword, which its plugin for mypy would know.
+        keywords: dict[str, Any] = {"_secrets_dir": directory or None}
+        return cls(**keywords)
 
 
 class MetricsSettings(ProcessSettings):

@@ -1,10 +1,12 @@
 """The gateway's settings: out of the environment, checked before anything starts."""
 
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from triptych_common.errors import ConfigurationError
 from triptych_gateway.settings import GatewaySettings
 
 
@@ -13,7 +15,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in os.environ:
         if name.startswith("TRIPTYCH_") or name in ("DATABASE_URL", "NATS_URL"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:secret@db/triptych")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:hush@db/triptych")
     return monkeypatch
 
 
@@ -72,5 +74,25 @@ def test_a_database_is_needed(environment: pytest.MonkeyPatch) -> None:
         read()
 
 
+def test_secrets_may_be_in_files_and_the_environment_wins(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.delenv("DATABASE_URL")
+    environment.setenv("TRIPTYCH_SECRETS_DIR", str(tmp_path))
+    environment.setenv("NATS_URL", "nats://in-the-environment")
+    (tmp_path / "DATABASE_URL").write_text("postgresql://in-a-file/triptych\n")
+    (tmp_path / "NATS_URL").write_text("nats://in-a-file")
+
+    settings = GatewaySettings.read()
+
+    assert settings.database_url == "postgresql://in-a-file/triptych"
+    assert settings.nats_url == "nats://in-the-environment"
+
+
+def test_a_directory_of_secrets_that_is_not_there_is_told(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("TRIPTYCH_SECRETS_DIR", str(tmp_path / "nowhere"))
+
+    with pytest.raises(ConfigurationError, match="TRIPTYCH_SECRETS_DIR"):
+        GatewaySettings.read()
+
+
 def test_passwords_do_not_show() -> None:
-    assert "secret" not in repr(read())
+    assert "hush" not in repr(read())

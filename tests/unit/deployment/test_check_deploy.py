@@ -1,0 +1,320 @@
+"""`make check-deploy` passes what is there, and finds what would go wrong in a cluster or under Compose."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tools.check_deploy import problems_of
+from tools.deployment.code import IMAGES
+from tools.deployment.composition import composition_problems
+from tools.deployment.dockerfiles import dockerfile_problems, substitute_problems
+from tools.deployment.manifests import OVERLAYS, ROOT, Manifest, build, named, pod_of
+from tools.deployment.networks import arrows_of_the_architecture
+from tools.deployment.schemas import compose_problems
+
+OVERLAY_NAMES = sorted(path.name for path in OVERLAYS.iterdir())
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, list[Manifest]]:
+    return {name: build(OVERLAYS / name) for name in OVERLAY_NAMES}
+
+
+@pytest.fixture
+def gpu(built: dict[str, list[Manifest]]) -> list[Manifest]:
+    """The overlay that has most of everything; a test's own."""
+    return copy.deepcopy(built["gpu"])
+
+
+@pytest.fixture
+def managed(built: dict[str, list[Manifest]]) -> list[Manifest]:
+    return copy.deepcopy(built["managed"])
+
+
+@pytest.fixture
+def compose() -> Any:
+    return yaml.safe_load((ROOT / "compose.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", OVERLAY_NAMES)
+def test_every_overlay_is_in_order(name: str, built: dict[str, list[Manifest]]) -> None:
+    assert list(problems_of(built[name])) == []
+
+
+def deployment(manifests: list[Manifest], name: str) -> Manifest:
+    return named(manifests, "Deployment")[name]
+
+
+def container(manifests: list[Manifest], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = pod_of(deployment(manifests, name))["containers"][0]
+    return found
+
+
+def variable(manifests: list[Manifest], name: str, variable_name: str) -> dict[str, Any]:
+    entries: list[dict[str, Any]] = container(manifests, name)["env"]
+    return next(one for one in entries if one["name"] == variable_name)
+
+
+def query(manifests: list[Manifest], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = named(manifests, "ScaledObject")[name]["spec"]["triggers"][0]["metadata"]
+    return found
+
+
+def policy(manifests: list[Manifest], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = named(manifests, "NetworkPolicy")[name]["spec"]
+    return found
+
+
+def without(manifests: list[Manifest], kind: str, name: str) -> None:
+    manifests.remove(named(manifests, kind)[name])
+
+
+def let_embedder_ask_cluster(manifests: list[Manifest]) -> None:
+    policy(manifests, "cluster")["ingress"][0]["from"].append({"podSelector": {}})
+    to_cluster = {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "cluster"}}}]}
+    policy(manifests, "embedder")["egress"].append(to_cluster)
+
+
+WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
+    "a field of the wrong type": (
+        lambda all_: deployment(all_, "gateway")["spec"].update(replicas="two"),
+        "Deployment gateway",
+    ),
+    "a field that there is not": (
+        lambda all_: deployment(all_, "gateway")["spec"].update(replica=2),
+        "Deployment gateway",
+    ),
+    "a kind without a schema": (
+        lambda all_: all_.append({"apiVersion": "v9", "kind": "Wish", "metadata": {"name": "x"}}),
+        "no schema is known for v9",
+    ),
+    "a field that KEDA has not got": (
+        lambda all_: query(all_, "embedder").update(treshold="8"),
+        "ScaledObject embedder: spec.triggers.0.metadata.treshold",
+    ),
+    "a number where KEDA takes strings": (
+        lambda all_: query(all_, "embedder").update(threshold=8),
+        "ScaledObject embedder: spec.triggers.0.metadata.threshold",
+    ),
+    "a database cluster without storage": (
+        lambda all_: named(all_, "Cluster")["triptych-postgres"]["spec"].pop("storage"),
+        "Cluster triptych-postgres: spec.storage",
+    ),
+    "a variable that no setting reads": (
+        lambda all_: container(all_, "embedder")["env"].append({"name": "TRIPTYCH_DEVISE", "value": "cuda"}),
+        "EmbedderSettings reads no TRIPTYCH_DEVISE",
+    ),
+    "a value that its setting refuses": (
+        lambda all_: variable(all_, "embedder", "TRIPTYCH_DEVICE").update(value="gpu"),
+        "is no device",
+    ),
+    "a required variable that is not there": (
+        lambda all_: container(all_, "gateway")["env"].remove(variable(all_, "gateway", "DATABASE_URL")),
+        "DATABASE_URL",
+    ),
+    "a password in the manifest": (
+        lambda all_: container(all_, "embedder").update(env=[{"name": "NATS_URL", "value": "nats://a:b@nats"}]),
+        "NATS_URL is not a reference to a secret",
+    ),
+    "a secret in the manifests": (
+        lambda all_: all_.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "type": "Opaque"}),
+        "Secret x",
+    ),
+    "a port that nobody listens on": (
+        lambda all_: variable(all_, "cluster", "TRIPTYCH_LISTEN").update(value="0.0.0.0:50099"),
+        "listens on 50099",
+    ),
+    "metrics elsewhere": (
+        lambda all_: variable(all_, "cluster", "TRIPTYCH_METRICS_LISTEN").update(value="0.0.0.0:9091"),
+        "metrics are not served",
+    ),
+    "an address without a service": (
+        lambda all_: variable(all_, "gateway", "TRIPTYCH_CLUSTER_ADDRESSES").update(value="clusterer:50053"),
+        "no Service answers at clusterer:50053",
+    ),
+    "a probe of another port": (
+        lambda all_: container(all_, "progress")["livenessProbe"].update(grpc={"port": 1}),
+        "livenessProbe does not ask the process",
+    ),
+    "a service that shows one replica": (
+        lambda all_: named(all_, "Service")["embedder"]["spec"].pop("clusterIP"),
+        "Service embedder: is not headless",
+    ),
+    "a service that selects nothing": (
+        lambda all_: named(all_, "Service")["embedder"]["spec"].update(selector={"app.kubernetes.io/name": "clip"}),
+        "Service embedder: selects no pod",
+    ),
+    "an image that nothing builds": (
+        lambda all_: container(all_, "cluster").update(image="triptych/clusterer:0.1.0"),
+        "nothing builds triptych/clusterer:0.1.0",
+    ),
+    "a target that there is not": (
+        lambda all_: container(all_, "cluster").update(image="triptych/cluster:0.1.0-gpu"),
+        "cluster.Dockerfile builds no 0.1.0-gpu",
+    ),
+    "a GPU without its image": (
+        lambda all_: container(all_, "embedder").update(image="triptych/embedder:0.1.0"),
+        "the image for GPUs and the limit nvidia.com/gpu belong together",
+    ),
+    "a command that there is not": (
+        lambda all_: pod_of(deployment(all_, "gateway"))["initContainers"][0].update(command=["triptych-upgrade"]),
+        "no console script triptych-upgrade",
+    ),
+    "a metric that there is not": (
+        lambda all_: query(all_, "embedder").update(query='sum(triptych_shards_queued{service="embedder"})'),
+        "the gateway has no metric triptych_shards_queued",
+    ),
+    "the other service's metric": (
+        lambda all_: query(all_, "embedder").update(query='sum(triptych_shards_waiting{service="facedetect"})'),
+        "scales embedder by what waits for facedetect",
+    ),
+    "replicas beside an autoscaler": (
+        lambda all_: deployment(all_, "embedder")["spec"].update(replicas=3),
+        "replicas are the autoscaler's",
+    ),
+    "a service account's token": (
+        lambda all_: pod_of(deployment(all_, "gateway")).pop("automountServiceAccountToken"),
+        "Deployment gateway: has a service account's token",
+    ),
+    "root": (
+        lambda all_: pod_of(deployment(all_, "gateway"))["securityContext"].pop("runAsNonRoot"),
+        "Deployment gateway: may run as root",
+    ),
+    "a root that can be written to": (
+        lambda all_: container(all_, "gateway")["securityContext"].pop("readOnlyRootFilesystem"),
+        "Deployment gateway: container gateway may write",
+    ),
+    "no limit of memory": (
+        lambda all_: container(all_, "gateway")["resources"].pop("limits"),
+        "Deployment gateway: container gateway has no requests, or no limit",
+    ),
+    "no budget for disruptions": (
+        lambda all_: without(all_, "PodDisruptionBudget", "embedder"),
+        "Deployment embedder: has no PodDisruptionBudget",
+    ),
+    "a stream with fewer replicas than servers": (
+        lambda all_: container(all_, "progress")["env"].remove(variable(all_, "progress", "TRIPTYCH_NATS_REPLICAS")),
+        "1 replicas on 3 servers",
+    ),
+    "an arrow that is not let through": (
+        lambda all_: policy(all_, "nats").update(ingress=[]),
+        "embedder → nats:4222 is not let through",
+    ),
+    "an arrow too many": (
+        let_embedder_ask_cluster,
+        "embedder → cluster:50053 is let through, and is no arrow",
+    ),
+    "a service that anybody may ask": (
+        lambda all_: policy(all_, "embedder").update(ingress=[{"ports": [{"port": 50051}]}]),
+        "anywhere → embedder:50051 is let through",
+    ),
+    "a service that may speak to anybody": (
+        lambda all_: policy(all_, "embedder")["egress"].append({"ports": [{"port": 443}]}),
+        "embedder may speak to anybody at 443",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_found(what: str, gpu: list[Manifest]) -> None:
+    spoil, complaint = WRONG[what]
+
+    spoil(gpu)
+
+    assert any(complaint in problem for problem in problems_of(gpu)), list(problems_of(gpu))
+
+
+def test_the_other_autoscaler_is_checked_too(managed: list[Manifest]) -> None:
+    autoscaler = named(managed, "HorizontalPodAutoscaler")["facedetect"]
+    autoscaler["spec"]["metrics"][0]["external"]["metric"]["name"] = "shards"
+
+    assert any("the gateway has no metric shards" in problem for problem in problems_of(managed))
+
+
+def test_a_database_elsewhere_must_be_reachable(managed: list[Manifest]) -> None:
+    without(managed, "NetworkPolicy", "external-database")
+
+    assert list(problems_of(managed)) == ["gateway → postgres:5432 is not let through, to a database elsewhere"]
+
+
+def test_the_architecture_has_arrows() -> None:
+    assert {str(arrow) for arrow in arrows_of_the_architecture()} >= {
+        "gateway → embedder:50051",
+        "progress → nats:4222",
+    }
+
+
+WRONG_COMPOSE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a variable that no setting reads": (
+        lambda services: services["embedder"]["environment"].update(TRIPTYCH_ROOTS="/photos"),
+        "EmbedderSettings reads no TRIPTYCH_ROOTS",
+    ),
+    "a password in the environment": (
+        lambda services: services["gateway"]["environment"].update(DATABASE_URL="postgresql://a:b@c/d"),
+        "DATABASE_URL is not to be in the environment",
+    ),
+    "another image": (
+        lambda services: services["cluster"]["build"].update(dockerfile="deploy/images/progress.Dockerfile"),
+        "cluster: is not built by",
+    ),
+    "a target that there is not": (
+        lambda services: services["embedder"]["build"].update(target="tpu"),
+        "has no target tpu",
+    ),
+    "waiting for less than health": (
+        lambda services: services["gateway"]["depends_on"].update(postgres={"condition": "service_started"}),
+        "gateway: waits for postgres by service_started",
+    ),
+    "a server without a health check": (lambda services: services["nats"].pop("healthcheck"), "nats: has no health"),
+    "no limit of memory": (lambda services: services["nats"].pop("deploy"), "nats: has no limit of memory"),
+    "a root that can be written to": (lambda services: services["cluster"].pop("read_only"), "cluster: may write"),
+    "a service that is missing": (lambda services: services.pop("progress"), "there is no service progress"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_COMPOSE)
+def test_what_is_wrong_under_compose_is_found(what: str, compose: Any) -> None:
+    spoil, complaint = WRONG_COMPOSE[what]
+    assert list(composition_problems(compose)) == []
+
+    spoil(compose["services"])
+
+    assert any(complaint in problem for problem in composition_problems(compose))
+
+
+def test_a_compose_file_keeps_to_its_specification(compose: Any) -> None:
+    assert list(compose_problems(compose)) == []
+
+    compose["services"]["nats"]["comand"] = []
+
+    assert any("comand" in problem for problem in compose_problems(compose))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("USER 10001:10001\n", "", "progress.Dockerfile: no line that runs as nobody in particular"),
+        ("EXPOSE 50054", "EXPOSE 50055", "progress.Dockerfile: does not expose 50054"),
+        ('CMD ["triptych-health"]', 'CMD ["true"]', "progress.Dockerfile: no line that has a health check"),
+        ("WORKDIR /source", "RUN cd /source", "DL3003"),
+    ],
+)
+def test_what_is_wrong_with_a_dockerfile_is_found(old: str, new: str, complaint: str, tmp_path: Path) -> None:
+    for path in IMAGES.glob("*.Dockerfile"):
+        (tmp_path / path.name).write_text(path.read_text())
+    assert list(dockerfile_problems(tmp_path)) == []
+    text = (tmp_path / "progress.Dockerfile").read_text()
+    assert old in text
+
+    (tmp_path / "progress.Dockerfile").write_text(text.replace(old, new))
+
+    assert any(complaint in problem for problem in dockerfile_problems(tmp_path))
+
+
+def test_what_images_install_in_place_of_a_package_is_of_its_version() -> None:
+    assert list(substitute_problems()) == []
+    assert list(substitute_problems("opencv-python==4.0\n"))

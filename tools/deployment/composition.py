@@ -1,0 +1,57 @@
+"""The compose files against the code: settings, images, health, and who waits for whom."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tools.deployment.code import IMAGES, SECRET_VARIABLES, settings_problems
+from tools.deployment.manifests import OURS, ROOT
+from tools.settings_table import PROCESSES
+
+_SERVERS: Final = ("nats", "postgres")
+_DEFAULT: Final = re.compile(r"\$\{\w+:-([^}]*)\}")
+# What stands in the files that `make_secrets.py` writes.
+_FILES: Final = {"NATS_URL": "nats://nats:4222", "DATABASE_URL": "postgresql://postgres/triptych"}
+
+
+def composition_problems(compose: dict[str, Any]) -> Iterator[str]:
+    """What of compose.yaml does not fit the code."""
+    services = compose["services"]
+    for name in (*OURS, *_SERVERS):
+        if name not in services:
+            yield f"there is no service {name}"
+            continue
+        service = services[name]
+        if "memory" not in service.get("deploy", {}).get("resources", {}).get("limits", {}):
+            yield f"{name}: has no limit of memory"
+        if name in OURS:
+            yield from _our_problems(name, service)
+    for name, service in services.items():
+        yield from _waiting_problems(name, service, services)
+
+
+def _our_problems(name: str, service: dict[str, Any]) -> Iterator[str]:
+    environment = {key: _DEFAULT.sub(r"\1", str(value)) for key, value in service.get("environment", {}).items()}
+    for variable in SECRET_VARIABLES:
+        if variable in environment:
+            yield f"{name}: {variable} is not to be in the environment"
+    secrets = _FILES if name == "gateway" else {"NATS_URL": _FILES["NATS_URL"]}
+    yield from settings_problems(name, PROCESSES[name], {**environment, **secrets})
+    dockerfile = service.get("build", {}).get("dockerfile", "")
+    if (ROOT / dockerfile) != IMAGES / f"{name}.Dockerfile" or not (ROOT / dockerfile).is_file():
+        yield f"{name}: is not built by deploy/images/{name}.Dockerfile"
+    elif (target := service["build"].get("target")) and f" AS {target}\n" not in (ROOT / dockerfile).read_text():
+        yield f"{name}: {dockerfile} has no target {target}"
+    if not service.get("read_only") or service.get("cap_drop") != ["ALL"]:
+        yield f"{name}: may write into its root, or has capabilities"
+
+
+def _waiting_problems(name: str, service: dict[str, Any], services: dict[str, Any]) -> Iterator[str]:
+    """A service that runs on is waited for until it is healthy; one that ends, until it has."""
+    for other, how in service.get("depends_on", {}).items():
+        runs_on = services.get(other, {}).get("restart") is not None
+        wanted = "service_healthy" if runs_on else "service_completed_successfully"
+        if other not in services or how.get("condition") != wanted:
+            yield f"{name}: waits for {other} by {how.get('condition')}, not by {wanted}"
+        elif other in _SERVERS and "test" not in services[other].get("healthcheck", {}):
+            yield f"{other}: has no health check"
