@@ -126,6 +126,10 @@ docs: environment ui/node_modules/.installed ## Write what is generated in docs/
 check-deploy: environment ## Check images, Compose file and Kubernetes manifests against their schemas and the code
 	$(BIN)/python -m tools.check_deploy
 
+.PHONY: test-compose
+test-compose: environment ## Build every image, start all with Docker Compose, train, scale and kill; BASE_IMAGE= NODE_IMAGE= SUBSTITUTES=1
+	$(BIN)/python -m pytest -q -s --numprocesses=0 --timeout=0 tests/compose/test_compose.py
+
 .PHONY: docs-check
 docs-check: environment ## Check that what is generated in docs/ is up to date
 	$(BIN)/python -m tools.document --check
