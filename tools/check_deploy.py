@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from tools.deployment.broker import broker_problems
 from tools.deployment.code import (
     environment_problems,
     hardening_problems,
@@ -33,6 +34,7 @@ def problems_of(manifests: list[Manifest]) -> Iterator[str]:
         scaling_problems,
         hardening_problems,
         replication_problems,
+        broker_problems,
     ):
         yield from check(manifests)
     yield from network_problems(manifests, arrows_of_the_architecture())

@@ -1,6 +1,7 @@
 """How much work waits for each service of photos, as an autoscaler reads it from the gateway."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from tests.support.pipeline import Pipeline, pipeline_over
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_workers import MICRO_BATCH, ScriptedWorkers, scripted_workers
 from triptych_common.metrics import serving_metrics
+from triptych_gateway.catalog.runs import leases
 from triptych_gateway.pipeline.metrics import PipelineMetrics
+from triptych_gateway.pipeline.ownership import OwnedSession
 
 SHARD_PHOTOS = 16
 """As the sessions of `Pipeline` have them."""
@@ -45,6 +48,25 @@ async def address(pipeline: Pipeline) -> AsyncIterator[str]:
         yield where
 
 
+@contextlib.asynccontextmanager
+async def renewed(pipeline: Pipeline, *sessions: OwnedSession) -> AsyncIterator[None]:
+    """Keep the leases, as the scheduler does."""
+
+    async def renew() -> None:
+        while True:
+            for session in sessions:
+                async with pipeline.engine.begin() as connection:
+                    await leases.renew(connection, session.lease)
+            await asyncio.sleep(leases.RENEW_SECONDS / 5)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.wait([renewing])
+
+
 def waiting(scrape: Scrape) -> dict[str, float]:
     return scrape.by_label("triptych_shards_waiting", "service")
 
@@ -61,14 +83,18 @@ async def test_shards_wait_first_for_one_service_then_for_the_other_then_for_non
         await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS, folder="a"),
         await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS, folder="b"),
     ]
-    async with asyncio.TaskGroup() as tasks:
+    async with renewed(pipeline, *sessions), asyncio.TaskGroup() as tasks:
         for session in sessions:
             tasks.create_task(pipeline.run(session))
 
         full = await scrape_until(
-            address, lambda one: in_flight(one)["embedder"] > 0 and _all(one, "embedder") == 2 * SHARDS, "both wait"
+            address,
+            lambda one: (
+                _all(one, "embedder") == 2 * SHARDS
+                and in_flight(one)["embedder"] == one.get("triptych_shards_limit", service="embedder")
+            ),
+            "both wait",
         )
-        assert in_flight(full)["embedder"] == full.get("triptych_shards_limit", service="embedder")
         assert waiting(full)["facedetect"] == 0
 
         workers.embedder.photos_of_work = 5 * SHARD_PHOTOS + MICRO_BATCH
@@ -86,11 +112,13 @@ async def test_a_session_that_is_halted_waits_for_nothing(
     pipeline: Pipeline, workers: ScriptedWorkers, address: str
 ) -> None:
     workers.embedder.photos_of_work = 0
-    working = asyncio.create_task(pipeline.run(await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS)))
-    await scrape_until(address, lambda one: in_flight(one)["embedder"] > 0, "it is at work")
+    session = await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS)
+    async with renewed(pipeline, session):
+        working = asyncio.create_task(pipeline.run(session))
+        await scrape_until(address, lambda one: in_flight(one)["embedder"] > 0, "it is at work")
 
-    working.cancel()
-    await asyncio.wait([working])
+        working.cancel()
+        await asyncio.wait([working])
 
     await scrape_until(address, lambda one: waiting(one) == in_flight(one) == NOTHING, "nothing waits")
 

@@ -7,6 +7,8 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
+import pytest
+
 from tests.support.catalogue import table
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
 from triptych_gateway.catalog.database import create_engine
@@ -23,6 +25,8 @@ async def _migrate(database_url: str) -> tuple[int | None, str]:
     return process.returncode, said.decode()
 
 
+# Three processes start at once, on a machine that may have much else to do.
+@pytest.mark.timeout(600)
 async def test_several_at_once_make_one_schema(empty_database_url: str) -> None:
     ends = await asyncio.gather(*(_migrate(empty_database_url) for _ in range(3)))
     assert [status for status, _ in ends] == [0, 0, 0], ends

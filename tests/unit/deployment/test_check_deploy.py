@@ -73,6 +73,10 @@ def without(manifests: list[Manifest], kind: str, name: str) -> None:
     manifests.remove(named(manifests, kind)[name])
 
 
+def configure_nats(manifests: list[Manifest], configuration: str) -> None:
+    named(manifests, "ConfigMap")["nats"]["data"]["nats.conf"] = configuration
+
+
 def let_embedder_ask_cluster(manifests: list[Manifest]) -> None:
     policy(manifests, "cluster")["ingress"][0]["from"].append({"podSelector": {}})
     to_cluster = {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "cluster"}}}]}
@@ -199,6 +203,14 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
     "a stream with fewer replicas than servers": (
         lambda all_: container(all_, "progress")["env"].remove(variable(all_, "progress", "TRIPTYCH_NATS_REPLICAS")),
         "1 replicas on 3 servers",
+    ),
+    "a variable that NATS is not given": (
+        lambda all_: configure_nats(all_, "authorization { user: $NATS_USER, password: $NATS_PASSWROD }"),
+        "ConfigMap nats: ",
+    ),
+    "a variable where NATS fills in none": (
+        lambda all_: configure_nats(all_, 'server_name: "a-$NATS_USER"'),
+        "NATS fills in no variable inside of a string",
     ),
     "an arrow that is not let through": (
         lambda all_: policy(all_, "nats").update(ingress=[]),
