@@ -85,6 +85,10 @@ class Training:
         self._client.post(f"/sessions/{self.id}/start").raise_for_status()
         self.percentages: list[float] = []
 
+    def close(self) -> None:
+        """Leave the connection."""
+        self._client.close()
+
     def progress(self) -> Any:
         """The unified progress as it is now."""
         answer = self._client.get(f"/sessions/{self.id}/progress-unified").raise_for_status().json()
@@ -110,8 +114,11 @@ class Training:
         pytest.fail(f"not within {SECONDS:.0f} s: {what}; {shown}")
 
 
-def test_it_trains_through_scaling_a_killed_replica_and_a_killed_nats(compose: Composition) -> None:
+def test_it_trains_through_scaling_a_killed_replica_and_a_killed_nats(
+    compose: Composition, request: pytest.FixtureRequest
+) -> None:
     training = Training(compose.url)
+    request.addfinalizer(training.close)
     training.until("training", photos=16)
 
     compose("up", "--detach", "--no-recreate", "--scale", "facedetect=3", "facedetect")
