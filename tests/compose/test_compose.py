@@ -45,6 +45,11 @@ class Composition:
         )
         return done.stdout
 
+    def token(self) -> str:
+        """A new token of the gateway's."""
+        make = "DATABASE_URL=$(cat /run/database/DATABASE_URL) triptych-gateway-token create test"
+        return self("exec", "-T", "gateway", "sh", "-c", make).split()[0]
+
     def containers(self, service: str) -> list[dict[str, Any]]:
         """The running containers of a service."""
         return [json.loads(line) for line in self("ps", "--format", "json", service).splitlines()]
@@ -78,8 +83,13 @@ def compose() -> Iterator[Composition]:
 class Training:
     """One session, and the percentages that it has shown."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=f"{url}/api/v1/training", timeout=60, trust_env=False)
+    def __init__(self, url: str, *, token: str) -> None:
+        self._client = httpx.Client(
+            base_url=f"{url}/api/v1/training",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=60,
+            trust_env=False,
+        )
         created = self._client.post("/sessions", json={"name": "samples", "rootPath": "/photos/samples"})
         self.id = created.raise_for_status().json()["id"]
         self._client.post(f"/sessions/{self.id}/start").raise_for_status()
@@ -117,7 +127,7 @@ class Training:
 def test_it_trains_through_scaling_a_killed_replica_and_a_killed_nats(
     compose: Composition, request: pytest.FixtureRequest
 ) -> None:
-    training = Training(compose.url)
+    training = Training(compose.url, token=compose.token())
     request.addfinalizer(training.close)
     training.until("training", photos=16)
 
