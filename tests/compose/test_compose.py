@@ -16,7 +16,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 IMAGES: Final = Path(__file__).parent / "images"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.nats_server import free_port
+from tests.support.ports import free_port
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_workers import listening
 

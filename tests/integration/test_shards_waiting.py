@@ -10,8 +10,8 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.metrics import Scrape, scrape_until
-from tests.support.nats_server import free_port
 from tests.support.pipeline import Pipeline, pipeline_over
+from tests.support.ports import free_port
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_workers import MICRO_BATCH, ScriptedWorkers, scripted_workers
 from triptych_common.metrics import serving_metrics
