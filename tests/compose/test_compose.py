@@ -47,8 +47,7 @@ class Composition:
 
     def token(self) -> str:
         """A new token of the gateway's."""
-        make = "DATABASE_URL=$(cat /run/database/DATABASE_URL) triptych-gateway-token create test"
-        return self("exec", "-T", "gateway", "sh", "-c", make).split()[0]
+        return self("exec", "-T", "gateway", "triptych-gateway-token", "create", "test").strip()
 
     def containers(self, service: str) -> list[dict[str, Any]]:
         """The running containers of a service."""

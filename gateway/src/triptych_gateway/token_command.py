@@ -2,17 +2,18 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.errors import EXIT_BAD_CONFIGURATION, ConfigurationError
 from triptych_gateway.catalog.access.tokens import SCOPES, Token, create_token, list_tokens, revoke_token
 from triptych_gateway.catalog.database import DATABASE_AWAY, create_engine, migrate
 from triptych_gateway.catalog.errors import NotFoundError
+from triptych_gateway.settings import DatabaseSettings
 
 _LONGEST_DAYS = 3650
 
@@ -61,11 +62,12 @@ def _days(value: str) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    url = os.environ.get("DATABASE_URL", "")
-    if not url:
-        raise ConfigurationError("DATABASE_URL is not set: it names the database that has the tokens.")
-    await migrate(url)
-    engine = create_engine(url, pool_size=1)
+    try:
+        settings = DatabaseSettings.read()
+    except ValidationError as error:
+        raise ConfigurationError("DATABASE_URL is not set: it names the database that has the tokens.") from error
+    await migrate(settings.database_url)
+    engine = create_engine(settings.database_url, pool_size=1)
     try:
         async with engine.begin() as connection:
             lines = await _do(connection, arguments)
