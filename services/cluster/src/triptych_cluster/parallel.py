@@ -6,12 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import faiss
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 MOST_THREADS: Final = 8
 """More would want more memory (`memory.peak_bytes` counts it for each), and little is left to divide."""
-
-_LIBRARIES: Final = ThreadpoolController()
 
 PartT = TypeVar("PartT")
 
@@ -37,7 +35,7 @@ def in_parallel(
     """
     executor = ThreadPoolExecutor(thread_count(), "cluster-part", initializer=_one_thread_in_each)
     try:
-        with _LIBRARIES.limit(limits=1, user_api="blas"):
+        with threadpool_limits(1, "blas"):
             for done, future in enumerate([executor.submit(work, part) for part in parts]):
                 on_part(done)
                 future.result()
