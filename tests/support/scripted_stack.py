@@ -35,17 +35,17 @@ class Servers:
     folder: Path
 
     @contextlib.contextmanager
-    def stack(self) -> Iterator["Stack"]:
+    def stack(self, **settings: str) -> Iterator["Stack"]:
         """A gateway and an aggregator on them, until the end of the context or until they are killed."""
         with (
             running_progress(nats_url=self.nats_url, folder=self.folder) as progress,
-            self.gateway(self.folder, progress) as gateway,
+            self.gateway(self.folder, progress, **settings) as gateway,
             gateway.client() as client,
         ):
             yield Stack(servers=self, gateway=gateway, progress=progress, client=client)
 
     @contextlib.contextmanager
-    def gateway(self, folder: Path, progress: RunningProgress) -> Iterator[Gateway]:
+    def gateway(self, folder: Path, progress: RunningProgress, **settings: str) -> Iterator[Gateway]:
         """A gateway on them, with files of its own in a folder."""
         with running_gateway(
             database_url=self.database_url,
@@ -53,6 +53,7 @@ class Servers:
             folder=folder,
             **self.workers.settings(),
             TRIPTYCH_PROGRESS_ADDRESSES=progress.address,
+            **settings,
         ) as gateway:
             yield gateway
 

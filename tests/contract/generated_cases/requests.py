@@ -79,7 +79,7 @@ def _ask(seeded: Seeded, operation: Any, mode: Any, findings: Findings, *, cases
             case.path_parameters = _led(case.path_parameters, known, choice)
             case.query = _led(case.query, known, choice)
             case.body = _led(case.body, known, choice)
-        answer = case.call(base_url=seeded.url, timeout=TIMEOUT_SECONDS)
+        answer = case.call(base_url=seeded.url, headers=seeded.credential, timeout=TIMEOUT_SECONDS)
         findings.answered(name, answer.status_code)
         _judge(case, answer, name, findings, mode)
 

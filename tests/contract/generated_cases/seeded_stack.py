@@ -10,13 +10,16 @@ from typing import Any, Final
 import httpx
 from PIL import Image
 
-from tests.support.real_servers import nats_server, postgres_server
+from tests.support.real_servers import nats_server, postgres_server, run_apart
 from tests.support.scripted_stack import SESSIONS, Servers, Stack, Watch
 from tests.support.scripted_workers import scripted_workers
+from triptych_gateway.catalog.access.tokens import create_token
+from triptych_gateway.catalog.database import create_engine
 
 PHOTOS: Final = 12
 ENOUGH: Final = 4
 """Persons, and sessions of each status, that are there before the requests of an operation."""
+_BEARER: Final = "Bearer "
 _DIRECTORIES: Final = "/api/v1/training/directories"
 _LISTS: Final[Mapping[str, str]] = {
     "group_id": "/api/v1/faces/clusters",
@@ -32,6 +35,9 @@ class Seeded:
     """The stack, and values of parameters and of bodies' fields that lead somewhere."""
 
     stack: Stack
+    """It asks for tokens."""
+    credential: dict[str, str]
+    """The header of a token that may do everything."""
     known: dict[str, list[Any]] = field(default_factory=dict)
     """By name in snake_case: ``session_id``, ``root_path`` …"""
     known_of: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
@@ -79,6 +85,7 @@ class Seeded:
             "person_ids": "person_id",
         }.items():
             self.known[name] = self.known[same_as]
+        self.known["token"] = [self.credential["authorization"].removeprefix(_BEARER)]
         self._know_narrower(completed=of_status["completed"], pending=of_status["pending"][0])
 
     def _know_narrower(self, *, completed: Sequence[int], pending: int) -> None:
@@ -118,10 +125,21 @@ def seeded_stack() -> Iterator[Seeded]:
             workers=stack.enter_context(scripted_workers()),
             folder=folder,
         )
-        seeded = Seeded(stack=stack.enter_context(servers.stack()))
+        credential = {"authorization": _BEARER + run_apart(_token(servers.database_url))}
+        running = stack.enter_context(servers.stack(TRIPTYCH_ACCESS="tokens"))
+        running.client.headers.update(credential)
+        seeded = Seeded(stack=running, credential=credential)
         _seed(seeded.stack)
         seeded.learn()
         yield seeded
+
+
+async def _token(database_url: str) -> str:
+    engine = create_engine(database_url)
+    async with engine.begin() as connection:
+        _, secret = await create_token(connection, name="generated requests", scope="admin", expires_at=None)
+    await engine.dispose()
+    return secret
 
 
 def _seed(stack: Stack) -> None:
