@@ -18,6 +18,8 @@ from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
 log = get_logger(__name__)
 
 COOKIE: Final = "triptych_token"
+NOT_KNOWN: Final = "The token is not known, was revoked, or has expired."
+"""Told of a secret, whichever of these it is."""
 UNGUARDED: Final = frozenset({"/api/v1/access/login", "/api/v1/access/logout"})
 """Paths of the interface that nobody needs a token for."""
 _GUARDED: Final = "/api/"
@@ -102,7 +104,7 @@ def _refusal(
             " command line; `triptych token create` makes one."
         )
     if token is None:
-        return "unauthorized", "The token is not known, was revoked, or has expired."
+        return "unauthorized", NOT_KNOWN
     if not token.may(needed):
         return "forbidden", f"The token's scope is {token.scope}; this needs {needed}."
     if credential.is_cookie and needed != "read" and not _is_of_this_origin(headers):

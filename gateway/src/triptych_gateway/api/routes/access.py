@@ -6,7 +6,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 
 from triptych_gateway.api import schemas
-from triptych_gateway.api.access.gate import COOKIE
+from triptych_gateway.api.access.gate import COOKIE, NOT_KNOWN
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError, errors
 
@@ -24,7 +24,7 @@ async def log_in(body: schemas.Login, request: Request, response: Response, cont
         raise ApiError("not_allowed_now", "No token is asked for here.", details={"status": "open", "allowed": []})
     token = await context.tokens.find(body.token)
     if token is None:
-        raise ApiError("unauthorized", "The token is not known, was revoked, or has expired.")
+        raise ApiError("unauthorized", NOT_KNOWN)
     left = (token.expires_at - datetime.now(UTC)).total_seconds() if token.expires_at is not None else _LONGEST_SECONDS
     response.set_cookie(
         COOKIE,

@@ -1,7 +1,8 @@
 """The two services that take photos, behind one face: requests out, outcomes in."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, face_detector_pb2, face_detector_pb2_grpc, image_pb2, work_pb2
 from triptych_common.media.failures import failure_code_from_wire
@@ -19,34 +20,33 @@ MODEL_INFO_SECONDS = 10.0
 """Deadline of a question about the model."""
 
 
-class PhotoService(Protocol):
+class PhotoService(ABC):
     """A service that works through photos."""
 
-    pool: ReplicaPool
-    limit: AdaptiveLimit
-    """Shards in flight, of all sessions."""
-    backlog: Backlog
-    """Shards that are not finished, of all sessions."""
+    def __init__(self, pool: ReplicaPool) -> None:
+        self.pool = pool
+        self.limit = AdaptiveLimit(start=2)
+        """Shards in flight, of all sessions."""
+        self.backlog = Backlog()
+        """Shards that are not finished, of all sessions."""
 
+    @abstractmethod
     async def model(self) -> ModelInfo:
         """The model that runs. Raises grpc.aio.AioRpcError and AwayError."""
 
+    @abstractmethod
     def call(
         self, replica: Replica, items: Sequence[ShardItem], *, model_id: str, work: work_pb2.WorkUnit | None = None
     ) -> Any:
         """Begin a streaming call over some photos; ``work`` is the shard to report progress of, if any."""
 
+    @abstractmethod
     def read(self, message: Any, items: dict[int, ShardItem], *, dimension: int) -> list[Outcome]:
         """The outcomes in a message, by the photos that were asked for. Raises ValueError for a malformed one."""
 
 
-class EmbedderService:
+class EmbedderService(PhotoService):
     """Embedder as the training phase uses it."""
-
-    def __init__(self, pool: ReplicaPool) -> None:
-        self.pool = pool
-        self.limit = AdaptiveLimit(start=2)
-        self.backlog = Backlog()
 
     async def model(self) -> ModelInfo:
         """The embedding model."""
@@ -72,13 +72,8 @@ class EmbedderService:
         )
 
 
-class FaceDetectorService:
+class FaceDetectorService(PhotoService):
     """FaceDetector as the face-detection phase uses it."""
-
-    def __init__(self, pool: ReplicaPool) -> None:
-        self.pool = pool
-        self.limit = AdaptiveLimit(start=2)
-        self.backlog = Backlog()
 
     async def model(self) -> ModelInfo:
         """The face model."""
