@@ -17,7 +17,14 @@ from PIL import Image
 
 from tests.models.hub_tokenizers import write_hub_tokenizer
 from tests.models.photos import photo_paths, photos
-from tests.models.tiny_clip import TINY_CONFIG, TINY_NETWORKS, known_network, write_checkpoint, write_local_directory
+from tests.models.tiny_clip import (
+    TINY_CONFIG,
+    TINY_NETWORKS,
+    TINY_RESNET,
+    known_network,
+    write_checkpoint,
+    write_local_directory,
+)
 from triptych_common.errors import ConfigurationError
 from triptych_common.media import decode_image
 from triptych_common.models.description import DeviceMemoryError
@@ -103,6 +110,30 @@ def test_a_compiled_network_gives_the_same_vectors(directory: Path, model: Embed
     compiled = load_model(f"open_clip:local-dir:{directory}", replace(_options(directory), compile_model=True))
     for count in (1, 3, 5):
         assert _cosines(compiled.embed_images(photos()[:count]), model.embed_images(photos()[:count])).min() > 0.9999
+
+
+def test_photos_go_through_convolutions_with_their_channels_last(tmp_path: Path) -> None:
+    """What is asked of a network and of its input is of use only if it holds up to its last convolution."""
+    directory = write_local_directory(tmp_path / "mine", model=TINY_RESNET)
+    network = load_model(f"open_clip:local-dir:{directory}", _options(tmp_path))
+    seen: list[tuple[bool, bool]] = []
+
+    def look(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size != (1, 1):
+            seen.append(
+                (
+                    inputs[0].is_contiguous(memory_format=torch.channels_last),
+                    module.weight.is_contiguous(memory_format=torch.channels_last),
+                )
+            )
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(look)
+    try:
+        network.embed_images(photos()[:2])
+    finally:
+        handle.remove()
+    assert len(seen) > 3
+    assert set(seen) == {(True, True)}
 
 
 def test_photos_that_decoding_shrank_have_nearly_the_same_vectors(model: EmbeddingModel) -> None:

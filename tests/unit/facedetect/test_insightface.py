@@ -151,6 +151,23 @@ def test_all_faces_of_a_micro_batch_are_embedded_in_one_call(
     assert len(calls) == 1, "a micro-batch without a face needs no recogniser"
 
 
+@pytest.mark.parametrize("shape", _SHAPES)
+def test_both_networks_have_run_before_the_first_photo(
+    packs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    ran: set[str] = set()
+    run = onnxruntime.InferenceSession.run
+
+    def seeing(self: Any, outputs: Any, feeds: dict[str, Any], *more: Any) -> Any:
+        (pictures,) = feeds.values()
+        ran.add("recogniser" if pictures.shape[2:] == (112, 112) else "detector")
+        return run(self, outputs, feeds, *more)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", seeing)
+    load_model(f"insightface:{packs[shape]}", _options(Path("/nowhere"))).close()
+    assert ran == {"detector", "recogniser"}
+
+
 def test_neither_order_nor_size_of_the_batch_changes_what_is_found(model: FaceModel, photos: Photos) -> None:
     sixty_four = [photos[n % len(photos)] for n in range(64)]
     together = model.detect(sixty_four)
