@@ -74,6 +74,9 @@ class SyntheticDetector(FaceModel):
     def warm_up(self) -> None:
         pass
 
+    def rehearse(self, photos: int) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -29,6 +29,7 @@ from triptych_common.errors import ConfigurationError
 from triptych_common.media import decode_image
 from triptych_common.models.description import DeviceMemoryError
 from triptych_common.models.devices import AUTO, CPU, Device
+from triptych_common.photos.fitting import fitting_micro_batch
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.precision import WantedPrecision
 from triptych_embedder.models.registry import load_model
@@ -368,3 +369,12 @@ def test_a_gpu_that_is_full_is_told_so_and_goes_on(directory: Path) -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert on_gpu.embed_images(photos()[:1]).shape == (1, 64)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: its free memory cannot be looked at")
+def test_a_micro_batch_is_chosen_by_the_memory_that_a_gpu_has_free(directory: Path) -> None:
+    on_gpu = load_model(f"open_clip:local-dir:{directory}", replace(_options(directory), device=Device.parse("cuda")))
+    memory = on_gpu.accelerator_memory()
+    free = memory.free_bytes()
+    assert 0 < memory.least_free_bytes(lambda: on_gpu.rehearse(64)) <= free
+    assert fitting_micro_batch(on_gpu, memory) == on_gpu.micro_batch

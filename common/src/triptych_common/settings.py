@@ -104,7 +104,8 @@ class PhotoServiceSettings(MediaSettings, ServiceSettings):
     """Threads that the model computes with on a CPU."""
     micro_batch: int | None = Field(default=None, ge=1, le=256)
     """Photos that go through the model at once; an answer leaves, and a cancelled request ends, after each. Where it
-    is not set, as many as suit the model on its device. Fewer while the device is out of memory."""
+    is not set, as many as suit the model on its device and fit into the memory that it has free. Fewer while the device
+    is out of memory."""
     decoded_bytes: int = Field(default=512 * 2**20, ge=1)
     """Decoded photos that are held in memory, waiting for the model or in it, in bytes of their pixels. It should hold
     three micro-batches: up to 6 MB a photo for faces, about 1 MB for embeddings."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from triptych_cluster import memory
-from triptych_cluster.memory import MemoryTooSmallError, machine_bytes, peak_bytes, plan
+from triptych_cluster.memory import MemoryTooSmallError, peak_bytes, plan
 from triptych_cluster.neighbours.graph import Search
 
 MEBIBYTE = 2**20
@@ -106,7 +106,3 @@ def test_where_the_graph_does_not_fit_nothing_is_kept() -> None:
     does_not = plan(10_000, 512, 16, limit_bytes=least - 1, mapped_above_bytes=None, kept_count=10_000)
     assert (fits.keeps, does_not.keeps) == (True, False)
     assert not plan(10_000, 512, 16, limit_bytes=NO_LIMIT, mapped_above_bytes=None).keeps
-
-
-def test_the_machine_has_memory() -> None:
-    assert machine_bytes() > 100 * MEBIBYTE

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import dlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -80,20 +81,20 @@ def test_a_person_is_near_to_herself_and_far_from_others(found: list[list[Face]]
 
 
 def test_threads_do_not_change_what_is_found(model: FaceModel, astronaut: NDArray[np.uint8]) -> None:
-    vectors = [faces[0].embedding for faces in model.detect([np.zeros((64, 64, 3), np.uint8)] * 4)]
+    vectors = [faces[0].embedding for faces in model.detect([astronaut] * 4)]
     assert all(np.array_equal(vector, vectors[0]) for vector in vectors)
 
 
 def test_every_thread_has_its_parts_before_the_first_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread has its own, and reading the network takes as long as some photos."""
     brought_up: list[str] = []
-    read = dlib_resnet.dlib.face_recognition_model_v1
+    read = dlib.face_recognition_model_v1
 
     def count(path: str) -> Any:
         brought_up.append(path)
         return read(path)
 
-    monkeypatch.setattr(dlib_resnet.dlib, "face_recognition_model_v1", count)
+    monkeypatch.setattr(dlib, "face_recognition_model_v1", count)
     model = load_model("bundled", replace(_OPTIONS, threads=3))
     try:
         assert len(brought_up) == 3

@@ -49,9 +49,9 @@ class BatchLimits:
 
     @classmethod
     def of(cls, settings: PhotoServiceSettings, *, micro_batch: int, lanes: int) -> Self:
-        """The limits that are set, and the model's own where nothing is."""
+        """The limits that are set, with micro-batches of so many photos."""
         return cls(
-            micro_batch=settings.micro_batch or micro_batch,
+            micro_batch=micro_batch,
             decode_threads=settings.decode_threads,
             max_concurrent_requests=settings.max_concurrent_requests,
             decoded_bytes=settings.decoded_bytes,

@@ -5,11 +5,11 @@ from pathlib import Path
 from pydantic import Field
 
 from triptych.v1 import clusterer_pb2_grpc
-from triptych_cluster.memory import machine_bytes
 from triptych_cluster.question import MemorySettings
 from triptych_cluster.service import SERVICE_NAME, ClustererService
 from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
+from triptych_common.process_memory import machine_bytes
 from triptych_common.progress.metrics import PublisherMetrics
 from triptych_common.progress.publisher import ProgressPublisher
 from triptych_common.rpc.server import GrpcServer

@@ -4,10 +4,7 @@ The figures are upper bounds, also for libraries of one person or of copies of o
 what such runs really take.
 """
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 from triptych_cluster.kept import graph as kept_graph
 from triptych_cluster.neighbours.exact import block_rows
@@ -24,11 +21,6 @@ _THREAD_BYTES = 32 * 2**20
 _BLOCK_PAIR_BYTES = 120
 _KEPT_FACE_BYTES = 60
 _KEPT_EDGE_BYTES = 20
-
-_CONTROL_GROUP_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 class MemoryTooSmallError(Exception):
@@ -137,12 +129,3 @@ def plan(
             return one
     needed = min(one.peak_bytes for one in plans)
     raise MemoryTooSmallError(face_count, needed_bytes=needed, limit_bytes=limit_bytes)
-
-
-def machine_bytes() -> int:
-    """The memory that this process can have: its control group's limit, or the machine's memory if that is less."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [
-        int(text) for path in _CONTROL_GROUP_LIMITS if path.exists() and (text := path.read_text()).strip() != "max"
-    ]
-    return min([machine, *limits])

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from triptych_common.media import Resolution
 from triptych_common.models.description import ModelInfo
+from triptych_common.models.device_memory import DeviceMemory
 from triptych_common.models.devices import Device
+from triptych_common.models.nvidia import nvidia_memory
 from triptych_embedder.models.precision import WantedPrecision
 
 
@@ -62,4 +64,12 @@ class EmbeddingModel(ABC):
 
     def warm_up(self) -> None:
         """Run once on a grey picture, so that the first photo does not pay for lazy initialisation."""
-        self.embed_images([np.full((256, 256, 3), 128, np.uint8)])
+        self.rehearse(1)
+
+    def rehearse(self, photos: int) -> None:
+        """Run on so many grey pictures at once, to see what memory they take. Raises what ``embed_images`` raises."""
+        self.embed_images([np.full((256, 256, 3), 128, np.uint8)] * photos)
+
+    def accelerator_memory(self) -> DeviceMemory:
+        """The memory of the device; only called where that is not a CPU."""
+        return nvidia_memory(self.info.device)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.models.description import ModelInfo
+from triptych_common.logging import get_logger
+from triptych_common.models.description import DeviceMemoryError, ModelInfo
 from triptych_common.models.onnx_session import OnnxSession, open_session, run_session
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_export_format import (
@@ -25,6 +26,8 @@ from triptych_embedder.models.clip_export_format import (
 from triptych_embedder.models.clip_weights import stored_name
 from triptych_embedder.models.precision import require_fp32
 from triptych_embedder.models.unit_vectors import unit_vectors
+
+log = get_logger(__name__)
 
 NO_TEXT: Final = "No search by text: the export has no tokenizer."
 NO_LIBRARY: Final = "No search by text: install the Python package `tokenizers`."
@@ -100,14 +103,23 @@ class OnnxClip(EmbeddingModel):
         return unit_vectors(features)
 
     def warm_up(self) -> None:
-        """Run both networks once, and in TensorRT with a whole micro-batch too.
+        """Run both networks once, and in TensorRT with a whole micro-batch too, or the largest half of it that fits.
 
         TensorRT builds an engine, for a minute or so, whenever it is given more at once than ever before.
         """
-        for count in (1, self.micro_batch) if self.info.device.startswith("tensorrt") else (1,):
-            self.embed_images([np.full((256, 256, 3), 128, np.uint8)] * count)
-            if self.info.has_text_tower:
-                self.embed_texts(["a photo"] * count)
+        self._run_both(1)
+        while self.info.device.startswith("tensorrt") and self.micro_batch > 1:
+            try:
+                self._run_both(self.micro_batch)
+                break
+            except DeviceMemoryError as error:
+                log.warning("smaller micro-batches, for want of memory", own=self.micro_batch, error=str(error))
+                self.micro_batch //= 2
+
+    def _run_both(self, count: int) -> None:
+        self.rehearse(count)
+        if self.info.has_text_tower:
+            self.embed_texts(["a photo"] * count)
 
 
 def export_directory(name: str, models_dir: Path) -> Path:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.models.description import DeviceMemoryError, ModelInfo, Precision
+from triptych_common.models.device_memory import AcceleratorMemory, DeviceMemory
 from triptych_common.models.devices import Device
 from triptych_embedder.models.base import EmbeddingModel, EmbeddingOptions
 from triptych_embedder.models.clip_weights import ClipWeights, find_weights
@@ -113,6 +114,10 @@ class OpenClip(EmbeddingModel):
             torch.compiler.reset()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def accelerator_memory(self) -> DeviceMemory:
+        """The memory of the GPU, as PyTorch tells it."""
+        return AcceleratorMemory(lambda: int(torch.cuda.mem_get_info(self._device)[0]))
 
     def warm_up(self) -> None:
         """Run both towers once. Raises ConfigurationError where they do not run as they are to."""

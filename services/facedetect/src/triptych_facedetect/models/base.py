@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from triptych_common.media import Resolution
 from triptych_common.models.description import ModelInfo
+from triptych_common.models.device_memory import DeviceMemory
 from triptych_common.models.devices import Device
+from triptych_common.models.nvidia import nvidia_memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +74,14 @@ class FaceModel(ABC):
     @abstractmethod
     def warm_up(self) -> None:
         """Bring up every part of the model, so that the first photo does not pay for lazy initialisation."""
+
+    @abstractmethod
+    def rehearse(self, photos: int) -> None:
+        """Run on so many blank photos at once, to see what memory they take. Raises what ``detect`` raises."""
+
+    def accelerator_memory(self) -> DeviceMemory:
+        """The memory of the device; only called where that is not a CPU."""
+        return nvidia_memory(self.info.device)
 
     @abstractmethod
     def close(self) -> None:

@@ -94,6 +94,12 @@ class DlibResNet(FaceModel):
         for ready in [self._pool.submit(together.wait) for _ in range(self._threads)]:
             ready.result()
 
+    def rehearse(self, photos: int) -> None:
+        """Search blank photos of the size that is searched."""
+        side = self.resolution.longest_side_pixels
+        assert side is not None  # noqa: S101 - as it was made
+        self.detect([np.zeros((side * 3 // 4, side, 3), np.uint8)] * photos)
+
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -100,10 +100,14 @@ class InsightFace(FaceModel):
         ]
 
     def warm_up(self) -> None:
-        """Run the detector once on every thread, and the recogniser once."""
+        """Run both networks once, and on a CPU on every thread."""
+        self.rehearse(self.micro_batch if self.info.device == "cpu" else 1)
+
+    def rehearse(self, photos: int) -> None:
+        """Search blank photos, which are as large as any by the time the network gets them, with a face for each."""
         blank = np.zeros((64, 64, 3), np.uint8)
-        self._detector.find([blank] * self.micro_batch, pool=self._pool, then=self._locate)
-        self._probe()
+        self._detector.find([blank] * photos, pool=self._pool, then=self._locate)
+        self._recogniser.embed([self._grey_crop()] * photos)
 
     def close(self) -> None:
         """Stop the threads."""
@@ -119,9 +123,11 @@ class InsightFace(FaceModel):
 
     def _probe(self) -> int:
         """The length of the recogniser's vectors, by running it."""
+        return len(self._recogniser.embed([self._grey_crop()])[0])
+
+    def _grey_crop(self) -> NDArray[np.uint8]:
         side = self._recogniser.side_pixels
-        grey = np.linspace(0, 255, side * side * 3).reshape(side, side, 3).astype(np.uint8)
-        return len(self._recogniser.embed([grey])[0])
+        return np.linspace(0, 255, side * side * 3).reshape(side, side, 3).astype(np.uint8)
 
 
 def _face(image: NDArray[np.uint8], found: FoundFaces, row: int, embedding: NDArray[np.float32]) -> Face:
