@@ -13,7 +13,7 @@ from triptych_gateway.catalog.clustering.regrouping import NewGroup, replace_clu
 from triptych_gateway.catalog.database import create_engine
 from triptych_gateway.catalog.library import photos
 from triptych_gateway.catalog.library.photos import FoundPhoto
-from triptych_gateway.catalog.runs import lifecycle, results, shards
+from triptych_gateway.catalog.runs import lifecycle, planning, results, shards
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoFacts
 from triptych_gateway.catalog.runs.shards import ShardItem
@@ -159,7 +159,7 @@ async def _work(engine: AsyncEngine, session_id: int, phase: str) -> dict[str, f
     began = time.perf_counter()
     async with engine.begin() as connection:
         run = (await lifecycle.latest_runs(connection, session_id))[phase]
-        await shards.assign_items(connection, run, model_id=_MODEL)
+        await planning.assign_items(connection, run, model_id=_MODEL)
     figures = {f"assign_{name}_seconds": time.perf_counter() - began}
     async with engine.begin() as connection:
         await connection.execute(text("ANALYZE run_items"))

@@ -139,7 +139,7 @@ async def make_session_at_work(engine: AsyncEngine) -> int:
         outcomes = [broken(bad), *(embedded(item) for item in good)]
         await results.write_outcomes(connection, training, outcomes, model_id=MODEL)
         for shard in await shards.shard_counts(connection, training):
-            await shards.announce_shard(connection, training, shard, epoch=1)
+            await shards.announce_shards(connection, training, [shard], epoch=1)
         await lifecycle.update_run(connection, training.id, status="completed")
         detection = await begun(connection, session_id, "face_detection")
         by_shard = sorted(await items_of(connection, detection), key=lambda item: item.ordinal)
@@ -148,7 +148,7 @@ async def make_session_at_work(engine: AsyncEngine) -> int:
         await results.write_outcomes(connection, detection, found, model_id=FACES)
         for shard in await shards.shard_counts(connection, detection):
             if shard.done or shard.failed:
-                await shards.announce_shard(connection, detection, shard, epoch=1)
+                await shards.announce_shards(connection, detection, [shard], epoch=1)
     return session_id
 
 
@@ -161,7 +161,7 @@ async def make_failed_session(engine: AsyncEngine) -> int:
         [item] = await items_of(connection, run)
         await results.write_outcomes(connection, run, [broken(item)], model_id=MODEL)
         [shard] = await shards.shard_counts(connection, run)
-        await shards.announce_shard(connection, run, shard, epoch=1)
+        await shards.announce_shards(connection, run, [shard], epoch=1)
         error = {"error_code": "every_photo_failed", "error_message": "All failed."}
         await lifecycle.update_run(connection, run.id, status="failed", **error)
         await sessions.end_session(connection, session_id, status="failed", **error)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.library import photos
 from triptych_gateway.catalog.library.photos import FoundPhoto
-from triptych_gateway.catalog.runs import lifecycle, shards
+from triptych_gateway.catalog.runs import lifecycle, planning, shards
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoError, PhotoFacts
 from triptych_gateway.catalog.runs.shards import ShardItem
@@ -44,7 +44,7 @@ def found(path: bytes, *, size: int = 10, modified: int = 1) -> FoundPhoto:
 async def begin(connection: AsyncConnection, session_id: int, phase: str = "training", *, model: str = MODEL) -> Run:
     """Assign the photos of a phase's latest run, as the pipeline does."""
     run = (await lifecycle.latest_runs(connection, session_id))[phase]
-    assigned = await shards.assign_items(connection, run, model_id=model)
+    assigned = await planning.assign_items(connection, run, model_id=model)
     return await lifecycle.update_run(connection, run.id, status="running", **assigned._asdict())
 
 

@@ -1,6 +1,6 @@
 """No statement that is asked for often reads a whole table, in a library that is large enough for PostgreSQL to choose.
 
-What reads everything on purpose is not here: the beginning of a run (`shards.assign_items`: all photos of the session,
+What reads everything on purpose is not here: the beginning of a run (`planning`: all photos of the session,
 once), clustering (`face_space`, `regrouping`, `groups.count_session_groups` at its end: all faces, under one lock), the
 end of a restart (`generations`), building what is searched (`search_tables`), and searching where there is no graph
 (few photos, or vectors that are too long for one). A part of a person's name is looked for in all persons, of whom

@@ -75,7 +75,10 @@ async def _announce_shards(connection: AsyncConnection, run: Run) -> None:
     """Announce the counts of a run's shards; of a completed one those with failures, since the rest follows."""
     if run.phase == "clustering" or run.status == "pending":
         return
-    for shard in await shards.shard_counts(connection, run):
-        if shard.failed or (run.status != "completed" and shard.done):
-            # The fold takes what it knows already for a late duplicate; the stream must not take it for one.
-            await shards.announce_shard(connection, run, shard, epoch=0, repeat=True)
+    announced = [
+        shard
+        for shard in await shards.shard_counts(connection, run)
+        if shard.failed or (run.status != "completed" and shard.has_begun)
+    ]
+    # The fold takes what it knows already for a late duplicate; the stream must not take it for one.
+    await shards.announce_shards(connection, run, announced, epoch=0, repeat=True)

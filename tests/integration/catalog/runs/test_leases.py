@@ -69,7 +69,9 @@ async def test_of_many_claims_at_once_each_session_goes_to_one(engine: AsyncEngi
     assert {lease.epoch for lease in taken} == {1}
 
 
-async def test_nobody_takes_a_lease_over_while_a_checked_write_is_not_committed(engine: AsyncEngine) -> None:
+async def test_while_a_checked_write_is_not_committed_its_lease_is_renewed_and_nobody_takes_it_over(
+    engine: AsyncEngine,
+) -> None:
     async with engine.begin() as connection:
         session_id = await new_session(connection)
         await control.start_session(connection, session_id)
@@ -81,15 +83,39 @@ async def test_nobody_takes_a_lease_over_while_a_checked_write_is_not_committed(
             await connection.execute(text("UPDATE leases SET expires_at = now()"))
             return await leases.claim(connection, holder="b")
 
+    async with engine.begin() as writing:
+        await leases.check(writing, lease)
+        async with engine.begin() as connection:
+            await leases.renew(connection, lease)
+        assert await take_over() is None
+        await writing.execute(text("UPDATE sessions SET name = 'written'"))
+
+    later = await take_over()
+    assert later is not None
+    assert later.epoch == 2
+
+
+async def test_a_button_waits_for_a_checked_write(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        session_id = await new_session(connection)
+        await control.start_session(connection, session_id)
+        lease = await leases.claim(connection, holder="a")
+    assert lease is not None
+
+    async def pause() -> None:
+        async with engine.begin() as connection:
+            await control.pause_session(connection, session_id)
+
     async with engine.begin() as writing, engine.connect() as watching:
         await leases.check(writing, lease)
-        taking = asyncio.create_task(take_over())
+        pausing = asyncio.create_task(pause())
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         async with asyncio.timeout(60):
             while (await table(watching, waits)) == [(0,)]:  # noqa: ASYNC110 - only PostgreSQL knows who waits
                 await asyncio.sleep(0.01)
         await writing.execute(text("UPDATE sessions SET name = 'written'"))
 
-    later = await taking
-    assert later is not None
-    assert later.epoch == 2
+    await pausing
+    async with engine.begin() as connection:
+        with pytest.raises(LeaseLostError):
+            await leases.check(connection, lease)

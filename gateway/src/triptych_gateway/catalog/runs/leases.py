@@ -88,12 +88,16 @@ async def renew(connection: AsyncConnection, lease: Lease) -> None:
 
 
 async def check(connection: AsyncConnection, lease: Lease) -> None:
-    """Make sure, until the transaction ends, that the lease is held. Raises LeaseLostError."""
+    """Make sure, until the transaction ends, that the lease is held. Raises LeaseLostError.
+
+    Nobody may take the lease over meanwhile (whoever does locks its row FOR UPDATE first), but it can be renewed: a
+    transaction may take longer than a lease lasts.
+    """
     held = await connection.execute(
         text("""
             SELECT 1 FROM leases
             WHERE session_id = :session_id AND holder = :holder AND epoch = :epoch AND expires_at > now()
-            FOR SHARE"""),
+            FOR KEY SHARE"""),
         vars(lease),
     )
     if held.first() is None:
@@ -101,7 +105,10 @@ async def check(connection: AsyncConnection, lease: Lease) -> None:
 
 
 async def revoke(connection: AsyncConnection, session_id: int) -> None:
-    """Take the lease from whoever holds it: from the commit on, the holder can write no more."""
+    """Take the lease from whoever holds it: from the commit on, the holder can write no more.
+
+    The caller has locked the lease's row FOR UPDATE, so no write of the holder is under way.
+    """
     await connection.execute(
         text("UPDATE leases SET expires_at = now() WHERE session_id = :session_id AND expires_at > now()"),
         {"session_id": session_id},

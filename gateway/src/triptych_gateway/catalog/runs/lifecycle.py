@@ -4,7 +4,7 @@ Each change and its event are written in one transaction. Events of a session ca
 be ordered whichever way they travel.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -228,17 +228,29 @@ async def announce(connection: AsyncConnection, run: Run) -> None:
         event.lifecycle.error.code = run.error_code
         event.lifecycle.error.message = run.error_message or ""
     event.reported_at.GetCurrentTime()
-    await put_into_outbox(connection, event, message_id=f"{run.session_id}.step.{row.lifecycle_step}")
+    announcement = Announcement(event=event, message_id=f"{run.session_id}.step.{row.lifecycle_step}")
+    await put_into_outbox(connection, [announcement])
 
 
-async def put_into_outbox(
-    connection: AsyncConnection, event: progress_event_pb2.ProgressEvent, *, message_id: str
-) -> None:
-    """Have an event published once the transaction is committed; the stream drops repeats of a message id."""
+@dataclass(frozen=True, kw_only=True)
+class Announcement:
+    """An event that is to be published."""
+
+    event: progress_event_pb2.ProgressEvent
+    message_id: str
+    """The stream drops repeats of it."""
+
+
+async def put_into_outbox(connection: AsyncConnection, announcements: Sequence[Announcement]) -> None:
+    """Have events published, in this order, once the transaction is committed."""
     await connection.execute(
-        insert(outbox).values(
-            subject=subject_of(event.session_id, event.phase),
-            message_id=message_id,
-            payload=event.SerializeToString(),
-        )
+        insert(outbox),
+        [
+            {
+                "subject": subject_of(one.event.session_id, one.event.phase),
+                "message_id": one.message_id,
+                "payload": one.event.SerializeToString(),
+            }
+            for one in announcements
+        ],
     )

@@ -1,8 +1,9 @@
-"""The photos of a run that need work: dense ordinals, shards, and what is left of them."""
+"""The shards of a run: what is left of each, and how they are announced."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,14 +13,11 @@ from triptych_common.progress.events import PHASES_BY_NAME
 from triptych_common.progress.publisher import WORKER
 from triptych_gateway.catalog.runs import lifecycle
 from triptych_gateway.catalog.runs.lifecycle import Run
-from triptych_gateway.catalog.schema import LIVE_GENERATION
 
-_MIXED: Final = "(s.id % 2147483648) * 2654435769 % 4294967296"
-"""Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4: 2³² over the golden ratio): in the order of these
-numbers, every stretch is spread evenly over the whole, so that the first photos cost what the rest does on average. By
-folder, all portraits may come first and all landscapes last, and no ETA could know."""
 RESULTS: Final = {"training": "embeddings", "face_detection": "face_scans"}
 """Phase → the table with one row per photo that has a result."""
+_ANNOUNCED_AT_ONCE: Final = 1000
+"""Events that are held in memory: a huge run has a hundred thousand shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,79 +47,10 @@ class Shard:
         """Its name in progress events."""
         return f"shard-{self.ordinal}"
 
-
-class Assigned(NamedTuple):
-    """What a run has before it."""
-
-    total: int
-    """Photos of the session."""
-    skipped: int
-    """Those that need no work."""
-    renewed: int
-    """Those that need it because their result is of another model."""
-
-
-async def assign_items(connection: AsyncConnection, run: Run, *, model_id: str) -> Assigned:
-    """Give the session's photos without a result of this model dense ordinals in the run, in an order that mixes them.
-
-    In training, photos that need no work are marked as skipped.
-    """
-    parameters = {
-        "run_id": run.id,
-        "session_id": run.session_id,
-        "model_id": model_id,
-        "generation": run.generation,
-    }
-    results = RESULTS[run.phase]
-    assigned = await connection.execute(
-        text(f"""
-            INSERT INTO run_items (run_id, ordinal, asset_id)
-            SELECT :run_id, row_number() OVER (ORDER BY {_MIXED}, s.id) - 1, s.asset_id
-            FROM session_assets s JOIN assets a ON a.id = s.asset_id
-            LEFT JOIN {results} r ON r.asset_id = a.id AND r.model_id = :model_id
-                AND r.generation = :generation AND r.asset_version = a.version
-            WHERE s.session_id = :session_id AND r.asset_id IS NULL"""),  # noqa: S608 - constants
-        parameters,
-    )
-    total = (
-        await connection.execute(
-            text("SELECT count(*) FROM session_assets WHERE session_id = :session_id"),
-            {"session_id": run.session_id},
-        )
-    ).scalar_one()
-    if run.phase == "training":
-        await connection.execute(
-            text("""
-                UPDATE session_assets s SET
-                    status = CASE WHEN i.asset_id IS NULL THEN
-                        CASE WHEN s.status = 'completed' THEN 'completed' ELSE 'skipped' END ELSE 'pending' END,
-                    error_phase = NULL, error_code = NULL, error_message = NULL,
-                    completed_at = CASE WHEN i.asset_id IS NULL THEN coalesce(s.completed_at, now()) END
-                FROM session_assets t LEFT JOIN run_items i ON i.run_id = :run_id AND i.asset_id = t.asset_id
-                WHERE t.id = s.id AND s.session_id = :session_id"""),
-            {"run_id": run.id, "session_id": run.session_id},
-        )
-    else:
-        # A photo that failed in an earlier run of this phase gets another chance.
-        await connection.execute(
-            text("""
-                UPDATE session_assets s SET status = 'completed', error_phase = NULL, error_code = NULL,
-                    error_message = NULL
-                FROM run_items i WHERE i.run_id = :run_id AND i.asset_id = s.asset_id
-                    AND s.session_id = :session_id AND s.error_phase = :phase"""),
-            {"run_id": run.id, "session_id": run.session_id, "phase": run.phase},
-        )
-    renewed = await connection.execute(
-        text(f"""
-            SELECT count(*) FROM run_items i JOIN assets a ON a.id = i.asset_id
-            WHERE i.run_id = :run_id
-            AND NOT EXISTS (SELECT 1 FROM {results} r WHERE r.asset_id = a.id AND r.model_id = :model_id
-                AND r.generation = {LIVE_GENERATION} AND r.asset_version = a.version)
-            AND EXISTS (SELECT 1 FROM {results} r WHERE r.asset_id = a.id AND r.model_id <> :model_id
-                AND r.generation = {LIVE_GENERATION} AND r.asset_version = a.version)"""),  # noqa: S608 - constants
-        {"run_id": run.id, "model_id": model_id},
-    )
-    return Assigned(total=total, skipped=total - assigned.rowcount, renewed=renewed.scalar_one())
+    @property
+    def has_begun(self) -> bool:
+        """Whether any of its photos has an outcome."""
+        return self.done + self.failed > 0
 
 
 async def unfinished_shards(connection: AsyncConnection, run: Run) -> list[int]:
@@ -178,13 +107,21 @@ async def shard_counts(connection: AsyncConnection, run: Run) -> list[Shard]:
     return [Shard(ordinal=row.shard, size=row.size, done=row.done, failed=row.failed, items=()) for row in rows]
 
 
-async def announce_shard(
-    connection: AsyncConnection, run: Run, shard: Shard, *, epoch: int, repeat: bool = False
+async def announce_shards(
+    connection: AsyncConnection, run: Run, announced: Sequence[Shard], *, epoch: int, repeat: bool = False
 ) -> None:
-    """Announce what the catalogue holds of a shard: after a lost stream, or an outcome that no worker reported.
+    """Announce what the catalogue holds of shards: after a lost stream, or an outcome that no worker reported.
 
     The stream keeps one of the same announcements under the same epoch, unless it is a ``repeat``.
     """
+    for first in range(0, len(announced), _ANNOUNCED_AT_ONCE):
+        some = announced[first : first + _ANNOUNCED_AT_ONCE]
+        await lifecycle.put_into_outbox(
+            connection, [_announcement(run, shard, epoch=epoch, repeat=repeat) for shard in some]
+        )
+
+
+def _announcement(run: Run, shard: Shard, *, epoch: int, repeat: bool) -> lifecycle.Announcement:
     event = progress_event_pb2.ProgressEvent(
         session_id=run.session_id,
         phase=PHASES_BY_NAME[run.phase],
@@ -198,4 +135,4 @@ async def announce_shard(
     message_id = f"{run.session_id}.{run.phase}.{run.number}.{shard.unit}.{shard.done}.{shard.failed}.epoch.{epoch}"
     if repeat:
         message_id += f".{secrets.token_hex(8)}"
-    await lifecycle.put_into_outbox(connection, event, message_id=message_id)
+    return lifecycle.Announcement(event=event, message_id=message_id)

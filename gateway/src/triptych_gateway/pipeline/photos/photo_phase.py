@@ -13,7 +13,7 @@ from triptych_common.models.description import ModelInfo
 from triptych_common.progress.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.rpc.status import read_error
 from triptych_gateway.catalog.clustering.face_space import count_session_faces
-from triptych_gateway.catalog.runs import generations, history, lifecycle, shards
+from triptych_gateway.catalog.runs import generations, history, lifecycle, planning, shards
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.schema import LIVE_GENERATION
 from triptych_gateway.pipeline.backlog import Remainder
@@ -105,7 +105,7 @@ class PhotoPhase:
         async with self._session.write() as connection:
             changes: dict[str, Any] = {"status": "running"}
             if run.model is None:
-                assigned = await shards.assign_items(connection, run, model_id=model.model_id)
+                assigned = await planning.assign_items(connection, run, model_id=model.model_id)
                 changes |= {
                     **assigned._asdict(),
                     "model": _describe(model),
@@ -116,8 +116,8 @@ class PhotoPhase:
                 }
             self._run = await lifecycle.update_run(connection, run.id, **changes)
             if run.model is not None:
-                for shard in await shards.shard_counts(connection, self._run):
-                    await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
+                begun = [one for one in await shards.shard_counts(connection, self._run) if one.has_begun]
+                await shards.announce_shards(connection, self._run, begun, epoch=self._session.lease.epoch)
 
     async def _evidence(self, connection: AsyncConnection, model: ModelInfo) -> dict[str, Any]:
         """What is known of the run's duration now: its total says how much work there is."""

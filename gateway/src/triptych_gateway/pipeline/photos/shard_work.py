@@ -204,7 +204,7 @@ class ShardWork:
     async def _announce(self, shard: Shard) -> None:
         """Tell the aggregator how a finished shard stands: its worker may have died with its last report unsent."""
         async with self._session.write() as connection:
-            await shards.announce_shard(connection, self._run, shard, epoch=self._session.lease.epoch)
+            await shards.announce_shards(connection, self._run, [shard], epoch=self._session.lease.epoch)
 
     def _note(self, error: RemoteError | None, shard: Shard) -> None:
         if error is None:
