@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,13 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running_gateway(*, database_url: str, nats_url: str, folder: Path, **settings: str) -> Iterator[Gateway]:
-    """Start ``triptych-gateway``, wait until it answers, and end it."""
+def running_gateway(
+    *, database_url: str, nats_url: str, folder: Path, prefix: Sequence[str] = (), **settings: str
+) -> Iterator[Gateway]:
+    """Start ``triptych-gateway``, wait until it answers, and end it.
+
+    ``prefix`` goes before the command, which must become it by exec(3).
+    """
     media, log = folder / "media", folder / "gateway.log"
     media.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIPTYCH_")} | {
@@ -71,7 +76,10 @@ def running_gateway(*, database_url: str, nats_url: str, folder: Path, **setting
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("triptych-gateway"))], env=environment, stdout=output, stderr=output
+            [*prefix, str(Path(sys.executable).with_name("triptych-gateway"))],
+            env=environment,
+            stdout=output,
+            stderr=output,
         )
     try:
         url = _until_serving(process, log)

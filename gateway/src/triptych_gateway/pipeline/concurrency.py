@@ -1,7 +1,8 @@
 """How many shards a service is given at once, and whose turn it is.
 
-The number grows while latency holds, and halves when the service says that it is full. Sessions share it fairly: a free
-place goes to the session that has the fewest shards in flight, so that a small one is not stuck behind a huge one.
+The number grows with the replicas and while latency holds, and halves when the service says that it is full. Sessions
+share it fairly: a free place goes to the session that has the fewest shards in flight, so that a small one is not stuck
+behind a huge one.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 LIMIT: Final = 64
+PER_REPLICA: Final = 2
+"""Shards that each replica is given when it is new: one to work on, and the next."""
 _SLOWER: Final = 2.0
 """Latency per photo beyond this many times the best seen means that more at once would only wait."""
 
@@ -28,6 +31,7 @@ class AdaptiveLimit:
 
     def __init__(self, *, start: int) -> None:
         self._limit = max(1, start)
+        self._replicas = 0
         self._in_flight: Counter[int] = Counter()
         self._waiting: list[_Waiting] = []
         """In the order in which they came."""
@@ -62,10 +66,12 @@ class AdaptiveLimit:
         finally:
             self._leave(session_id)
 
-    def grow_to(self, limit: int) -> None:
-        """Allow at least so many: there are more replicas now."""
-        self._limit = max(self._limit, min(limit, LIMIT))
-        self._give_places()
+    def follow(self, *, replicas: int) -> None:
+        """There are so many replicas now; where they have become more, the new ones are to have work at once."""
+        if replicas > self._replicas:
+            self._limit = max(self._limit, min(PER_REPLICA * replicas, LIMIT))
+            self._give_places()
+        self._replicas = replicas
 
     def succeeded(self, *, items: int, began: float) -> None:
         """A call over ``items`` photos that began at ``time.monotonic()`` ``began`` ended well."""

@@ -29,11 +29,18 @@ class PipelineMetrics(Collector):
         limit = GaugeMetricFamily(
             "triptych_shards_limit", "Shards that a `service` is given at once, by what it takes.", labels=["service"]
         )
+        replicas = GaugeMetricFamily(
+            "triptych_replicas",
+            "Replicas of a `service` that its addresses stand for, looked up every ten seconds.",
+            labels=["service"],
+        )
         for name, service in self._services.items():
             busy = service.limit.in_flight
             waiting.add_metric([name], max(0, service.backlog.shards - busy))
             in_flight.add_metric([name], busy)
             limit.add_metric([name], service.limit.limit)
+            replicas.add_metric([name], len(service.pool.addresses))
         yield waiting
         yield in_flight
         yield limit
+        yield replicas

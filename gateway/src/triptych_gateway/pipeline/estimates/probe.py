@@ -24,13 +24,12 @@ from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.catalog.runs.expectations import NOTHING_SEEN, FacesSeen
 from triptych_gateway.catalog.runs.results import Outcome
 from triptych_gateway.catalog.runs.shards import ShardItem
+from triptych_gateway.pipeline.concurrency import PER_REPLICA
 from triptych_gateway.pipeline.photos.photo_services import PhotoService
 
 log = get_logger(__name__)
 
 PHOTOS_PER_CALL: Final = 5
-CALLS_PER_REPLICA: Final = 2
-"""As a run begins: see `photo_phase`."""
 MOST_PHOTOS: Final = 40
 LEAST_WORK: Final = 50
 """Photos to do below which a probe would cost more of the session than its ETA is worth."""
@@ -56,7 +55,7 @@ class PhotoProbe:
 
 def photos_for(pool: ReplicaPool) -> int:
     """How many photos a probe of these replicas takes, the one to warm up with included."""
-    return 1 + min(MOST_PHOTOS, PHOTOS_PER_CALL * CALLS_PER_REPLICA * max(1, len(pool.addresses)))
+    return 1 + min(MOST_PHOTOS, PHOTOS_PER_CALL * PER_REPLICA * max(1, len(pool.addresses)))
 
 
 async def probe_photos(service: PhotoService, items: Sequence[ShardItem], *, model: ModelInfo) -> PhotoProbe:

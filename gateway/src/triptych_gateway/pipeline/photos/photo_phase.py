@@ -55,12 +55,12 @@ class PhotoPhase:
         remainder.shards = len(waiting)
         self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
         limit = self._service.limit
-        limit.grow_to(2 * max(1, len(self._service.pool.addresses)))
         forecast = FaceForecast(self._session, self._run, model_id=model.model_id)
         work = ShardWork(self._session, self._run, self._service, model=model, limit=limit)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for ordinal in waiting:
+                    limit.follow(replicas=len(self._service.pool.addresses))
                     await self._wait_for_room(limit)
                     tasks.create_task(self._finish(work, ordinal, forecast, remainder), name=f"shard {ordinal}")
         except ExceptionGroup as group:
