@@ -1,8 +1,9 @@
 """The two services that take photos, behind one face: requests out, outcomes in."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, face_detector_pb2, face_detector_pb2_grpc, image_pb2, work_pb2
 from triptych_common.media.failures import failure_code_from_wire
@@ -16,6 +17,10 @@ from triptych_gateway.catalog.runs.shards import Shard, ShardItem
 from triptych_gateway.pipeline.backlog import Backlog
 from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 
+CATALOGUE_USERS: Final = 6
+"""Shards of a service that use the catalogue at once. Together with what else asks for connections they are fewer than
+the pool has: a place in it is waited for as long as a slow database takes, but a connection only until it counts as
+away."""
 MODEL_INFO_SECONDS = 10.0
 """Deadline of a question about the model."""
 
@@ -29,6 +34,8 @@ class PhotoService(ABC):
         """Shards in flight, of all sessions."""
         self.backlog = Backlog()
         """Shards that are not finished, of all sessions."""
+        self.catalogue_places = asyncio.Semaphore(CATALOGUE_USERS)
+        """A place for each shard that uses the catalogue now, of all sessions."""
 
     @abstractmethod
     async def model(self) -> ModelInfo:

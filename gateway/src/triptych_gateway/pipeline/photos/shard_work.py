@@ -115,7 +115,7 @@ class ShardWork:
         """
         backoff, suspicion = Backoff(), Suspicion(shard_size=self._run.shard_size)
         while True:
-            async with self._session.read() as connection:
+            async with self._service.catalogue_places, self._session.read() as connection:
                 shard = await shards.load_shard(connection, self._run, ordinal)
             if not shard.items:
                 await self._announce(shard)
@@ -192,7 +192,7 @@ class ShardWork:
             so_far.settled += len(outcomes)
 
     async def _write(self, outcomes: Sequence[Outcome]) -> None:
-        async with self._session.write() as connection:
+        async with self._service.catalogue_places, self._session.write() as connection:
             await write_outcomes(connection, self._run, outcomes, model_id=self._model.model_id)
         self.settled += len(outcomes)
 
@@ -203,7 +203,7 @@ class ShardWork:
 
     async def _announce(self, shard: Shard) -> None:
         """Tell the aggregator how a finished shard stands: its worker may have died with its last report unsent."""
-        async with self._session.write() as connection:
+        async with self._service.catalogue_places, self._session.write() as connection:
             await shards.announce_shards(connection, self._run, [shard], epoch=self._session.lease.epoch)
 
     def _note(self, error: RemoteError | None, shard: Shard) -> None:
