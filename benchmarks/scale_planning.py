@@ -78,7 +78,7 @@ async def measure_planning(directory: Path, *, photos: int) -> dict[str, float]:
             planned = time.perf_counter() - begun
             before = await _goes_on(run, settled=0)
             begin = {"begin_seconds": time.perf_counter() - begun, "begin_peak_megabytes": _peak_megabytes(running)}
-            _gateway(running).kill()
+            gateway_process(running).kill()
             resume_seconds = await _timed(lambda: _goes_on(run, settled=before))
             return {
                 "synthesise_seconds": rows,
@@ -126,7 +126,8 @@ async def _timed(work: Callable[[], Awaitable[Any]]) -> float:
     return time.perf_counter() - began
 
 
-def _gateway(running: Stack) -> psutil.Process:
+def gateway_process(running: Stack) -> psutil.Process:
+    """The gateway as it runs now."""
     record = StackRecord.read(running.data_directory.record)
     if record is None:
         raise RuntimeError("the stack has no record")
@@ -135,7 +136,7 @@ def _gateway(running: Stack) -> psutil.Process:
 
 def _peak_megabytes(running: Stack) -> float:
     """The most resident memory that the gateway's process has had, in MiB (proc(5), VmHWM)."""
-    for line in Path(f"/proc/{_gateway(running).pid}/status").read_text().splitlines():
+    for line in Path(f"/proc/{gateway_process(running).pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return float(line.split()[1]) / 1024
     raise RuntimeError("the system does not tell a process' peak memory")

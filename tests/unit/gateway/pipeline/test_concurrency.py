@@ -39,6 +39,38 @@ async def test_it_grows_by_one_with_each_success_up_to_its_bound() -> None:
     assert limit.limit == LIMIT
 
 
+async def test_it_grows_with_the_replicas_at_once_and_what_they_refused_is_not_forgotten() -> None:
+    limit = AdaptiveLimit(start=1)
+    seen = []
+
+    for replicas in (1, 3):
+        limit.follow(replicas=replicas)
+        seen.append(limit.limit)
+    limit.was_refused()
+    for replicas in (3, 2, 3, 1000):
+        limit.follow(replicas=replicas)
+        seen.append(limit.limit)
+
+    assert seen == [2, 6, 3, 3, 6, LIMIT]
+
+
+async def test_shards_that_wait_have_a_place_as_soon_as_there_is_another_replica() -> None:
+    limit = AdaptiveLimit(start=1)
+    entered = asyncio.Event()
+
+    async def work() -> None:
+        async with limit.slot(1):
+            entered.set()
+
+    async with limit.slot(1), asyncio.TaskGroup() as tasks:
+        tasks.create_task(work())
+        await asyncio.sleep(0)
+        assert not entered.is_set()
+        limit.follow(replicas=1)
+        async with asyncio.timeout(60):
+            await entered.wait()
+
+
 async def test_it_stays_when_photos_take_much_longer_than_at_best() -> None:
     limit = AdaptiveLimit(start=4)
     now = time.monotonic()
