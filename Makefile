@@ -221,6 +221,10 @@ bench-faces: environment ## Speed of the insightface backend against InsightFace
 bench-pipeline: environment ## What the pipeline costs: whole phases of sessions against bare loops; N=
 	@PYTHONPATH=. $(BIN)/python benchmarks/pipeline.py $(or $(N),400)
 
+.PHONY: bench-scale
+bench-scale: environment ## Scaling out: up to eight replicas, replicas that come and go, and 10,000,000 photos; N=, PARTS=
+	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py --photos $(or $(N),10000000) $(if $(PARTS),--parts $(PARTS))
+
 .PHONY: bench-eta
 bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png

@@ -7,17 +7,22 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from tests.support.catalogue import table
 from tests.support.metrics import Scrape, scrape_until
 from tests.support.pipeline import Pipeline, pipeline_over
 from tests.support.ports import free_port
+from tests.support.real_servers import eventually
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_workers import MICRO_BATCH, ScriptedWorkers, scripted_workers
 from triptych_common.metrics import serving_metrics
 from triptych_gateway.catalog.runs import leases
 from triptych_gateway.pipeline.metrics import PipelineMetrics
 from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.photos.photo_services import CATALOGUE_USERS
 
 SHARD_PHOTOS = 16
 """As the sessions of `Pipeline` have them."""
@@ -121,6 +126,37 @@ async def test_a_session_that_is_halted_waits_for_nothing(
         await asyncio.wait([working])
 
     await scrape_until(address, lambda one: waiting(one) == in_flight(one) == NOTHING, "nothing waits")
+
+
+async def test_however_many_shards_are_to_be_stored_at_once_others_have_connections(
+    pipeline: Pipeline, workers: ScriptedWorkers
+) -> None:
+    pool = pipeline.engine.pool
+    assert isinstance(pool, AsyncAdaptedQueuePool)
+    limit = pipeline.photo_services["training"].limit
+    limit.follow(replicas=SHARDS)
+    workers.embedder.photos_of_work = 0
+    session = await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS)
+
+    async def all_are_in_flight() -> bool:
+        return limit.in_flight == SHARDS > CATALOGUE_USERS
+
+    async def some_wait_for_the_row() -> bool:
+        async with pipeline.engine.connect() as connection:
+            waits = await table(connection, "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+        return waits == [(CATALOGUE_USERS,)] and workers.embedder.worked == SHARDS * SHARD_PHOTOS
+
+    async with renewed(pipeline, session):
+        running = asyncio.create_task(pipeline.run(session))
+        await eventually(all_are_in_flight, "every shard is in flight")
+        async with pipeline.engine.begin() as holding:
+            await holding.execute(text("SELECT 1 FROM sessions FOR UPDATE"))
+            workers.embedder.photos_of_work = NEVER
+            await eventually(some_wait_for_the_row, "every answer has come, and some wait to be stored")
+            assert pool.checkedout() <= 1 + CATALOGUE_USERS + 1, "this one, theirs, and the lease's"
+        await running
+
+    assert (await pipeline.session(session)).status == "completed"
 
 
 def _all(scrape: Scrape, service: str) -> float:
