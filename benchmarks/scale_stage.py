@@ -153,7 +153,13 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     }
     metrics = f"127.0.0.1:{free_port()}"
     addresses = [f"TRIPTYCH_{name.upper()}_ADDRESSES={one.address}" for name, one in replicas.items()]
-    gateway = (*hosts.prefix, "env", f"TRIPTYCH_METRICS_LISTEN={metrics}", *addresses, *console_scripts()[GATEWAY])
+    gateway = (
+        *hosts.prefix,
+        "/usr/bin/env",
+        f"TRIPTYCH_METRICS_LISTEN={metrics}",
+        *addresses,
+        *console_scripts()[GATEWAY],
+    )
     programs = {GATEWAY: gateway, **{name: synthetic(name, 0) for name in SERVICES.values()}}
     async with stack(directory / "stack", media, programs) as running:
         environment["NATS_URL"] = running.urls.nats

@@ -5,6 +5,7 @@ programs see as /etc/hosts that are started with `HostNames.prefix`; so it may c
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,12 @@ from typing import Final
 from tests.support.metrics import scrape
 from tests.support.ports import free_port
 from tests.support.running_workers import Service, stop, until_serving
+from triptych_gateway.cli.stack.launch import bound_to_this_process
 
 SYNTHETIC_SERVICE: Final = Path(__file__).parents[2] / "benchmarks" / "synthetic_service.py"
 """A service of photos whose model is none."""
 _ADDRESSES: Final = "127.0.1."
-_UNSHARE: Final = ("unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--mount")
+_UNSHARE: Final = ("/usr/bin/unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--mount")
 
 
 class HostNames:
@@ -34,7 +36,7 @@ class HostNames:
     def prefix(self) -> tuple[str, ...]:
         """What goes before the command of a program for which the names are to hold; it becomes that by exec(3)."""
         become = 'mount --bind "$0" /etc/hosts && exec "$@"'
-        return (*_UNSHARE, "sh", "-c", become, str(self._file))
+        return (*_UNSHARE, "/bin/sh", "-c", become, str(self._file))
 
     def name(self, name: str, addresses: Sequence[str]) -> None:
         """Let a name stand for these addresses from now on."""
@@ -49,7 +51,10 @@ class HostNames:
 
 def has_mount_namespaces() -> bool:
     """Whether this system lets us have names for single programs."""
-    return subprocess.run([*_UNSHARE, "true"], check=False, capture_output=True).returncode == 0
+    try:
+        return subprocess.run([*_UNSHARE, "true"], check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +113,10 @@ class NamedReplicas:
             "TRIPTYCH_METRICS_LISTEN": metrics,
             **settings,
         }
-        program = [sys.executable, str(SYNTHETIC_SERVICE), self.service, str(seconds_per_photo)]
+        program = (sys.executable, str(SYNTHETIC_SERVICE), self.service, str(seconds_per_photo))
+        bound = bound_to_this_process(program, user=None, death_signal=signal.SIGKILL)
         with log.open("wb") as output:
-            process = subprocess.Popen(program, env=environment, stdout=output, stderr=output)
+            process = subprocess.Popen(bound, env=environment, stdout=output, stderr=output)
         return Replica(process=process, address=f"{host}:{self._port}", log=log, metrics=metrics)
 
     def name(self, replica: Replica) -> None:

@@ -44,11 +44,19 @@ class Replica:
     """How often in a row it was found away."""
     rests_until: float = 0.0
     """By the event loop's clock; until then it is tried last."""
+    was_connected: bool = False
 
     def is_ready(self, now: float) -> bool:
-        """Whether a call may well succeed. One that was away gets a single call first, when its rest is over."""
+        """Whether a call may well succeed. One that was away gets a single call first, when its rest is over.
+
+        A connection that was there and is not has ended, since its server drains or died: whether another can be had
+        is tried before the next call is risked.
+        """
         state = self.channel.get_state(try_to_connect=True)
-        is_unreachable = state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+        is_connected = state is grpc.ChannelConnectivity.READY
+        self.was_connected = self.was_connected or is_connected
+        has_failed = state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+        is_unreachable = has_failed or (self.was_connected and not is_connected)
         is_on_trial = self.failures > 0 and self.in_flight > 0
         return not (is_unreachable or is_on_trial or now < self.rests_until)
 

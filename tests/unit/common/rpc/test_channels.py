@@ -56,6 +56,10 @@ class _Servers:
             await self.start(port)
         return ports
 
+    def drain(self, port: int) -> asyncio.Task[None]:
+        """Refuse new calls, and let those in flight end."""
+        return asyncio.create_task(self._running.pop(port).stop(_DEADLINE_SECONDS))
+
     async def stop(self, port: int) -> None:
         await self._running.pop(port).stop(0)
 
@@ -159,6 +163,25 @@ async def test_a_replica_that_comes_back_gets_calls_again(servers: _Servers) -> 
         answering = ""
         while answering != restarted:
             answering = await _call_whoever_answers(pool)
+
+
+async def test_a_replica_that_drains_gets_no_call_and_ends_those_that_it_has(servers: _Servers) -> None:
+    ports = {f"127.0.0.1:{port}": port for port in await servers.start_several(2)}
+    async with asyncio.timeout(_DEADLINE_SECONDS), _pool(*ports.values()) as pool, pool.take() as draining:
+        watching = health_pb2_grpc.HealthStub(draining.channel).Watch(_REQUEST)
+        await watching.read()
+        assert draining.is_ready(0.0)
+
+        stopping = servers.drain(ports.pop(draining.address))
+        await _until(lambda: draining.channel.get_state() is not grpc.ChannelConnectivity.READY)
+        # It has nothing but this one in flight, and would be the next.
+        draining.in_flight = -1
+        assert {await _call(pool) for _ in range(20)} == set(ports)
+
+        assert not watching.done()
+        watching.cancel()
+        await stopping
+        draining.in_flight = 1
 
 
 async def test_where_all_are_away_one_is_given_all_the_same() -> None:
