@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -85,11 +85,17 @@ class ReplicaPool:
         self._replicas: dict[str, Replica] = {}
         self._resolved: dict[str, set[str]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[int], None]] = []
 
     @property
     def addresses(self) -> frozenset[str]:
         """``host:port`` of each replica that is known now, as a number."""
         return frozenset(self._replicas)
+
+    def tell(self, listener: Callable[[int], None]) -> None:
+        """Tell somebody how many replicas are known: at once, and whenever they were looked up."""
+        self._listeners.append(listener)
+        listener(len(self._replicas))
 
     async def __aenter__(self) -> Self:
         await self._resolve()
@@ -152,6 +158,8 @@ class ReplicaPool:
             replica.leaving = True
             if replica.in_flight == 0:
                 await replica.channel.close(None)
+        for listener in self._listeners:
+            listener(len(self._replicas))
 
 
 async def _look_up(address: str) -> set[str]:

@@ -17,7 +17,7 @@ from triptych_gateway.catalog.runs import generations, history, lifecycle, plann
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.schema import LIVE_GENERATION
 from triptych_gateway.pipeline.backlog import Remainder
-from triptych_gateway.pipeline.concurrency import AdaptiveLimit
+from triptych_gateway.pipeline.concurrency import LIMIT
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photos.face_forecast import FaceForecast
@@ -54,23 +54,19 @@ class PhotoPhase:
             waiting = await shards.unfinished_shards(connection, self._run)
         remainder.shards = len(waiting)
         self._log.info("phase begins", shards=len(waiting), total=self._run.total, skipped=self._run.skipped)
-        limit = self._service.limit
         forecast = FaceForecast(self._session, self._run, model_id=model.model_id)
-        work = ShardWork(self._session, self._run, self._service, model=model, limit=limit)
+        work = ShardWork(self._session, self._run, self._service, model=model)
+        # A huge session does not make a task of every shard at once.
+        room = asyncio.Semaphore(LIMIT)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for ordinal in waiting:
-                    limit.follow(replicas=len(self._service.pool.addresses))
-                    await self._wait_for_room(limit)
-                    tasks.create_task(self._finish(work, ordinal, forecast, remainder), name=f"shard {ordinal}")
+                    await room.acquire()
+                    task = tasks.create_task(self._finish(work, ordinal, forecast, remainder), name=f"shard {ordinal}")
+                    task.add_done_callback(lambda _: room.release())
         except ExceptionGroup as group:
             raise _first_leaf(group) from group
         return work
-
-    async def _wait_for_room(self, limit: AdaptiveLimit) -> None:
-        """Wait until a shard could begin, so that a huge session does not make a task of every shard at once."""
-        async with limit.slot(self._run.session_id):
-            pass
 
     async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast, remainder: Remainder) -> None:
         await work.finish(ordinal)

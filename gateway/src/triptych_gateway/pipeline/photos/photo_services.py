@@ -32,6 +32,7 @@ class PhotoService(ABC):
         self.pool = pool
         self.limit = AdaptiveLimit(start=2)
         """Shards in flight, of all sessions."""
+        pool.tell(lambda replicas: self.limit.follow(replicas=replicas))
         self.backlog = Backlog()
         """Shards that are not finished, of all sessions."""
         self.catalogue_places = asyncio.Semaphore(CATALOGUE_USERS)

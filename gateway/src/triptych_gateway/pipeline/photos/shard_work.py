@@ -16,7 +16,6 @@ from triptych_gateway.catalog.runs import shards
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import Outcome, PhotoError, write_outcomes
 from triptych_gateway.catalog.runs.shards import Shard, ShardItem
-from triptych_gateway.pipeline.concurrency import AdaptiveLimit
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photos.photo_services import PhotoService, work_of
@@ -94,14 +93,12 @@ class Suspicion:
 class ShardWork:
     """The shards of one run, and the service that works on them."""
 
-    def __init__(
-        self, session: OwnedSession, run: Run, service: PhotoService, *, model: ModelInfo, limit: AdaptiveLimit
-    ) -> None:
+    def __init__(self, session: OwnedSession, run: Run, service: PhotoService, *, model: ModelInfo) -> None:
         self._session = session
         self._run = run
         self._service = service
         self._model = model
-        self._limit = limit
+        self._limit = service.limit
         self._log = log.bind(session=run.session_id, phase=run.phase, run=run.number)
         self.settled = 0
         """Photos whose outcome was stored here."""
@@ -114,29 +111,34 @@ class ShardWork:
         Raises PhaseFailedError, LeaseLostError, and what a lost database raises.
         """
         backoff, suspicion = Backoff(), Suspicion(shard_size=self._run.shard_size)
-        while True:
-            async with self._service.catalogue_places, self._session.read() as connection:
-                shard = await shards.load_shard(connection, self._run, ordinal)
-            if not shard.items:
-                await self._announce(shard)
-                return
-            items = shard.items[: suspicion.at_once]
+        shard: Shard | None = None
+        while shard is None or shard.items:
             async with self._limit.slot(self._run.session_id):
+                # Read once it has its place: shards that wait for one cost no memory.
+                shard = shard or await self._load(ordinal)
+                items = shard.items[: suspicion.at_once]
                 attempt = await self._attempt(shard, items)
             if attempt.settled:
                 suspicion.ease()
                 backoff.reset()
-            if attempt.error is None and attempt.settled >= len(items):
-                continue
-            self._note(attempt.error, shard)
-            if attempt.lost_its_worker and suspicion.grow(photos=len(items)):
-                await self._give_up(items[0])
-            if attempt.error is not None and attempt.error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                self._limit.was_refused()
-            await backoff.wait(attempt.error)
+            if attempt.error is not None or attempt.settled < len(items):
+                self._note(attempt.error, shard)
+                if attempt.lost_its_worker and suspicion.grow(photos=len(items)):
+                    await self._give_up(items[0])
+                if attempt.error is not None and attempt.error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    self._limit.was_refused()
+                await backoff.wait(attempt.error)
+            shard = await self._load(ordinal)
+        await self._announce(shard)
+
+    async def _load(self, ordinal: int) -> Shard:
+        async with self._service.catalogue_places, self._session.read() as connection:
+            return await shards.load_shard(connection, self._run, ordinal)
 
     async def _attempt(self, shard: Shard, items: Sequence[ShardItem]) -> Attempt:
-        """One call. Raises PhaseFailedError for an error that trying again cannot mend."""
+        """One call, if there is anything to ask. Raises PhaseFailedError for an error that trying again cannot mend."""
+        if not items:
+            return Attempt(settled=0, accepted=False)
         call, began = _Call(), time.monotonic()
         error = None
         try:
