@@ -58,7 +58,7 @@ class AdaptiveLimit:
         except asyncio.CancelledError:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-            else:
+            elif not waiting.place.cancelled():
                 self._leave(session_id)
             raise
         try:
@@ -96,5 +96,7 @@ class AdaptiveLimit:
             # Of those that have equally few in flight, the first that came.
             turn = min(self._waiting, key=lambda one: self._in_flight[one.session_id])
             self._waiting.remove(turn)
-            self._in_flight[turn.session_id] += 1
-            turn.place.set_result(None)
+            # Whoever was cancelled in this moment has not yet said so.
+            if not turn.place.cancelled():
+                self._in_flight[turn.session_id] += 1
+                turn.place.set_result(None)

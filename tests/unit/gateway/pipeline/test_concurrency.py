@@ -129,6 +129,27 @@ async def test_a_cancelled_shard_gives_its_place_back() -> None:
         pass
 
 
+async def test_shards_that_are_cancelled_together_end_and_leave_every_place_free() -> None:
+    limit = AdaptiveLimit(start=2)
+    inside = asyncio.Event()
+
+    async def hold() -> None:
+        async with limit.slot(1):
+            inside.set()
+            await asyncio.Event().wait()
+
+    shards = [asyncio.create_task(hold()) for _ in range(5)]
+    await inside.wait()
+    for shard in shards:
+        shard.cancel()
+    await asyncio.wait(shards)
+
+    assert all(shard.cancelled() for shard in shards)
+    assert limit.in_flight == 0
+    async with asyncio.timeout(30), limit.slot(1), limit.slot(1):
+        assert limit.in_flight == 2
+
+
 async def test_a_free_place_goes_to_the_session_with_the_fewest_in_flight() -> None:
     limit, huge, small = AdaptiveLimit(start=2), 1, 2
     order: list[int] = []

@@ -97,15 +97,22 @@ async def write_outcomes(connection: AsyncConnection, run: Run, outcomes: Sequen
 
 async def _settle_items(connection: AsyncConnection, run: Run, outcomes: Sequence[Outcome]) -> set[int]:
     """Mark items as done or failed; returns the ordinals that were not settled before."""
+    if not outcomes:
+        return set()
+    ordinals = [outcome.item.ordinal for outcome in outcomes]
     rows = await connection.execute(
+        # The bounds keep PostgreSQL to the shard: of a run that was just planned it takes all rows for a few.
         text("""
             UPDATE run_items i SET state = o.state
             FROM unnest(CAST(:ordinals AS integer[]), CAST(:states AS text[])) AS o(ordinal, state)
-            WHERE i.run_id = :run_id AND i.ordinal = o.ordinal AND i.state = 'pending'
+            WHERE i.run_id = :run_id AND i.ordinal BETWEEN :first AND :last AND i.ordinal = o.ordinal
+                AND i.state = 'pending'
             RETURNING i.ordinal"""),
         {
             "run_id": run.id,
-            "ordinals": [outcome.item.ordinal for outcome in outcomes],
+            "first": min(ordinals),
+            "last": max(ordinals),
+            "ordinals": ordinals,
             "states": ["failed" if isinstance(outcome.result, PhotoError) else "done" for outcome in outcomes],
         },
     )
