@@ -141,9 +141,10 @@ contract: environment ## Ask a whole stack what the OpenAPI document allows, and
 	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
 
 .PHONY: browser
-browser: ## Install Debian's Chromium and Firefox, with which `make test-ui` reads the page
+browser: ## Install Debian's Chromium and Firefox, with which `make test-ui` reads the page, and a font with its signs
 	@missing=; \
-	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing=chromium; \
+	fc-list 2>/dev/null | grep -qi emoji || missing=fonts-noto-color-emoji; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
 	test -z "$$missing" || { \
 		test "$$(id -u)" = 0 || { echo "Not installed:" $$missing". Run \`make browser\` as root, or install what is missing." >&2; exit 1; }; \
