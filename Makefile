@@ -165,6 +165,11 @@ screenshots: install browser ## Picture every page and state, light and dark, na
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
 	$(BIN)/python -m tests.browser.screenshots screenshots
 
+.PHONY: readme-picture
+readme-picture: install browser ## Picture a session at work for the README; MEDIA=DIR is made for its photos
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	$(BIN)/python -m tests.browser.screenshots --readme docs/session.png $(if $(MEDIA),--media "$(MEDIA)")
+
 .PHONY: contract-snapshot
 contract-snapshot: environment ## Take the REST contract as it is now for what is promised
 	$(BIN)/python -m tools.contract_snapshot
