@@ -161,9 +161,9 @@ test-ui-soak: install browser ## See that the page does not grow while a session
 	MINUTES=$(or $(MINUTES),10) $(BIN)/python -m pytest -q -s --numprocesses=0 --timeout=0 tests/browser/soak.py
 
 .PHONY: screenshots
-screenshots: install browser ## Picture every page and state, light and dark, narrow and wide, into screenshots/
+screenshots: install browser ## Picture every page and state, light and dark, narrow and wide, into screenshots/; STATES=
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
-	$(BIN)/python -m tests.browser.screenshots screenshots
+	$(BIN)/python -m tests.browser.screenshots screenshots $(foreach state,$(STATES),--state $(state))
 
 .PHONY: readme-picture
 readme-picture: install browser ## Picture a session at work for the README; MEDIA=DIR is made for its photos

@@ -29,13 +29,18 @@ class PageState:
     """Done before it is asked for."""
 
 
+async def _refuse(route: Route) -> None:
+    await route.abort()
+
+
+async def refuse_streams(page: Page) -> None:
+    """Progress is polled: a stream that is open would outlast the loss of a gateway that is only played."""
+    await page.route("**/progress*/stream", _refuse)
+
+
 async def lose_gateway(page: Page) -> None:
     """No gateway answers from now on."""
-
-    async def refuse(route: Route) -> None:
-        await route.abort()
-
-    await page.route(_ANSWERS, refuse)
+    await page.route(_ANSWERS, _refuse)
 
 
 async def hold_answers(page: Page) -> None:
@@ -51,7 +56,7 @@ async def notice_the_loss(page: Page) -> None:
     """The gateway goes away while the page is open, and the reader comes back to it."""
     await lose_gateway(page)
     await page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
-    await page.get_by_text("The gateway is away.").wait_for()
+    await page.get_by_text("Waiting for the gateway").wait_for()
 
 
 async def open_menu(page: Page) -> None:
@@ -81,7 +86,7 @@ async def pick_two(page: Page) -> None:
 
 async def pick_another(page: Page) -> None:
     """Who is not the same person."""
-    await page.get_by_role("button", name="Not the same person as…").click()
+    await page.get_by_role("button", name="Add another…").click()
     await page.get_by_role("region", name="Who is not the same person").get_by_role("button").last.wait_for()
 
 

@@ -24,8 +24,8 @@ from tests.browser.page_states import PageState
 from tests.support.running_triptych import Client, Triptych, triptych_up, working_directory
 
 _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
-_WIDTHS: Final = (360, 1440, 3840)
-_HEIGHT: Final = 900
+_WINDOWS: Final = ((360, 740), (1440, 900), (3840, 2160))
+"""Widths and heights of a phone, a laptop, and 4K, in pixels."""
 _SETTLE_MILLISECONDS: Final = 800
 _PHOTOS: Final = 48
 _LOAD_PICTURES: Final = """
@@ -42,12 +42,13 @@ def main() -> None:
     """Write `<state>-<scheme>-<width>.png` for each into the directory that is named, or the README's picture alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path, nargs="?")
+    parser.add_argument("--state", action="append", default=[], help="picture this state only, and others so named")
     parser.add_argument("--readme", type=Path, help="write the picture that the README shows to this file")
     parser.add_argument("--media", type=Path, help="an empty directory for the photos, whose name is on the pictures")
     arguments = parser.parse_args()
     if arguments.directory is not None:
         arguments.directory.mkdir(parents=True, exist_ok=True)
-    asyncio.run(start_and_picture(arguments.directory, arguments.readme, arguments.media))
+    asyncio.run(start_and_picture(arguments))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +60,18 @@ class Studio:
     media: Path
     browser: Browser
     target: Path
+    wanted: frozenset[str]
+    """Names of states; all where it is empty."""
 
     async def picture(self, states: Mapping[str, PageState], *, url: str | None = None) -> None:
         """Picture pages at every width and in both schemes; of another gateway where one is named."""
         for name, state in states.items():
+            if self.wanted and name not in self.wanted:
+                continue
             async with asyncio.TaskGroup() as tasks:
-                for scheme, width in itertools.product(_SCHEMES, _WIDTHS):
+                for scheme, (width, height) in itertools.product(_SCHEMES, _WINDOWS):
                     target = self.target / f"{name}-{scheme}-{width}.png"
-                    options: dict[str, Any] = {"viewport": {"width": width, "height": _HEIGHT}, "color_scheme": scheme}
+                    options: dict[str, Any] = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
                     tasks.create_task(self._picture_so(url or self.running.url, state, target, **options))
 
     async def _picture_so(self, url: str, state: PageState, target: Path, **options: Any) -> None:
@@ -85,13 +90,17 @@ async def picture_one(context: BrowserContext, url: str, state: PageState, targe
     # Nothing tells that no more is to come: long enough for answers, pictures and what moves.
     await page.wait_for_timeout(_SETTLE_MILLISECONDS)
     await page.evaluate(_LOAD_PICTURES)
-    await page.screenshot(path=target, full_page=True)
+    # What is behind a dialog is darkened in the window alone.
+    is_asked = await page.locator("dialog[open]").count() > 0
+    await page.screenshot(path=target, full_page=not is_asked)
+    await page.unroute_all(behavior="ignoreErrors")
 
 
-async def start_and_picture(target: Path | None, readme: Path | None, media: Path | None) -> None:
+async def start_and_picture(arguments: argparse.Namespace) -> None:
     """Start a stack and a browser for it."""
+    target, readme = arguments.directory, arguments.readme
     with working_directory() as directory:
-        photos = media or directory / "media"
+        photos: Path = arguments.media or directory / "media"
         photos.mkdir(exist_ok=True)
         settings = {"TRIPTYCH_MICRO_BATCH": "1"}
         with triptych_up(directory, media_roots=[photos], settings=settings) as running:
@@ -102,8 +111,17 @@ async def start_and_picture(target: Path | None, readme: Path | None, media: Pat
                     if readme is not None:
                         await picture_for_readme(running, client, photos, browser, readme)
                     if target is not None:
-                        studio = Studio(running=running, client=client, media=photos, browser=browser, target=target)
-                        await picture_all(studio)
+                        wanted = frozenset(arguments.state)
+                        await picture_all(
+                            Studio(
+                                running=running,
+                                client=client,
+                                media=photos,
+                                browser=browser,
+                                target=target,
+                                wanted=wanted,
+                            )
+                        )
                 finally:
                     await client.aclose()
                     await browser.close()
@@ -200,19 +218,20 @@ async def picture_at_work(studio: Studio) -> None:
     session_id = await client.begin(winter, shard_photos=16)
     address = f"#/sessions/{session_id}"
     await until_faces_are_looked_for(client, session_id, photos=16)
-    async with photo_by_photo(running, client, session_id):
-        away = PageState(address=address, bring_about=page_states.notice_the_loss)
-        at_work = {"running": PageState(address=address), "sessions-running": PageState(address="#/sessions")}
-        await studio.picture({**at_work, "running-gateway-away": away})
     with running.held("facedetect"):
         async for watch in client.watch(session_id, deadline_seconds=TRAIN_SECONDS):
             if watch.last["overallProgress"]["stall"] is not None:
                 break
         await studio.picture({"stalled": PageState(address=address)})
+    await until_faces_are_looked_for(client, session_id, photos=32)
+    async with photo_by_photo(running, client, session_id):
+        away = PageState(address=address, before=page_states.refuse_streams, bring_about=page_states.notice_the_loss)
+        at_work = {"running": PageState(address=address), "sessions-running": PageState(address="#/sessions")}
+        await studio.picture({**at_work, "running-gateway-away": away})
         (await client.post(f"/training/sessions/{session_id}/pause")).raise_for_status()
-        await studio.picture({"paused": PageState(address=address)})
-        (await client.post(f"/training/sessions/{session_id}/cancel")).raise_for_status()
-        await studio.picture({"cancelled": PageState(address=address)})
+    await studio.picture({"paused": PageState(address=address)})
+    (await client.post(f"/training/sessions/{session_id}/cancel")).raise_for_status()
+    await studio.picture({"cancelled": PageState(address=address)})
 
 
 async def picture_older(studio: Studio) -> None:
