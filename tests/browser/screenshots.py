@@ -101,7 +101,7 @@ async def start_and_picture(arguments: argparse.Namespace) -> None:
     target, readme = arguments.directory, arguments.readme
     with working_directory() as directory:
         photos: Path = arguments.media or directory / "media"
-        photos.mkdir(exist_ok=True)
+        await asyncio.to_thread(photos.mkdir, exist_ok=True)
         settings = {"TRIPTYCH_MICRO_BATCH": "1"}
         with triptych_up(directory, media_roots=[photos], settings=settings) as running:
             async with async_playwright() as playwright:
