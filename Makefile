@@ -141,9 +141,10 @@ contract: environment ## Ask a whole stack what the OpenAPI document allows, and
 	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
 
 .PHONY: browser
-browser: ## Install Debian's Chromium and Firefox, with which `make test-ui` reads the page
+browser: ## Install Debian's Chromium and Firefox, with which `make test-ui` reads the page, and a font with its signs
 	@missing=; \
-	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing=chromium; \
+	fc-list 2>/dev/null | grep -qi emoji || missing=fonts-noto-color-emoji; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
 	test -z "$$missing" || { \
 		test "$$(id -u)" = 0 || { echo "Not installed:" $$missing". Run \`make browser\` as root, or install what is missing." >&2; exit 1; }; \
@@ -160,9 +161,14 @@ test-ui-soak: install browser ## See that the page does not grow while a session
 	MINUTES=$(or $(MINUTES),10) $(BIN)/python -m pytest -q -s --numprocesses=0 --timeout=0 tests/browser/soak.py
 
 .PHONY: screenshots
-screenshots: install browser ## Picture every page and state, light and dark, narrow and wide, into screenshots/
+screenshots: install browser ## Picture every page and state, light and dark, narrow and wide, into screenshots/; STATES=
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
-	$(BIN)/python -m tests.browser.screenshots screenshots
+	$(BIN)/python -m tests.browser.screenshots screenshots $(foreach state,$(STATES),--state $(state))
+
+.PHONY: readme-picture
+readme-picture: install browser ## Picture a session at work for the README; MEDIA=DIR is made for its photos
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	$(BIN)/python -m tests.browser.screenshots --readme docs/session.png $(if $(MEDIA),--media "$(MEDIA)")
 
 .PHONY: contract-snapshot
 contract-snapshot: environment ## Take the REST contract as it is now for what is promised

@@ -76,6 +76,20 @@ async def test_two_who_are_one_are_merged_and_somebody_is_hidden_and_shown_again
     await expect(people(reader)).to_have_count(1)
 
 
+async def test_a_face_that_a_session_found_opens_its_photo_with_every_face_boxed(
+    reader: Reader, client: Client, session_id: int
+) -> None:
+    groups = (await client.get("/faces/clusters", session_id=session_id))["items"]
+    face = next(face for group in groups for face in group["sampleFaces"])
+    faces = (await client.get(f"/images/{face['assetId']}"))["faces"]
+    await reader.open(f"#/sessions/{session_id}")
+    await reader.page.get_by_role("list", name="Faces of").get_by_role("button", name="Open").first.click()
+    boxes = reader.page.get_by_role("dialog").get_by_role("button", name="Face")
+    await expect(boxes).to_have_count(len(faces))
+    place = [each["id"] for each in faces].index(face["id"])
+    await expect(boxes.nth(place)).to_have_attribute("aria-pressed", "true")
+
+
 async def test_two_who_look_alike_are_said_to_be_two(reader: Reader, client: Client) -> None:
     one, other = (await client.get("/faces/persons"))["items"][:2]
     page = reader.page

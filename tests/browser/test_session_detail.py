@@ -10,6 +10,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import NEW_PHOTOS, TRAIN_SECONDS, Reader
 from tests.browser.new_session import create
+from tests.browser.older_session import make_older
 from tests.browser.progress_log import collect, collected
 from tests.support.running_triptych import Client, Triptych
 
@@ -89,26 +90,6 @@ async def test_a_phase_is_done_again_once_that_is_confirmed(reader: Reader, new_
     await expect(dialog).to_be_hidden()
     await page.wait_for_function("() => window.seen.some(([, told]) => told.includes('Face Detection'))")
     await completed(page)
-
-
-async def make_older(running: Triptych, client: Client, session_id: int) -> None:
-    """Make a session what sessions were when training was all that they did."""
-    database = await running.connect_database()
-    try:
-        await database.execute("DELETE FROM runs WHERE session_id = $1 AND phase <> 'training'", session_id)
-        await database.execute("UPDATE sessions SET updated_at = clock_timestamp() WHERE id = $1", session_id)
-    finally:
-        await database.close()
-    async with asyncio.timeout(TRAIN_SECONDS):
-        # The gateway looks for changes of others twice a second.
-        while await runs_of_clustering(client, session_id):  # noqa: ASYNC110 - it is another process that looks
-            await asyncio.sleep(0.1)
-
-
-async def runs_of_clustering(client: Client, session_id: int) -> int:
-    shown = await client.get(f"/training/sessions/{session_id}/progress-unified")
-    number: int = shown["phases"]["clustering"]["run"]
-    return number
 
 
 async def test_an_older_session_that_only_trained_shows_its_training_and_can_have_its_faces_found(

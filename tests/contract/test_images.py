@@ -1,8 +1,9 @@
 """Photos and their pictures over REST: keys, sizes, caching, and that nothing outside the media roots is shown."""
 
 import io
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,8 @@ from PIL import Image
 from tests.contract.conftest import Alter
 from tests.support.real_servers import wait_for
 from tests.support.running_gateway import Gateway
+from tools.openapi import openapi_document
+from triptych_gateway.api.document import operations
 
 IMAGES = "/api/v1/images"
 ASSET_KEYS = {"id", "path", "width", "height", "sizeBytes", "takenAt", "missingAt", "faces"}
@@ -45,6 +48,23 @@ def picture(width: int = 60, height: int = 40) -> Image.Image:
     return Image.fromarray(np.tile(np.linspace(0, 255, width, dtype=np.uint8)[:, None], (height, 1, 3)))
 
 
+def place_face(alter: Alter, asset_id: int, *, version: int = 1, model: str = "faces/of-now") -> None:
+    """A face that a model found in that version of a photo."""
+    alter(
+        """INSERT INTO face_scans (asset_id, model_id, generation, asset_version, face_count)
+           VALUES (:id, :model, 1, :version, 1)""",
+        id=asset_id,
+        model=model,
+        version=version,
+    )
+    alter(
+        """INSERT INTO faces (asset_id, model_id, generation, position, x, y, width, height, landmarks, score,
+               embedding) VALUES (:id, :model, 1, 0, 0.1, 0.2, 0.3, 0.4, '[]', 0.9, '[1,0]')""",
+        id=asset_id,
+        model=model,
+    )
+
+
 def refused(answer: httpx.Response, reason: str) -> str:
     """The sentence of a photo that cannot be shown."""
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "image_unreadable"), answer.text
@@ -60,19 +80,7 @@ def test_a_photo_has_the_contracts_keys_and_its_faces(
     asset_id = known()["a.jpg"]
     before = client.get(f"{IMAGES}/{asset_id}").json()
     for version, model in ((1, "faces/of-now"), (0, "faces/of-an-older-version")):
-        alter(
-            """INSERT INTO face_scans (asset_id, model_id, generation, asset_version, face_count)
-               VALUES (:id, :model, 1, :version, 1)""",
-            id=asset_id,
-            model=model,
-            version=version,
-        )
-        alter(
-            """INSERT INTO faces (asset_id, model_id, generation, position, x, y, width, height, landmarks, score,
-                   embedding) VALUES (:id, :model, 1, 0, 0.1, 0.2, 0.3, 0.4, '[]', 0.9, '[1,0]')""",
-            id=asset_id,
-            model=model,
-        )
+        place_face(alter, asset_id, version=version, model=model)
 
     after = client.get(f"{IMAGES}/{asset_id}").json()
 
@@ -85,6 +93,40 @@ def test_a_photo_has_the_contracts_keys_and_its_faces(
     assert face["box"] == {"x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}
     crop = client.get(face["cropUrl"])
     assert Image.open(io.BytesIO(crop.content)).size == (160, 160)
+
+
+def test_every_picture_answers_head_as_get_without_the_picture(
+    client: httpx.Client, folder: Path, known: Known, alter: Alter
+) -> None:
+    picture().save(folder / "a.jpg")
+    picture().save(folder / "b.tif")
+    ids = known()
+    place_face(alter, ids["a.jpg"])
+    [face] = client.get(f"{IMAGES}/{ids['a.jpg']}").json()["faces"]
+    preview = f"/api/v1/training/directories/preview/thumbnail?path={folder / 'a.jpg'}"
+    pictures = {
+        f"{IMAGES}/{{asset_id}}/thumbnail": [f"{IMAGES}/{ids['a.jpg']}/thumbnail?size=50"],
+        f"{IMAGES}/{{asset_id}}/full": [f"{IMAGES}/{asset_id}/full" for asset_id in ids.values()],
+        "/api/v1/faces/{face_id}/crop": [face["cropUrl"]],
+        "/api/v1/training/directories/preview/thumbnail": [preview],
+    }
+    assert pictures.keys() == set(described_pictures())
+
+    for url in itertools.chain.from_iterable(pictures.values()):
+        got, head = client.get(url), client.head(url)
+        assert (got.status_code, head.status_code, head.content) == (200, 200, b""), url
+        assert len(got.content) == int(head.headers["content-length"])
+        assert all(head.headers[name] == got.headers[name] for name in ("content-type", "etag", "cache-control"))
+        assert client.head(url, headers={"if-none-match": got.headers["etag"]}).status_code == 304
+    assert client.head(f"{IMAGES}/{2**62}/thumbnail").status_code == 404
+    assert client.head("/api/v1/training/sessions").status_code == 405
+
+
+def described_pictures() -> Iterator[str]:
+    """Paths that are described to answer with a picture."""
+    for path, method, operation in operations(openapi_document()):
+        if method == "get" and any(kind.startswith("image/") for kind in operation["responses"]["200"]["content"]):
+            yield path
 
 
 def test_a_thumbnail_is_upright_and_never_larger_than_asked_or_than_the_photo(

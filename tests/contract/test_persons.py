@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.contract.test_sessions import PAGE_KEYS, UTC, refused
 from tests.support.emptied_database import emptied
@@ -96,6 +97,45 @@ def test_persons_are_listed_with_the_contracts_keys_those_with_most_faces_first(
     last = ok(client.get(PERSONS, params={"page_size": 1, "page": 2}))
     assert ([one["id"] for one in last["items"]], last["hasMore"]) == ([people.ben], False)
     assert ok(client.get(PERSONS, params={"page_size": 1, "page": 3}))["items"] == []
+
+
+def set_missing(gateway: Gateway, face_ids: list[int], *, missing: bool) -> None:
+    """Take the photos of some faces away, or bring them back, as a discovery does."""
+
+    async def work() -> None:
+        engine = create_engine(gateway.database_url)
+        async with engine.begin() as connection:
+            await connection.execute(
+                text("""
+                    UPDATE assets SET missing_at = CASE WHEN :missing THEN now() END
+                    WHERE id IN (SELECT asset_id FROM faces WHERE id = ANY(:face_ids))"""),
+                {"missing": missing, "face_ids": face_ids},
+            )
+        await engine.dispose()
+
+    run_apart(work())
+
+
+def test_who_has_neither_a_name_nor_a_photo_that_is_there_is_listed_once_one_is_back(
+    gateway: Gateway, client: httpx.Client, people: People
+) -> None:
+    def listed(**params: Any) -> list[int]:
+        first, last = (ok(client.get(PERSONS, params={**params, "page_size": 1, "page": page})) for page in (1, 2))
+        found = [one["id"] for one in first["items"] + last["items"]]
+        assert (first["total"], first["hasMore"]) == (len(found), len(found) > 1)
+        return found
+
+    set_missing(gateway, people.face_ids[3:5], missing=True)
+    assert listed() == listed(status="all") == [people.ada]
+    assert ok(client.get(f"{PERSONS}/{people.ben}"))["faceCount"] == 0
+
+    ok(client.patch(f"{PERSONS}/{people.ben}", json={"name": "Ben"}))
+    assert listed() == listed(status="all") == [people.ada, people.ben]
+    ok(client.patch(f"{PERSONS}/{people.ben}", json={"name": None}))
+    assert listed() == [people.ada]
+
+    set_missing(gateway, people.face_ids[3:5], missing=False)
+    assert listed() == listed(status="all") == [people.ada, people.ben]
 
 
 def test_persons_are_found_by_status_session_and_part_of_their_name(client: httpx.Client, people: People) -> None:

@@ -108,6 +108,12 @@ class Client:
         """The answer to a request, whatever its status."""
         return await self._http.post(path, **request)
 
+    async def change(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What something is once it is changed (PATCH); any status but 200 raises."""
+        answer = await self._http.patch(path, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
     async def get_picture(self, path: str) -> bytes:
         """A picture's bytes, which must be declared to be a JPEG."""
         answer = await self._http.get(path)

@@ -15,6 +15,19 @@ function job(id: number, imagePath: string): object {
   return { id, sessionId: 7, imagePath, errorMessage, errorCode: 'corrupt', errorPhase: 'training', status: 'failed' };
 }
 
+const MANY = 120;
+const PAGE_SIZE = 50;
+
+/** A page of many that failed. */
+function pageOfMany(url: URL): object {
+  const page = Number(url.searchParams.get('page'));
+  const first = (page - 1) * PAGE_SIZE;
+  const items = Array.from({ length: Math.min(PAGE_SIZE, MANY - first) }, (_, place) =>
+    job(first + place + 1, `/photos/${first + place + 1}.jpg`),
+  );
+  return { items, total: MANY, page, pageSize: PAGE_SIZE, hasMore: first + items.length < MANY };
+}
+
 function show(properties: { canRetry?: boolean } = {}, retried: unknown = {}): [Asked[], (action: Action) => void] {
   const items = [job(11, '/photos/a.jpg'), job(12, '/photos/b.jpg')];
   const asked = standIn({
@@ -63,4 +76,22 @@ it('offers that only where it can be done', async () => {
   show({ canRetry: false });
   await screen.findByText('a.jpg');
   expect(screen.queryByRole('button', { name: 'Try all failed photos again' })).toBeNull();
+});
+
+it('shows them page by page, and keeps those that are shown when more fail', async () => {
+  const asked = standIn({ 'GET /api/v1/training/sessions/7/jobs': (_body, url) => pageOfMany(url) });
+  const properties = { sessionId: 7, failed: MANY, canRetry: true, disabled: false, onask: vi.fn() };
+  const { rerender } = render(FailedPhotos, properties);
+  await screen.findByText('50.jpg');
+  expect(screen.queryByText('51.jpg')).toBeNull();
+  await user.click(screen.getByRole('button', { name: 'Show more' }));
+  await screen.findByText('100.jpg');
+
+  const before = asked.length;
+  await rerender({ ...properties, failed: MANY + 1 });
+  await vi.waitFor(() => {
+    expect(asked).toHaveLength(before + 2);
+  }, 10_000);
+  expect(screen.getByText('100.jpg')).toBeTruthy();
+  expect(screen.getByRole('heading', { name: 'Failed photos 120' })).toBeTruthy();
 });

@@ -63,6 +63,28 @@ it('shows nothing twice where the list grew at its front', async () => {
   expect(ids(list)).toEqual([1, 2, 3]);
 });
 
+it('asks anew for as much as is here, which stays until that has come', async () => {
+  const all = [1, 2, 3, 4, 5];
+  const list = new PagedList(served(all), PAGE_SIZE);
+  await list.reload();
+  await list.more();
+  all.splice(0, 2, 6, 7, 8);
+  const refreshed = list.refresh();
+  expect([ids(list), list.isLoading]).toEqual([[1, 2, 3, 4], true]);
+  await refreshed;
+  expect([ids(list), list.total, list.hasMore, list.isLoading]).toEqual([[6, 7, 8, 3], 6, true, false]);
+});
+
+it('asks for its first page where it is empty, and shows nothing once it was stopped', async () => {
+  const list = new PagedList(served([1, 2, 3]), PAGE_SIZE);
+  await list.refresh();
+  expect(ids(list)).toEqual([1, 2]);
+  const more = list.more();
+  list.stop();
+  await more;
+  expect([ids(list), list.isLoading]).toEqual([[1, 2], false]);
+});
+
 it('says what the gateway refuses, and keeps what it has', async () => {
   const ask = vi.fn(served([1, 2, 3]));
   const list = new PagedList(ask, PAGE_SIZE);

@@ -144,6 +144,18 @@ it('ticks what is below a ticked folder with it', async () => {
   expect([below.checked, below.disabled]).toEqual([true, true]);
 });
 
+it('asks for a name where it is only blanks', async () => {
+  const asked = show();
+  await user.click(await screen.findByRole('checkbox', { name: '2024' }));
+  const name = screen.getByRole('textbox', { name: 'Name' });
+  await user.clear(name);
+  await user.type(name, '  ');
+  await user.click(screen.getByRole('button', { name: 'Start training' }));
+  expect(await screen.findByText('Give the session a name.')).toBeTruthy();
+  expect(document.activeElement).toBe(name);
+  expect(sentTo(asked, CREATE)).toEqual([]);
+});
+
 it('asks for a folder where none is ticked', async () => {
   const asked = show();
   const first = await screen.findByRole('checkbox', { name: /^photos/ });

@@ -14,6 +14,7 @@ from triptych_gateway.api.body_limit import BodyLimit
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.document import DescribedApi
 from triptych_gateway.api.errors import install_error_handlers
+from triptych_gateway.api.picture_heads import PictureHeads
 from triptych_gateway.api.routes import (
     access,
     categories,
@@ -58,13 +59,14 @@ def create_app(context: ApiContext) -> FastAPI:
     app = described_app()
     app.state.context = context
     # What is added later lies further out.
+    app.add_middleware(PictureHeads)
     app.add_middleware(BodyLimit)
     app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
     app.add_middleware(AccessGate, tokens=context.tokens)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(context.settings.cors_origins),
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
         allow_headers=["content-type", "authorization", "last-event-id"],
     )
     _serve_page(app)

@@ -34,6 +34,8 @@ _ABOUT: Final = """JSON keys are camelCase; request bodies accept snake_case too
 Times are ISO 8601 in UTC with a trailing `Z`. A page is `{items, total, page, pageSize, hasMore}` and begins at 1.
 Every key of an answer is always present, and null where it is unknown; keys may be added, never removed.
 
+Pictures are answered to HEAD as to GET, without the picture.
+
 Every error is the object `Error`, whose `error.code` is one of `ErrorCode`. A wrong method is `405` on every path,
 and `500` is a defect."""
 _CREDENTIALS: Final = {

@@ -75,8 +75,12 @@ export function progressStreamUrl(sessionId: number): string {
 /** One stream for a whole page: every session under way, and each change of any. */
 export const allProgressStreamUrl = `${TRAINING}/progress/stream`;
 
+/** Photos that failed, or places that could not be looked at, on one page. */
+export const FAILURES_PAGE_SIZE = 50;
+
 export function listFailedJobs(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Job>> {
-  return request(`${TRAINING}/sessions/${sessionId}/jobs?status=failed&page=${page}&page_size=50`, { signal });
+  const query = `status=failed&page=${page}&page_size=${FAILURES_PAGE_SIZE}`;
+  return request(`${TRAINING}/sessions/${sessionId}/jobs?${query}`, { signal });
 }
 
 /** Has a photo that failed tried again in the session's next run. */
@@ -85,8 +89,8 @@ export async function retryJob(sessionId: number, jobId: number): Promise<void> 
 }
 
 /** Folders and files that could not even be looked at. */
-export function listProblems(sessionId: number, signal?: AbortSignal): Promise<Page<Problem>> {
-  return request(`${TRAINING}/sessions/${sessionId}/problems?page_size=100`, { signal });
+export function listProblems(sessionId: number, page: number, signal?: AbortSignal): Promise<Page<Problem>> {
+  return request(`${TRAINING}/sessions/${sessionId}/problems?page=${page}&page_size=${FAILURES_PAGE_SIZE}`, { signal });
 }
 
 export const GROUPS_PAGE_SIZE = 100;

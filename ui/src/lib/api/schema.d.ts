@@ -142,6 +142,8 @@ export interface paths {
         /**
          * List Persons
          * @description Persons, those with most faces first.
+         *
+         *     Who has no name is listed while one of their photos is there.
          */
         get: operations["listPersons"];
         put?: never;

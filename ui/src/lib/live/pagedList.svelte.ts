@@ -29,6 +29,12 @@ export class PagedList<Item extends { id: number | string }> {
     await this.#load(1);
   }
 
+  /** Asks anew for as much as is here, of a list that changes by itself; what is shown stays until that has come. */
+  async refresh(): Promise<void> {
+    this.stop();
+    await this.#load(1, Math.ceil(this.items.length / this.pageSize));
+  }
+
   /** Asks for what follows; does nothing while a page is on its way. */
   async more(): Promise<void> {
     if (!this.isLoading && this.hasMore) await this.#load(Math.floor(this.items.length / this.pageSize) + 1);
@@ -46,18 +52,26 @@ export class PagedList<Item extends { id: number | string }> {
     this.items = left;
   }
 
-  async #load(page: number): Promise<void> {
+  /** Asks for a page, or for all from it to another; those from the first on take the place of what is here. */
+  async #load(first: number, last = first): Promise<void> {
     const { signal } = (this.#request = new AbortController());
     this.isLoading = true;
     try {
-      const answer = await this.ask(page, signal);
+      const found = first === 1 ? [] : [...this.items];
       // The list may have moved between two pages: what is here already is not shown twice.
-      const known = page === 1 ? [] : this.items;
-      const knownIds = new SvelteSet(known.map(({ id }) => id));
-      const fresh = answer.items.filter(({ id }) => !knownIds.has(id));
-      this.items = [...known, ...fresh];
-      this.total = answer.total;
-      this.hasMore = answer.hasMore && fresh.length > 0;
+      const foundIds = new SvelteSet(found.map(({ id }) => id));
+      let hasMore = true;
+      for (let page = first; hasMore && page <= Math.max(first, last); page += 1) {
+        const answer = await this.ask(page, signal);
+        if (signal.aborted) return;
+        const fresh = answer.items.filter(({ id }) => !foundIds.has(id));
+        for (const item of fresh) foundIds.add(item.id);
+        found.push(...fresh);
+        hasMore = answer.hasMore && fresh.length > 0;
+        this.total = answer.total;
+      }
+      this.items = found;
+      this.hasMore = hasMore;
       this.problem = '';
     } catch (error) {
       if (signal.aborted || gateway.noticed(error)) return;

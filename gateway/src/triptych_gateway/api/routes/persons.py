@@ -29,7 +29,10 @@ async def list_persons(
         schemas.Line | None, Query(max_length=persons.LONGEST_NAME, description="Any part of the name.")
     ] = None,
 ) -> schemas.Page[schemas.Person]:
-    """Persons, those with most faces first."""
+    """Persons, those with most faces first.
+
+    Who has no name is listed while one of their photos is there.
+    """
     async with context.engine.connect() as connection:
         if session_id is not None:
             await sessions.get_session(connection, session_id)

@@ -1,6 +1,6 @@
 """Persons: groups of faces that somebody may have named, listed, searched and changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -18,6 +18,8 @@ PersonStatus = Literal["active", "hidden"]
 LONGEST_NAME: Final = 200
 """Characters of the longest name."""
 
+_UNSEEN: Final = "p.face_count = 0 AND p.name IS NULL"
+"""Without a name, and all their photos are missing: they wait for these, and are in no list."""
 _ORDERS: Final = ("p.face_count DESC, p.id ASC", "p.face_count ASC, p.id DESC")
 
 
@@ -66,7 +68,7 @@ async def list_persons(
     session_id: int | None = None,
     name_part: str | None = None,
 ) -> tuple[list[Person], int]:
-    """Persons, those with most faces first, and how many there are in all.
+    """Persons with a name or a face that is shown, those with most faces first, and how many there are in all.
 
     ``name_part`` is any part of the name, capitals or not; ``session_id`` leaves those with a face in its photos.
     """
@@ -78,15 +80,26 @@ async def list_persons(
     if name_part is not None:
         conditions.append("p.name_folded IS NOT NULL AND strpos(p.name_folded, :name_part) > 0")
         parameters["name_part"] = fold(name_part)
-    source, counted = "persons p", "coalesce(sum(count), 0) FROM person_counts p"
+    source = "persons p"
     if session_id is not None:
         source = "session_persons s JOIN persons p ON p.id = s.person_id"
-        counted = f"count(*) FROM {'session_persons s' if status is None else source}"
         conditions.append("s.session_id = :session_id")
         parameters["session_id"] = session_id
     if name_part is not None:
         return await _list_found(connection, source, conditions, parameters, offset=offset, limit=limit)
+    if session_id is not None:
+        counted_in = "session_persons s" if status is None else source
+        counted = f"SELECT count(*) FROM {counted_in} {_where(conditions)}"  # noqa: S608 - constants
+    else:
+        counted = f"""
+            SELECT (SELECT coalesce(sum(count), 0) FROM person_counts p {_where(conditions)})
+                - (SELECT count(*) FROM persons p {_where([*conditions, _UNSEEN])})"""  # noqa: S608 - constants
+        conditions.append(f"NOT ({_UNSEEN})")
     return await _list_all(connection, source, counted, conditions, parameters, offset=offset, limit=limit)
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 async def count_session_persons(connection: AsyncConnection, session_id: int) -> int:
@@ -113,13 +126,12 @@ async def _list_all(
     limit: int,
 ) -> tuple[list[Person], int]:
     """Of one status or any, of a session or all: in the order of an index, from the nearer end."""
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    total = int((await connection.execute(text(f"SELECT {counted} {where}"), parameters)).scalar_one())
+    total = int((await connection.execute(text(counted), parameters)).scalar_one())
     part = window(offset=offset, limit=limit, total=total)
     rows = (
         await connection.execute(
             text(f"""
-                SELECT {_COLUMNS} FROM {source} {where}
+                SELECT {_COLUMNS} FROM {source} {_where(conditions)}
                 ORDER BY {_ORDERS[part.reverse]} OFFSET :offset LIMIT :limit"""),  # noqa: S608 - constants
             {**parameters, "offset": part.offset, "limit": part.limit},
         )
@@ -137,11 +149,10 @@ async def _list_found(
     limit: int,
 ) -> tuple[list[Person], int]:
     """By a part of the name, which no index knows: find all of them, and count them at that."""
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = (
         await connection.execute(
             text(f"""
-                WITH found AS MATERIALIZED (SELECT p.id, p.face_count FROM {source} {where}),
+                WITH found AS MATERIALIZED (SELECT p.id, p.face_count FROM {source} {_where(conditions)}),
                 part AS (SELECT p.id FROM found p ORDER BY {_ORDERS[0]} OFFSET :offset LIMIT :limit)
                 SELECT (SELECT count(*) FROM found) AS total, {_COLUMNS}
                 FROM (SELECT 1) one LEFT JOIN (part JOIN persons p ON p.id = part.id) ON true

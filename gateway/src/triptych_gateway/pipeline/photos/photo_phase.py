@@ -125,7 +125,8 @@ class PhotoPhase:
         async with self._session.write() as connection:
             run = (await lifecycle.latest_runs(connection, self._run.session_id))[self._run.phase]
             if run.total > 0 and run.failed == run.total:
-                raise PhaseFailedError("every_photo_failed", f"All {run.total} photos failed; each is listed with why.")
+                which = "The only photo" if run.total == 1 else f"All {run.total:,} photos"
+                raise PhaseFailedError("every_photo_failed", f"{which} failed; the list says why.")
             await history.record(
                 connection,
                 phase=run.phase,

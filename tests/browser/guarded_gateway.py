@@ -1,0 +1,32 @@
+"""A gateway that asks for tokens, beside the one of a stack that runs."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.running_gateway import Gateway, running_gateway
+from tests.support.running_triptych import Triptych
+from triptych_gateway.catalog.access.tokens import Scope, create_token
+from triptych_gateway.catalog.database import create_engine
+
+
+@contextlib.contextmanager
+def guarded_gateway(running: Triptych, folder: Path) -> Iterator[Gateway]:
+    """Start it over the stack's servers and services, and end it."""
+    record = running.record()
+    settings = {f"TRIPTYCH_{name.upper()}_ADDRESSES": address for name, address in record.addresses.items()}
+    settings["TRIPTYCH_MEDIA_ROOTS"] = os.pathsep.join(record.media_roots)
+    with running_gateway(
+        database_url=record.database_url, nats_url=record.nats_url, folder=folder, TRIPTYCH_ACCESS="tokens", **settings
+    ) as gateway:
+        yield gateway
+
+
+async def make_token(gateway: Gateway, scope: Scope) -> str:
+    """A token's secret."""
+    engine = create_engine(gateway.database_url)
+    async with engine.begin() as connection:
+        _, secret = await create_token(connection, name="a reader", scope=scope, expires_at=None)
+    await engine.dispose()
+    return secret
