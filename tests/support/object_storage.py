@@ -60,7 +60,8 @@ class Storage:
         """Be away: connections are refused."""
         if self._server is not None:
             self._server.stop()
-            self._server._server.server_close()
+            if self._server._server is not None:
+                self._server._server.server_close()
             self._server = None
 
     def call(self, method: str, **parameters: Any) -> Any:
