@@ -1,7 +1,9 @@
 """A real server of S3's protocol, moto's, on a port of this machine: stopped and started again, it has what it had."""
 
 import contextlib
+import json
 import logging
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +65,23 @@ class Storage:
             if self._server._server is not None:
                 self._server._server.server_close()
             self._server = None
+
+    @contextlib.contextmanager
+    def knowing_nobody(self) -> Iterator[None]:
+        """Refuse every key, as a store does of which somebody took the keys away."""
+        known = self._allow_without_key(0)
+        try:
+            yield
+        finally:
+            self._allow_without_key(known)
+
+    def _allow_without_key(self, requests: float) -> float:
+        """Let so many requests in whoever asks, and then those with keys; returns how many it was before."""
+        question = urllib.request.Request(  # noqa: S310 - its own address
+            f"{self.url}/moto-api/reset-auth", data=str(requests).encode(), headers={"Content-Type": "text/plain"}
+        )
+        with urllib.request.urlopen(question) as answer:  # noqa: S310 - its own address
+            return float(json.load(answer)["PREVIOUS_INITIAL_NO_AUTH_ACTION_COUNT"])
 
     def call(self, method: str, **parameters: Any) -> Any:
         """An operation of S3, such as ``put_object``."""

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-import s3fs
 from fsspec.asyn import sync
 
 from triptych_common.errors import AwayError
+from triptych_common.media.object_client import file_system
 from triptych_common.media.object_names import is_plain_key, is_under, plain_parts
 from triptych_common.media.object_times import object_time_ns
 from triptych_common.media.store_errors import (
@@ -25,17 +25,15 @@ from triptych_common.media.store_errors import (
 from triptych_common.media.stores import Entry, FileStatus, OpenedFile, Page, check_size, outside
 from triptych_common.store_access import StoreAccess
 
-CONNECT_SECONDS: Final = 3.0
-SILENCE_SECONDS: Final = 20.0
-"""A store that sends nothing for so long is away."""
 READ_SECONDS: Final = 90.0
 """How long a photo may take to read: less than the silence after which a worker is taken for lost."""
+PAGE_OBJECTS: Final = 1000
+"""As many as a store lists at once."""
 _PIECE_BYTES: Final = 8 * 2**20
 _PIECE_SECONDS: Final = 30.0
 """How long so much may take: a trickle is as good as nothing."""
 _ATTEMPTS: Final = 3
 """Answers that may break off, each after it began, before an object is given up."""
-_CONNECTIONS: Final = 64
 _ASKED_AT_ONCE: Final = 16
 
 ResultT = TypeVar("ResultT")
@@ -50,7 +48,7 @@ class ObjectStore:
 
     def __init__(self, roots: Sequence[bytes], access: StoreAccess) -> None:
         self._roots = tuple(roots)
-        self._files = _file_system(access)
+        self._files = file_system(access)
         self._lock = threading.Lock()
         self._away: AwayError | None = None
         self._away_until = 0.0
@@ -86,7 +84,7 @@ class ObjectStore:
         """A part of what a directory holds, or also of all below it. Raises OSError, AwayError."""
         bucket, key = self._allowed(directory)
         prefix = f"{key}/" if key else ""
-        question: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        question: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": PAGE_OBJECTS}
         if not recursive:
             question["Delimiter"] = "/"
         if following is not None:
@@ -236,34 +234,6 @@ class _ObjectContent:
                 pieces.append(piece)
                 size -= len(piece)
         return b"".join(pieces)
-
-
-def _file_system(access: StoreAccess) -> Any:
-    config: dict[str, Any] = {
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": SILENCE_SECONDS,
-        "retries": {"mode": "standard", "total_max_attempts": 2},
-        "max_pool_connections": _CONNECTIONS,
-        # Stores other than AWS need not know checksums beyond the ETag.
-        "request_checksum_calculation": "when_required",
-        "response_checksum_validation": "when_required",
-    }
-    if access.endpoint_url:
-        # Bucket names in host names need a DNS entry each.
-        config["s3"] = {"addressing_style": "path"}
-    files = s3fs.S3FileSystem(
-        endpoint_url=access.endpoint_url,
-        key=access.access_key_id,
-        secret=access.secret_access_key,
-        token=access.session_token,
-        client_kwargs={"region_name": access.region} if access.region else {},
-        config_kwargs=config,
-        use_listings_cache=False,
-        skip_instance_cache=True,
-    )
-    # The client itself tries again, and so do those who ask.
-    files.retries = 1
-    return files
 
 
 def _page(answer: Any, *, bucket: str, prefix: str) -> Page:
