@@ -4007,7 +4007,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4320,7 +4320,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4407,7 +4407,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4708,7 +4708,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4797,7 +4797,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4990,7 +4990,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -5075,7 +5075,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -5146,7 +5146,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -5408,7 +5408,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
