@@ -94,10 +94,22 @@ class MediaSettings(ProcessSettings):
             return tuple(part for part in re.split(r":(?!//)", value) if part)
         return value
 
+    @field_validator(
+        "s3_endpoint_url",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_region",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_not_set(cls, value: Any) -> Any:
+        return value or None
+
     @field_validator("s3_endpoint_url")
     @classmethod
     def _is_endpoint(cls, value: str | None) -> str | None:
-        if not value:
+        if value is None:
             return None
         parts = urlsplit(value)
         is_plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
