@@ -53,8 +53,9 @@ def problems() -> Iterator[str]:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     yield from (f"compose.yaml: {problem}" for problem in compose_problems(compose))
     yield from (f"compose.yaml: {problem}" for problem in composition_problems(compose))
-    gpu = yaml.safe_load((ROOT / "deploy" / "compose" / "gpu.yaml").read_text())
-    yield from (f"gpu.yaml: {problem}" for problem in compose_problems(gpu))
+    for name in ("gpu.yaml", "object-storage.yaml"):
+        addition = yaml.safe_load((ROOT / "deploy" / "compose" / name).read_text())
+        yield from (f"{name}: {problem}" for problem in compose_problems(addition))
     yield from dockerfile_problems()
     yield from substitute_problems()
 

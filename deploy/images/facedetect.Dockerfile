@@ -19,7 +19,7 @@ COPY services/facedetect/ services/facedetect/
 # By their files, so that no index is asked for our own names.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./protos ./common ./services/facedetect \
  && /opt/build/bin/pip --python /opt/triptych install \
-    /wheels/triptych_protos-*.whl /wheels/triptych_common-*.whl "$(echo /wheels/triptych_facedetect-*.whl)[insightface]" \
+    /wheels/triptych_protos-*.whl "$(echo /wheels/triptych_common-*.whl)[s3]" "$(echo /wheels/triptych_facedetect-*.whl)[insightface]" \
  && /opt/build/bin/pip --python /opt/triptych uninstall --yes opencv-python \
  && /opt/build/bin/pip --python /opt/triptych install --requirement deploy/images/requirements-headless.txt
 

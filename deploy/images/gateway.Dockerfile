@@ -30,7 +30,7 @@ COPY --from=page /source/gateway/src/triptych_gateway/ui/ gateway/src/triptych_g
 # By their files, so that no index is asked for our own names.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./protos ./common ./gateway \
  && /opt/build/bin/pip --python /opt/triptych install \
-    /wheels/triptych_protos-*.whl /wheels/triptych_common-*.whl /wheels/triptych_gateway-*.whl
+    /wheels/triptych_protos-*.whl "$(echo /wheels/triptych_common-*.whl)[s3]" /wheels/triptych_gateway-*.whl
 
 FROM ${BASE_IMAGE} AS runtime
 ARG VERSION=0.1.0

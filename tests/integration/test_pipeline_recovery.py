@@ -16,10 +16,12 @@ from typing import Any
 
 import asyncpg
 import grpc
+import httpx
 import psutil
 import pytest
 
 from tests.support.file_opens import FileOpens
+from tests.support.object_storage import KEY_ID, SECRET, Bucket, Storage, running_storage
 from tests.support.running_triptych import (
     Client,
     Triptych,
@@ -98,6 +100,8 @@ class Stage:
     triptych: Triptych
     library: Path
     undisturbed: Found
+    storage: Storage
+    """A store of objects, whose bucket ``library`` is a media root too."""
 
     def copy(self, name: str) -> Path:
         """The same photos under paths that nothing is known about."""
@@ -110,8 +114,16 @@ def stage() -> Iterator[Stage]:
         library = directory / "photos" / "original"
         library.parent.mkdir()
         _make_samples(library)
-        with triptych_up(directory, media_roots=[library.parent], settings=SETTINGS) as running:
-            yield Stage(triptych=running, library=library, undisturbed=asyncio.run(_undisturbed(running, library)))
+        with (
+            running_storage() as storage,
+            triptych_up(
+                directory,
+                media_roots=[library.parent, "s3://library/photos"],
+                settings=SETTINGS | storage.environment,
+            ) as running,
+        ):
+            undisturbed = asyncio.run(_undisturbed(running, library))
+            yield Stage(triptych=running, library=library, undisturbed=undisturbed, storage=storage)
 
 
 def _make_samples(library: Path) -> None:
@@ -198,6 +210,78 @@ async def test_session_survives_the_end_of_everything_at_once(stage: Stage) -> N
     assert _read_again(read).isdisjoint(settled), "a photo with a stored result was computed again"
 
 
+async def test_session_survives_the_absence_of_the_store_that_holds_its_photos(stage: Stage) -> None:
+    """The same photos in a bucket: the session waits while the store is away, and finds what it found elsewhere."""
+    files = [path for path in stage.library.rglob("*") if path.is_file() and path.suffix != ".json"]
+    photos = {str(path.relative_to(stage.library)): path.read_bytes() for path in files}
+    bucket = stage.storage.make_bucket("library", {f"photos/original/{name}": photos[name] for name in photos})
+    async with contextlib.aclosing(Client(stage.triptych.url)) as client:
+        session_id = await client.begin("s3://library/photos/original", shard_photos=SHARD_PHOTOS)
+        met: set[str] = set()
+        async for watch in client.watch(session_id, deadline_seconds=DEADLINE_SECONDS):
+            for name in ("training", "faceDetection"):
+                phase = watch.last["phases"][name]
+                if phase["status"] in UNDER_WAY and phase["progress"]["current"] > 0 and name not in met:
+                    met.add(name)
+                    await asyncio.to_thread(_away_until_missed, stage)
+        found = await _found(stage.triptych, session_id, "s3://library/photos/original")
+        assert watch.last["overallStatus"] == "completed"
+        assert met == {"training", "faceDetection"}
+        assert watch.percentages() == sorted(watch.percentages()), "the bar moved back"
+        assert found == stage.undisturbed
+        await _look_at_pictures(client, session_id, bucket, photos)
+    written = stage.triptych.log.read_text()
+    assert SECRET not in written and KEY_ID not in written
+
+
+def _away_until_missed(stage: Stage) -> None:
+    """Stop the store until a worker has missed it, and start it again."""
+    missed = "The object store of s3://library is away"
+
+    def times() -> int:
+        return stage.triptych.log.read_text().count(missed)
+
+    before = times()
+    stage.storage.stop()
+    try:
+        wait_until(lambda: times() > before, seconds=DEADLINE_SECONDS, what=stage.triptych.log.read_text)
+    finally:
+        stage.storage.start()
+
+
+async def _look_at_pictures(client: Client, session_id: int, bucket: Bucket, photos: dict[str, bytes]) -> None:
+    """A photo of a bucket is shown as any other, as long as its store answers."""
+    jobs = {job["imagePath"]: job["assetId"] for job in await client.get_all(f"/training/sessions/{session_id}/jobs")}
+    assert set(jobs) == {f"s3://library/photos/original/{name}" for name in photos}
+    name, content = next((name, content) for name, content in photos.items() if content.startswith(b"\xff\xd8\xff"))
+    asset_id = jobs[f"s3://library/photos/original/{name}"]
+    assert await client.get_picture(f"/images/{asset_id}/full") == content
+    assert len(await client.get_picture(f"/images/{asset_id}/thumbnail?size=64")) > 0
+
+    listed = await client.get("/training/directories", path="s3://library/photos")
+    assert [(one["path"], one["imageCount"], one["trainedCount"]) for one in listed] == [
+        ("s3://library/photos/original", PHOTOS, PHOTOS)
+    ]
+    folder = f"s3://library/photos/original/{name}".rpartition("/")[0]
+    preview = await client.get("/training/directories/preview", path=folder)
+    assert {image["fullPath"] for image in preview["images"]} == {one for one in jobs if one.startswith(f"{folder}/")}
+    bucket.storage.stop()
+    try:
+        for question, query in (
+            (f"/images/{asset_id}/thumbnail", {"size": 63}),
+            ("/training/directories", {"path": "s3://library/photos"}),
+        ):
+            with pytest.raises(httpx.HTTPStatusError) as refused:
+                await client.get(question, **query)
+            assert refused.value.response.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            assert refused.value.response.json()["error"]["code"] == "service_away"
+        roots = {one["path"]: one["imageCountIsComplete"] for one in await client.get("/training/directories")}
+        assert roots.pop("s3://library/photos") is False
+        assert all(roots.values()), "one store's absence is nothing to the others"
+    finally:
+        bucket.storage.start()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Before:
     """How the phase stood at the kill."""
@@ -255,7 +339,7 @@ async def _settled(running: Triptych, session_id: int, phase: str) -> set[str]:
     return {_name(row["path"]) for row in rows}
 
 
-async def _found(running: Triptych, session_id: int, directory: Path) -> Found:
+async def _found(running: Triptych, session_id: int, directory: Path | str) -> Found:
     root = os.fsencode(directory) + b"/"
 
     async def photos(table: str) -> Counter[str]:

@@ -38,6 +38,20 @@ class PhotoLibrary:
     engine: AsyncEngine
     root: Path
 
+    @property
+    def base(self) -> bytes:
+        """The path of the root."""
+        return os.fsencode(self.root)
+
+    @property
+    def roots(self) -> MediaRoots:
+        """The media roots."""
+        return MediaRoots([str(self.root)])
+
+    def content_of(self, path: bytes) -> bytes:
+        """The hash of a file, as a service would take it."""
+        return hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).digest()
+
     def photo(self, name: str, content: str | None = None, *, modified: int | None = None) -> Path:
         """Write a file; its content is its name where none is given."""
         path = self.root / name
@@ -47,13 +61,13 @@ class PhotoLibrary:
             os.utime(path, (modified, modified))
         return path
 
-    async def take(self, *chosen: Path, **config: Any) -> OwnedSession:
+    async def take(self, *chosen: Path | bytes, **config: Any) -> OwnedSession:
         """A started session over some directories, or the root, under a lease."""
         async with self.engine.begin() as connection:
             session_id = await sessions.create_session(
                 connection,
                 name="n",
-                root_path=os.fsencode(self.root),
+                root_path=self.base,
                 directories=[os.fsencode(one) for one in chosen],
                 config=config,
                 weights=WEIGHTS,
@@ -72,18 +86,18 @@ class PhotoLibrary:
         """Discover a session to its end; returns how many photos it has."""
         async with owned.read() as connection:
             session = await sessions.get_session(connection, owned.session_id)
-        count = await PhotoDiscovery(owned, MediaRoots([str(self.root)])).run(session)
+        count = await PhotoDiscovery(owned, self.roots).run(session)
         async with owned.write() as connection:
             await sessions.mark_discovered(connection, owned.session_id, photos_found=count)
         return count
 
-    async def found(self, *chosen: Path, **config: Any) -> int:
+    async def found(self, *chosen: Path | bytes, **config: Any) -> int:
         """The id of a session that was discovered."""
         owned = await self.take(*chosen, **config)
         await self.discover(owned)
         return owned.session_id
 
-    async def trained(self, *chosen: Path, **config: Any) -> list[str]:
+    async def trained(self, *chosen: Path | bytes, **config: Any) -> list[str]:
         """Discover a session and give its photos embeddings and a face each; returns the names that needed it."""
         owned = await self.take(*chosen, **config)
         await self.discover(owned)
@@ -95,7 +109,7 @@ class PhotoLibrary:
                     item=item,
                     result=np.full(DIMENSION, 1.0, np.float32),
                     facts=PhotoFacts(
-                        content_sha256=content_of(item.path),
+                        content_sha256=self.content_of(item.path),
                         width=1,
                         height=1,
                         taken_at="",
@@ -115,7 +129,7 @@ class PhotoLibrary:
     async def ignore(self, name: str) -> None:
         """Put a directory on the list of those that no session walks."""
         async with self.engine.begin() as connection:
-            await directories.ignore_directory(connection, os.fsencode(self.root / name), reason=None)
+            await directories.ignore_directory(connection, self.base + b"/" + os.fsencode(name), reason=None)
 
     def names(self, paths: Sequence[bytes]) -> list[str]:
         """Paths as they are named under the root."""
@@ -149,8 +163,3 @@ class PhotoLibrary:
         query = "SELECT path, code FROM session_problems WHERE session_id = :id"
         async with self.engine.connect() as connection:
             return {self.names([path])[0]: code for path, code in await table(connection, query, id=session_id)}
-
-
-def content_of(path: bytes) -> bytes:
-    """The hash of a file, as a service would take it."""
-    return hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).digest()

@@ -98,7 +98,7 @@ class Client:
         """Close its connections."""
         await self._http.aclose()
 
-    async def get(self, path: str, **query: Any) -> Any:
+    async def get(self, path: str, /, **query: Any) -> Any:
         """The body of an answer; any status but 200 raises."""
         answer = await self._http.get(path, params=query)
         answer.raise_for_status()
@@ -130,9 +130,10 @@ class Client:
             if not page["hasMore"]:
                 return items
 
-    async def begin(self, directory: Path, *, shard_photos: int) -> int:
+    async def begin(self, directory: Path | str, *, shard_photos: int) -> int:
         """Create and start a session; returns its id."""
-        body = {"name": directory.name, "rootPath": str(directory), "config": {"batchSize": shard_photos}}
+        name = str(directory).rpartition("/")[2]
+        body = {"name": name, "rootPath": str(directory), "config": {"batchSize": shard_photos}}
         created = await self._http.post("/training/sessions", json=body)
         created.raise_for_status()
         session_id: int = created.json()["id"]
@@ -198,7 +199,7 @@ def working_directory() -> Iterator[Path]:
 def triptych_up(
     directory: Path,
     *,
-    media_roots: Sequence[Path],
+    media_roots: Sequence[Path | str],
     settings: Mapping[str, str],
     prefix: Sequence[str] = (),
     exit_status: int = 0,

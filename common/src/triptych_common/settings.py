@@ -4,12 +4,14 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.models.devices import Device
+from triptych_common.store_access import StoreAccess
 
 
 def usable_cores() -> int:
@@ -62,8 +64,24 @@ class MediaSettings(ProcessSettings):
     """Settings of a process that reads photos."""
 
     media_roots: Annotated[tuple[str, ...], NoDecode] = ()
-    """Directories (or URI prefixes such as s3://bucket/photos) under which photos may be read, separated like PATH.
-    Nothing outside them is ever read; empty means that no file is."""
+    """Directories, and prefixes of buckets such as s3://bucket/photos, under which photos may be read, separated like
+    PATH. Nothing outside them is ever read; empty means that no file is."""
+    s3_endpoint_url: str | None = None
+    """The store of media roots that are buckets, such as https://minio.example:9000; AWS where it is not set. No other
+    is ever asked."""
+    aws_access_key_id: str | None = Field(default=None, validation_alias=AliasChoices("AWS_ACCESS_KEY_ID"), repr=False)
+    """Access key of the store, with the secret one below. Where they are not set, they are looked for where the AWS
+    SDKs look: the profile, a web identity, the machine's own role."""
+    aws_secret_access_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("AWS_SECRET_ACCESS_KEY"), repr=False
+    )
+    """The secret one."""
+    aws_session_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("AWS_SESSION_TOKEN"), repr=False
+    )
+    """The token that belongs to temporary ones."""
+    aws_region: str | None = Field(default=None, validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
+    """Region of the store."""
     max_image_bytes: int = Field(default=512 * 2**20, ge=1)
     """Largest encoded file that is read, in bytes."""
     max_image_pixels: int = Field(default=200_000_000, ge=1)
@@ -75,6 +93,50 @@ class MediaSettings(ProcessSettings):
         if isinstance(value, str):
             return tuple(part for part in re.split(r":(?!//)", value) if part)
         return value
+
+    @field_validator(
+        "s3_endpoint_url",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_region",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_not_set(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _is_endpoint(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        is_plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+            raise ValueError("name it as https://host or https://host:port, and keys in variables of their own")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_belong_together(self) -> Self:
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together: set both, or neither")
+        return self
+
+    @property
+    def store_access(self) -> StoreAccess:
+        """How the store is reached whose buckets are media roots."""
+        return StoreAccess(
+            endpoint_url=self.s3_endpoint_url,
+            region=self.aws_region,
+            access_key_id=self.aws_access_key_id,
+            secret_access_key=_secret(self.aws_secret_access_key),
+            session_token=_secret(self.aws_session_token),
+        )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value is not None else None
 
 
 class ServiceSettings(MetricsSettings):

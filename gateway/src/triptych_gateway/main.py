@@ -108,7 +108,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     # Builds an index in one statement, and asks how far it is.
     search_engine = create_engine(settings.database_url, pool_size=1, statement_seconds=BUILD_STATEMENT_SECONDS)
     stack.push_async_callback(search_engine.dispose)
-    roots = MediaRoots(settings.media_roots)
+    roots = MediaRoots(settings.media_roots, settings.store_access)
     pools = {
         name: await stack.enter_async_context(ReplicaPool(addresses, service=name))
         for name, addresses in {

@@ -1,6 +1,7 @@
 """`make check-deploy` passes what is there, and finds what would go wrong in a cluster or under Compose."""
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,22 @@ def compose() -> Any:
 @pytest.mark.parametrize("name", OVERLAY_NAMES)
 def test_every_overlay_is_in_order(name: str, built: dict[str, list[Manifest]]) -> None:
     assert list(problems_of(built[name])) == []
+
+
+def test_object_storage_opens_one_way_out_for_those_who_read_photos(tmp_path: Path) -> None:
+    places = {name: os.path.relpath(OVERLAYS.parent / name, tmp_path.resolve()) for name in ("overlays", "components")}
+    kustomization = {
+        "resources": [f"{places['overlays']}/managed"],
+        "components": [f"{places['components']}/object-storage"],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    manifests = build(tmp_path)
+
+    readers = ("gateway", "embedder", "facedetect")
+    assert sorted(problems_of(manifests)) == [f"{name} may speak to anybody at 443" for name in sorted(readers)]
+    for name in readers:
+        reference = variable(manifests, name, "TRIPTYCH_MEDIA_ROOTS")["valueFrom"]["secretKeyRef"]
+        assert reference == {"name": "triptych-object-storage", "key": "media-roots"}
 
 
 def deployment(manifests: list[Manifest], name: str) -> Manifest:

@@ -7,13 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from triptych_common.errors import ConfigurationError
+from triptych_common.store_access import StoreAccess
 from triptych_gateway.settings import GatewaySettings
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in os.environ:
-        if name.startswith("TRIPTYCH_") or name in ("DATABASE_URL", "NATS_URL"):
+        if name.startswith(("TRIPTYCH_", "AWS_")) or name in ("DATABASE_URL", "NATS_URL"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:hush@db/triptych")
     return monkeypatch
@@ -65,6 +66,52 @@ def test_media_roots_are_separated_like_path_and_may_be_uris(environment: pytest
     environment.setenv("TRIPTYCH_MEDIA_ROOTS", "/a:/b c:s3://bucket/photos")
 
     assert read().media_roots == ("/a", "/b c", "s3://bucket/photos")
+
+
+def test_the_store_is_reached_as_environment_and_secrets_say_and_its_keys_are_not_shown(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert read().store_access == StoreAccess()
+    environment.setenv("TRIPTYCH_SECRETS_DIR", str(tmp_path))
+    environment.setenv("TRIPTYCH_S3_ENDPOINT_URL", "https://minio.example:9000")
+    environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    environment.setenv("AWS_SESSION_TOKEN", "")
+    (tmp_path / "AWS_ACCESS_KEY_ID").write_text("hush-id\n")
+    (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text("hush-key\n")
+
+    settings = GatewaySettings.read()
+
+    assert settings.store_access == StoreAccess(
+        endpoint_url="https://minio.example:9000",
+        region="eu-central-1",
+        access_key_id="hush-id",
+        secret_access_key="hush-key",
+    )
+    assert "hush" not in repr(settings) + repr(settings.store_access)
+
+
+def test_one_key_without_the_other_is_a_sentence(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AWS_ACCESS_KEY_ID", "hush-id")
+    with pytest.raises(ValidationError, match="belong together"):
+        read()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "minio:9000",
+        "ftp://minio",
+        "http://",
+        "https://id:hush@minio",
+        "https://minio/path",
+        "http://m?x=1",
+        "file:///a",
+    ],
+)
+def test_an_endpoint_is_a_server_and_nothing_else(environment: pytest.MonkeyPatch, url: str) -> None:
+    environment.setenv("TRIPTYCH_S3_ENDPOINT_URL", url)
+    with pytest.raises(ValidationError, match="https://host"):
+        read()
 
 
 def test_a_database_is_needed(environment: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ def failure_from_os_error(error: OSError) -> ImageFailure:
     if isinstance(error, FileNotFoundError):
         return ImageFailure("not_found", "The file does not exist.")
     if isinstance(error, PermissionError):
-        return ImageFailure("permission_denied", "The file may not be read: permission denied.")
+        reason = error.strerror or "permission denied"
+        return ImageFailure("permission_denied", f"The file may not be read: {reason[0].lower()}{reason[1:]}.")
     if error.errno == errno.ELOOP:
         return ImageFailure("symlink_loop", "The link leads back to itself.")
     if isinstance(error, IsADirectoryError):

@@ -1,16 +1,15 @@
 """Photos from URIs or bytes to arrays."""
 
-import os
 import time
 from dataclasses import dataclass
 
-import fsspec
-
+from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_common.media.decoding import DecodedImage, decode_image
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
 from triptych_common.media.scaling import Resolution
+from triptych_common.media.stores import check_size
 
 log = get_logger(__name__)
 
@@ -30,7 +29,8 @@ class LoadedImage:
     """What loading a photo came to."""
 
     item_id: int
-    image: DecodedImage | ImageFailure
+    image: DecodedImage | ImageFailure | AwayError
+    """AwayError where the place that it is read from is away, which says nothing about the photo."""
     seconds: float
     """Time spent reading and decoding."""
 
@@ -45,13 +45,13 @@ class ImageLoader:
         self._max_pixels = max_pixels
 
     def load(self, reference: ImageReference) -> LoadedImage:
-        """Load a photo. One that cannot be loaded carries its ImageFailure; nothing is raised."""
+        """Load a photo. One that cannot be loaded carries its ImageFailure, or AwayError; nothing is raised."""
         began = time.perf_counter()
-        image: DecodedImage | ImageFailure
+        image: DecodedImage | ImageFailure | AwayError
         try:
             content = self._read(reference)
             image = decode_image(content, resolution=self._resolution, max_pixels=self._max_pixels)
-        except ImageFailure as failure:
+        except (ImageFailure, AwayError) as failure:
             image = failure
         except MemoryError:
             image = ImageFailure("too_large", "The picture does not fit into memory.")
@@ -62,32 +62,10 @@ class ImageLoader:
 
     def _read(self, reference: ImageReference) -> bytes:
         if reference.content is not None:
-            self._check_size(len(reference.content))
+            check_size(len(reference.content), self._max_bytes)
             return reference.content
-        uri = reference.uri or ""
-        path = self._roots.check_uri(uri)
+        path = self._roots.check_uri(reference.uri or "")
         try:
-            return self._read_remote(uri) if path is None else self._read_local(path)
+            return self._roots.read(path, max_bytes=self._max_bytes)
         except OSError as error:
             raise failure_from_os_error(error) from error
-
-    def _read_local(self, path: bytes) -> bytes:
-        with self._roots.open(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            self._check_size(size)
-            # No more memory than the file needs; one that grows, or whose size is not told, is read on.
-            content = file.read(size + 1)
-            if len(content) > size:
-                content += file.read(self._max_bytes + 1 - len(content))
-        self._check_size(len(content))
-        return content
-
-    def _read_remote(self, uri: str) -> bytes:
-        with fsspec.open(uri, "rb") as file:
-            content: bytes = file.read(self._max_bytes + 1)
-        self._check_size(len(content))
-        return content
-
-    def _check_size(self, size_bytes: int) -> None:
-        if size_bytes > self._max_bytes:
-            raise ImageFailure("too_large", f"The file is larger than {self._max_bytes:,} bytes.")

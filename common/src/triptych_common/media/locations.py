@@ -1,32 +1,44 @@
 """Photo locations: paths are bytes, URIs are percent-encoded, and only media roots may be read."""
 
-import errno
-import os
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
+from triptych_common.errors import ConfigurationError
 from triptych_common.media.failures import ImageFailure
+from triptych_common.media.local_files import LocalFiles
+from triptych_common.media.object_names import OBJECT_SCHEME, is_object_path, object_root
+from triptych_common.media.stores import Entry, FileStatus, MediaStore, OpenedFile, outside
+from triptych_common.store_access import StoreAccess
 
-_O_PATH: Final = getattr(os, "O_PATH", None)
-"""Linux: a descriptor that stands for a file without opening it (open(2))."""
+if TYPE_CHECKING:
+    from triptych_common.media.object_store import ObjectStore
+
+_SCHEME: Final = "://"
 
 
 def uri_from_path(path: bytes) -> str:
-    """The file URI of an absolute path; every byte survives the way back."""
+    """The URI of an absolute path or of an object's; every byte survives the way back."""
+    if is_object_path(path):
+        return OBJECT_SCHEME.decode() + quote_from_bytes(path.removeprefix(OBJECT_SCHEME))
     return "file://" + quote_from_bytes(path)
 
 
 def path_from_uri(uri: str) -> bytes:
-    """The absolute path of a file URI. Raises ValueError for another scheme, another host or a relative path."""
+    """The path that a URI names. Raises ValueError for another scheme, another host, a relative path, a query."""
     parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise ValueError(f"not a URI of a local file: scheme {parts.scheme!r}, host {parts.netloc!r}")
-    path = unquote_to_bytes(parts.path)
-    if not path.startswith(b"/") or b"\0" in path:
-        raise ValueError("the path of a file URI is absolute and holds no NUL byte")
+    if parts.scheme == "s3":
+        if parts.query or parts.fragment or "?" in uri or "#" in uri:
+            raise ValueError("the URI of an object has neither query nor fragment")
+        path = OBJECT_SCHEME + unquote_to_bytes(parts.netloc) + unquote_to_bytes(parts.path)
+    elif parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        path = unquote_to_bytes(parts.path)
+        if not path.startswith(b"/"):
+            raise ValueError("the path of a file URI is absolute")
+    else:
+        raise ValueError(f"not a URI of a file or an object: scheme {parts.scheme!r}, host {parts.netloc!r}")
+    if b"\0" in path:
+        raise ValueError("a path holds no NUL byte")
     return path
 
 
@@ -36,128 +48,84 @@ def display_path(path: bytes) -> str:
 
 
 class MediaRoots:
-    """The places under which photos may be read.
+    """The places under which photos may be read: one face for all stores that they lie in.
 
-    ``roots`` are directories or URI prefixes (``s3://bucket/photos``). Directories are compared after symbolic links
-    are resolved, so no link leads out of them.
+    ``roots`` are directories, or prefixes of buckets (``s3://bucket/photos``) of the store that ``access`` leads to.
+    What each method does, and raises, is said in MediaStore. Raises ConfigurationError for a root that is neither, and
+    where the package that object storage needs is not installed.
     """
 
-    def __init__(self, roots: Sequence[str]) -> None:
-        self._directories = tuple(os.path.realpath(os.fsencode(root)) for root in roots if "://" not in root)
-        self._prefixes = tuple(root.rstrip("/") + "/" for root in roots if "://" in root)
+    def __init__(self, roots: Sequence[str], access: StoreAccess | None = None) -> None:
+        self._local = LocalFiles([root for root in roots if _SCHEME not in root])
+        objects = [object_root(root) for root in roots if _SCHEME in root]
+        self._objects = _object_store(objects, access or StoreAccess()) if objects else None
+
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """The roots: directories with links resolved, then prefixes."""
+        return self._local.roots + (self._objects.roots if self._objects is not None else ())
 
     @property
     def directories(self) -> tuple[bytes, ...]:
         """The local roots, resolved."""
-        return self._directories
+        return self._local.roots
 
     def resolve(self, path: bytes) -> bytes | None:
-        """The path with links resolved if it lies under a root, else None. Need not exist.
+        """The path in its one spelling if it lies under a root, else None. Need not exist.
 
         What is there may change until it is used: files are opened by ``open``.
         """
-        if not path.startswith(b"/") or b"\0" in path:
-            return None
-        resolved = os.path.realpath(path)
-        return resolved if self._is_under_a_root(resolved) else None
+        store = self._store_of(path)
+        return store.resolve(path) if store is not None else None
 
-    def open(self, path: bytes) -> BinaryIO:
-        """Open a file under the roots for reading. The file that was checked is the one that is read.
+    def entries(self, directory: bytes) -> Iterator[Entry]:
+        """What a directory holds, in no particular order."""
+        return self._allowed_store(directory).entries(directory)
 
-        Nothing else is opened: not what a link leads to outside the roots, and no pipe or device. Raises OSError, and
-        ImageFailure: path_not_allowed for what lies outside the roots, there or not, and unsupported_format for what is
-        no file.
-        """
-        if not path.startswith(b"/") or b"\0" in path:
-            raise _outside()
+    def stat(self, path: bytes) -> FileStatus:
+        """Size and time of a file."""
+        return self._allowed_store(path).stat(path)
+
+    def open(self, path: bytes) -> OpenedFile:
+        """Open a file under the roots. The file that was checked is the one that is read."""
+        return self._allowed_store(path).open(path)
+
+    def read(self, path: bytes, *, max_bytes: int) -> bytes:
+        """The whole of a file under the roots, of at most ``max_bytes``."""
+        return self._allowed_store(path).read(path, max_bytes=max_bytes)
+
+    def check_uri(self, uri: str) -> bytes:
+        """The path that a URI names, which ``open`` and ``read`` check. Raises ImageFailure (path_not_allowed)."""
+        if not uri.startswith(("file:", "s3:")):
+            raise outside()
         try:
-            with _standing_for(path) as (descriptor, real_path):
-                if real_path is None:
-                    return self._open_resolved(path)
-                if not self._is_under_a_root(real_path) and not self._is_under_a_root_spelled_otherwise(real_path):
-                    raise _outside()
-                _require_file(descriptor)
-                return open(f"/proc/self/fd/{descriptor}", "rb")  # noqa: PTH123 - a descriptor, by its name
-        except OSError:
-            # Nothing is told about what is outside the roots, nor whether it is there.
-            if self.resolve(path) is None:
-                raise _outside() from None
-            raise
+            return path_from_uri(uri)
+        except ValueError as error:
+            raise ImageFailure("path_not_allowed", f"The address cannot be read: {error}.") from error
 
-    def _open_resolved(self, path: bytes) -> BinaryIO:
-        """Where descriptors do not tell their paths: what replaces the file itself is noticed, a directory is not."""
-        resolved = self.resolve(path)
-        if resolved is None:
-            raise _outside()
-        # A pipe that has a photo's name is not waited for.
-        descriptor = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            _require_file(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor
+    @property
+    def objects(self) -> "ObjectStore":
+        """The store of the roots that are prefixes. Only where there are such roots."""
+        assert self._objects is not None  # noqa: S101 - who asks has an allowed path of an object
+        return self._objects
 
-    def _is_under_a_root(self, resolved: bytes) -> bool:
-        return any(resolved == root or resolved.startswith(root.rstrip(b"/") + b"/") for root in self._directories)
+    def _store_of(self, path: bytes) -> MediaStore | None:
+        return self._objects if is_object_path(path) else self._local
 
-    def _is_under_a_root_spelled_otherwise(self, real_path: bytes) -> bool:
-        """Where a file system does not tell upper from lower case: whether a directory above is the same as a root."""
-        parts = real_path.split(b"/")
-        for root in self._directories:
-            above = b"/".join(parts[: root.count(b"/") + 1])
-            if above.lower() != root.lower():
-                continue
-            try:
-                if os.path.samestat(os.stat(above), os.stat(root)):  # noqa: PTH116 - paths are bytes here
-                    return True
-            except OSError:
-                continue
-        return False
-
-    def check_uri(self, uri: str) -> bytes | None:
-        """The path of a local file's URI, which ``open`` checks, or None for an allowed remote one.
-
-        Raises ImageFailure (path_not_allowed) for anything else.
-        """
-        if uri.startswith("file:"):
-            try:
-                return path_from_uri(uri)
-            except ValueError as error:
-                raise ImageFailure("path_not_allowed", f"The address cannot be read: {error}.") from error
-        if any(uri.startswith(prefix) for prefix in self._prefixes) and "/../" not in uri:
-            return None
-        raise _outside()
+    def _allowed_store(self, path: bytes) -> MediaStore:
+        store = self._store_of(path)
+        if store is None:
+            raise outside()
+        return store
 
 
-@contextmanager
-def _standing_for(path: bytes) -> Iterator[tuple[int, bytes | None]]:
-    """A descriptor that stands for a file without opening it, and the file's path without links.
-
-    No path, and no descriptor, where the system has no such thing. Raises OSError.
-    """
-    if _O_PATH is None:
-        yield -1, None
-        return
-    descriptor = os.open(path, _O_PATH | os.O_CLOEXEC)
+def _object_store(roots: Sequence[bytes], access: StoreAccess) -> "ObjectStore":
     try:
-        try:
-            real_path = os.readlink(b"/proc/self/fd/%d" % descriptor)  # noqa: PTH115 - paths are bytes here
-        except FileNotFoundError:  # /proc is not mounted
-            real_path = None
-        yield descriptor, real_path
-    finally:
-        os.close(descriptor)
-
-
-def _require_file(descriptor: int) -> None:
-    """Raises OSError for a directory, ImageFailure for what else is no file."""
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(mode):
-        raise ImageFailure("unsupported_format", "This is not a file.")
-
-
-def _outside() -> ImageFailure:
-    return ImageFailure("path_not_allowed", "The photo lies outside the media roots of this service.")
+        # Only where there is something to read with it: importing it takes half a second.
+        from triptych_common.media.object_store import ObjectStore  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The media root {display_path(roots[0])} is in object storage, which needs a package that is not"
+            f" installed ({error.name}): `pip install 'triptych-common[s3]'`."
+        ) from error
+    return ObjectStore(roots, access)

@@ -11,11 +11,11 @@ from typing import Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_common.errors import OverloadedError
-from triptych_common.media import DecodedImage, ImageFacts, ImageFailure, ImageLoader, ImageReference
+from triptych_common.errors import AwayError, OverloadedError
+from triptych_common.media import DecodedImage, ImageFacts, ImageFailure, ImageLoader, ImageReference, LoadedImage
 from triptych_common.models.lifetime import LoadedModel, ModelLifetime
 from triptych_common.photos.batch_size import BatchSize
-from triptych_common.photos.device_work import ComputedPhoto, DeviceClock, DeviceWork
+from triptych_common.photos.device_work import DeviceClock, DeviceWork
 from triptych_common.photos.queue import DecodedPhoto, PhotoQueue, PhotoRequest
 from triptych_common.process_memory import MemoryCeiling
 from triptych_common.settings import PhotoServiceSettings
@@ -73,22 +73,46 @@ class PhotoOutcome(Generic[ResultT]):
     """Reading and decoding, plus the photo's share of its micro-batch's time in the model; without time in queues."""
 
 
+@dataclass
+class _News(Generic[ResultT]):
+    """What became of some photos of a request."""
+
+    outcomes: list[PhotoOutcome[ResultT]] = field(default_factory=list)
+    away: list[AwayError] = field(default_factory=list)
+    """One for each photo without an outcome, as the place that it is read from was away."""
+
+    @property
+    def photos(self) -> int:
+        """How many it tells of."""
+        return len(self.outcomes) + len(self.away)
+
+    def add(self, other: "_News[ResultT]") -> None:
+        """Some more."""
+        self.outcomes += other.outcomes
+        self.away += other.away
+
+
 @dataclass(eq=False)
 class _Reader(Generic[ResultT]):
     """Who waits for a request's outcomes. Only the event loop changes it."""
 
     left: int
-    """Photos whose outcomes were not taken."""
-    outcomes: list[PhotoOutcome[ResultT]] = field(default_factory=list)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Photos of which nothing was heard."""
+    news: _News[ResultT] = field(default_factory=_News)
+    has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def take(self) -> list[PhotoOutcome[ResultT]]:
-        """Wait for outcomes, ≥ 1, and take all that are there."""
-        await self.news.wait()
-        self.news.clear()
-        outcomes, self.outcomes = self.outcomes, []
-        self.left -= len(outcomes)
-        return outcomes
+    def give(self, news: _News[ResultT]) -> None:
+        """There is something to hear."""
+        self.news.add(news)
+        self.has_news.set()
+
+    async def take(self) -> _News[ResultT]:
+        """Wait for news, and take all that are there."""
+        await self.has_news.wait()
+        self.has_news.clear()
+        news, self.news = self.news, _News()
+        self.left -= news.photos
+        return news
 
 
 class PhotoBatches(Generic[ModelT, ResultT]):
@@ -142,7 +166,8 @@ class PhotoBatches(Generic[ModelT, ResultT]):
 
         A photo that cannot be decoded, or on which the model fails, has an ImageFailure for its result. Closing the
         generator stops the work between micro-batches. Raises OverloadedError (reason QUEUE_FULL or MEMORY_CEILING)
-        before any work where no more can be taken on, and AwayError where the model cannot be loaded.
+        before any work where no more can be taken on, and AwayError where the model cannot be loaded, or, after all
+        other outcomes, where photos were left without one as the place that they are read from is away.
         """
         self._admit(references)
         # It has its place from here on, also while the model is being loaded.
@@ -151,14 +176,19 @@ class PhotoBatches(Generic[ModelT, ResultT]):
             async with self._model.in_use():
                 request = self.queue.put(references)
                 reader = self._readers[request] = _Reader(left=len(references))
+                away: AwayError | None = None
                 try:
                     while reader.left:
-                        outcomes = await reader.take()
-                        yield outcomes
-                        self.queue.was_read(request, len(outcomes))
+                        news = await reader.take()
+                        if news.outcomes:
+                            yield news.outcomes
+                        away = news.away[-1] if news.away else away
+                        self.queue.was_read(request, news.photos)
                 finally:
                     self.queue.withdraw(request)
                     del self._readers[request]
+                if away is not None:
+                    raise away
         finally:
             self.requests -= 1
 
@@ -229,45 +259,43 @@ class PhotoBatches(Generic[ModelT, ResultT]):
                 taken()
                 continue
             try:
-                outcomes, seconds = self._compute_batch(taken)
+                news, seconds = self._compute_batch(taken)
             finally:
                 self.queue.done_with(taken)
             # The pixels are let go of before anybody is told.
             taken = None
-            if outcomes:
-                self._loop.call_soon_threadsafe(self._deliver, outcomes, seconds)
+            if news:
+                self._loop.call_soon_threadsafe(self._deliver, news, seconds)
 
-    def _compute_batch(
-        self, batch: list[DecodedPhoto]
-    ) -> tuple[dict[PhotoRequest, list[PhotoOutcome[ResultT]]], float | None]:
-        """Outcomes by request, and the seconds a photo took in the model, if any came to it."""
+    def _compute_batch(self, batch: list[DecodedPhoto]) -> tuple[dict[PhotoRequest, _News[ResultT]], float | None]:
+        """News by request, and the seconds a photo took in the model, if any came to it."""
         with self._model.borrowed() as model:
             # Without a model, nobody waits for any of them.
             computed = self._work.run(model, batch) if model is not None else []
-        by_request: dict[PhotoRequest, list[PhotoOutcome[ResultT]]] = defaultdict(list)
+        by_request: dict[PhotoRequest, _News[ResultT]] = defaultdict(_News)
         for one in computed:
-            by_request[one.photo.request].append(_outcome(one))
+            news = by_request[one.photo.request]
+            if isinstance(one.result, AwayError):
+                news.away.append(one.result)
+            else:
+                news.outcomes.append(_outcome(one.photo.loaded, one.result, one.seconds))
         in_model = [one.seconds for one in computed if one.seconds]
         return by_request, sum(in_model) / len(in_model) if in_model else None
 
-    def _deliver(
-        self, outcomes: dict[PhotoRequest, list[PhotoOutcome[ResultT]]], seconds_per_photo: float | None
-    ) -> None:
+    def _deliver(self, news: dict[PhotoRequest, _News[ResultT]], seconds_per_photo: float | None) -> None:
         if seconds_per_photo is not None:
             past = self._seconds_per_photo or seconds_per_photo
             self._seconds_per_photo = _RATE_MEMORY * past + (1 - _RATE_MEMORY) * seconds_per_photo
-        for request, some in outcomes.items():
+        for request, some in news.items():
             reader = self._readers.get(request)
             if reader is not None:
-                reader.outcomes += some
-                reader.news.set()
+                reader.give(some)
 
 
-def _outcome(computed: ComputedPhoto[ResultT]) -> PhotoOutcome[ResultT]:
-    loaded = computed.photo.loaded
+def _outcome(loaded: LoadedImage, result: ResultT | ImageFailure, seconds: float) -> PhotoOutcome[ResultT]:
     return PhotoOutcome(
         item_id=loaded.item_id,
         facts=loaded.image.facts if isinstance(loaded.image, DecodedImage) else None,
-        result=computed.result,
-        seconds=loaded.seconds + computed.seconds,
+        result=result,
+        seconds=loaded.seconds + seconds,
     )

@@ -53,7 +53,7 @@ async def bring_up(settings: PhotoServiceSettings, load: Callable[[], ModelT]) -
     info = replace(model.info, capacity=settings.max_concurrent_requests)
     log.info("model loaded", model_id=info.model_id, device=info.device, precision=info.precision, notice=info.notice)
     loader = ImageLoader(
-        roots=MediaRoots(settings.media_roots),
+        roots=MediaRoots(settings.media_roots, settings.store_access),
         resolution=model.resolution,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_common.media import DecodedImage, ImageFailure
 from triptych_common.models.description import DeviceMemoryError
@@ -28,7 +29,8 @@ class ComputedPhoto(Generic[ResultT]):
     """What the model made of one photo."""
 
     photo: DecodedPhoto
-    result: ResultT | ImageFailure
+    result: ResultT | ImageFailure | AwayError
+    """AwayError where it could not be read, which says nothing about the photo."""
     seconds: float
     """The photo's share of its micro-batch's time in the model; 0 for one that never reached it."""
 
@@ -91,7 +93,7 @@ class DeviceWork(Generic[ModelT, ResultT]):
         computed: list[ComputedPhoto[ResultT]] = [
             ComputedPhoto(photo=photo, result=photo.loaded.image, seconds=0.0)
             for photo in batch
-            if isinstance(photo.loaded.image, ImageFailure)
+            if isinstance(photo.loaded.image, ImageFailure | AwayError)
         ]
         parts = deque([[photo for photo in batch if isinstance(photo.loaded.image, DecodedImage)]])
         while parts:

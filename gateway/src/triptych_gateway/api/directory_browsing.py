@@ -1,26 +1,26 @@
-"""Directories as the file system has them, for those who choose some: read in threads, in bounded time."""
+"""Directories as their stores have them, for those who choose some: read in threads, in bounded time."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from triptych_common.errors import AwayError
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api.paths import allowed_directory, unreadable_directory
 from triptych_gateway.catalog.library.photos import FoundPhoto
-from triptych_gateway.pipeline.discovery.directory_tree import (
+from triptych_gateway.pipeline.discovery.directory_tree import count_photos, list_tree
+from triptych_gateway.pipeline.discovery.listing import (
+    Interruption,
     Listing,
     TreeOptions,
-    count_photos,
     ignored_paths,
     is_below,
     join,
-    list_directory,
-    list_tree,
 )
-from triptych_gateway.pipeline.discovery.walking import look_at
+from triptych_gateway.pipeline.discovery.local_tree import list_directory
+from triptych_gateway.pipeline.discovery.walking import photos_of
 
 LIST_SECONDS: Final = 3.0
 """How long the photos below the directories of a list are counted."""
@@ -69,17 +69,19 @@ def list_subdirectories(
 ) -> list[CountedDirectory]:
     """The directories of a directory, or the media roots; each with the photos at any depth below it.
 
-    Raises ApiError.
+    Raises ApiError, and AwayError where the store of the directory is away.
     """
     if named is None:
-        paths = sorted(set(roots.directories))
+        paths = sorted(set(roots.all))
     else:
         directory = allowed_directory(named, roots)
-        listing = _listing(directory)
+        listing = _listing(directory, roots)
         paths = [join(directory, name) for name in sorted((*listing.subdirectories, *listing.links))]
         paths = [path for path in paths if roots.resolve(path) is not None]
     left_out = ignored_paths(ignored)
-    ignored_here = {path for path in paths if is_below(path, left_out) or is_below(os.path.realpath(path), left_out)}
+    ignored_here = {
+        path for path in paths if is_below(path, left_out) or is_below(roots.resolve(path) or path, left_out)
+    }
     counted = []
     deadline = time.monotonic() + LIST_SECONDS
     listed = [path for path in paths if include_ignored or path not in ignored_here]
@@ -100,7 +102,7 @@ def scan(
 ) -> Scan:
     """The directories below a directory that hold photos themselves: at any depth, or only those in it.
 
-    Raises ApiError.
+    Raises ApiError, and AwayError where a store is away.
     """
     root = allowed_directory(named, roots)
     options = TreeOptions(directories=(root,), recursive=recursive, ignored=ignored_paths(ignored))
@@ -111,10 +113,12 @@ def scan(
     is_complete = True
     below = options
     if not recursive:
-        listing = _listing(root)
+        listing = _listing(root, roots)
         names = sorted((*listing.subdirectories, *listing.links))
         below = replace(options, directories=(root, *(join(root, name) for name in names)))
     for found in list_tree(below, roots):
+        if isinstance(found, Interruption):
+            raise AwayError(found.message, reason="STORE_AWAY")
         if isinstance(found, Listing) and found.photos:
             counts[found.path] += len(found.photos)
         if time.monotonic() > deadline:
@@ -134,21 +138,17 @@ def scan(
 
 
 def preview(named: str, roots: MediaRoots) -> Preview:
-    """The photos of a directory itself. Raises ApiError."""
+    """The photos of a directory itself. Raises ApiError, and AwayError where its store is away."""
     directory = allowed_directory(named, roots)
-    names = _listing(directory).photos
-    photos = []
-    for name in names[:MOST_PREVIEWED]:
-        path = join(directory, name)
-        # Nothing is told of what a link leads to outside the roots.
-        photo = look_at(path) if roots.resolve(path) is not None else None
-        if photo is not None:
-            photos.append(photo)
-    return Preview(directory=directory, total=len(names), photos=photos)
+    listing = _listing(directory, roots)
+    shown = replace(listing, photos=listing.photos[:MOST_PREVIEWED], statuses=listing.statuses[:MOST_PREVIEWED])
+    # Nothing is told of what a link leads to outside the roots.
+    photos = [photo for photo in photos_of(shown, roots) if roots.resolve(photo.path) is not None]
+    return Preview(directory=directory, total=len(listing.photos), photos=photos)
 
 
-def _listing(directory: bytes) -> Listing:
+def _listing(directory: bytes, roots: MediaRoots) -> Listing:
     try:
-        return list_directory(directory)
+        return list_directory(directory, roots)
     except OSError as error:
         raise unreadable_directory(directory, error) from error

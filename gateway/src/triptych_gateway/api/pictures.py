@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 import hashlib
 import io
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from PIL import Image
 
@@ -16,6 +15,7 @@ from triptych_common.media.decoding import decode_image
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
 from triptych_common.media.scaling import Resolution
+from triptych_common.media.stores import OpenedFile
 from triptych_gateway.api.picture_cache import PictureCache
 from triptych_gateway.catalog.library.photos import Asset, FoundPhoto
 from triptych_gateway.catalog.people.faces import Face
@@ -40,14 +40,15 @@ _SHOWN_BY_BROWSERS: Final = {
 class Original:
     """A photo's own file, opened where it was found to lie under the media roots. Whoever has it closes it."""
 
-    file: BinaryIO
-    size_bytes: int
+    file: OpenedFile
+    head: bytes
+    """What was read of it."""
     media_type: str
     etag: str
 
 
 class Pictures:
-    """Makes and caches JPEG pictures. Close it when done."""
+    """Makes and caches JPEG pictures. Each raises AwayError where the store of a photo is away. Close it when done."""
 
     def __init__(self, *, roots: MediaRoots, cache: PictureCache, max_bytes: int, max_pixels: int) -> None:
         self._roots = roots
@@ -105,14 +106,13 @@ class Pictures:
         try:
             with contextlib.ExitStack() as stack:
                 file = stack.enter_context(self._roots.open(path))
-                status, head = os.fstat(file.fileno()), file.read(16)
-                file.seek(0)
+                head = file.content.read(16)
                 for media_type, (offset, magic) in _SHOWN_BY_BROWSERS.items():
                     if head[offset : offset + len(magic)] == magic:
                         stack.pop_all()
                         # The file may be newer than what the catalogue knows of it.
-                        tag = self._key("original", path, status.st_ino, status.st_size, status.st_mtime_ns)
-                        return Original(file=file, size_bytes=status.st_size, media_type=media_type, etag=f'"{tag}"')
+                        tag = self._key("original", path, file.version)
+                        return Original(file=file, head=head, media_type=media_type, etag=f'"{tag}"')
         except OSError as error:
             raise failure_from_os_error(error) from error
         return None
@@ -134,12 +134,9 @@ class Pictures:
 
     def _decode(self, path: bytes, resolution: Resolution) -> Image.Image:
         try:
-            with self._roots.open(path) as file:
-                content = file.read(self._max_bytes + 1)
+            content = self._roots.read(path, max_bytes=self._max_bytes)
         except OSError as error:
             raise failure_from_os_error(error) from error
-        if len(content) > self._max_bytes:
-            raise ImageFailure("too_large", f"The file is larger than {self._max_bytes:,} bytes.")
         return Image.fromarray(decode_image(content, resolution=resolution, max_pixels=self._max_pixels).pixels)
 
 

@@ -1,7 +1,6 @@
 """`triptych train`: trains on a directory of photos and shows how far it is."""
 
 import asyncio
-import os
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from triptych_gateway.cli.options import gateway_url
+from triptych_gateway.cli.places import absolute, name_of, place
 from triptych_gateway.cli.rest.client import DEFAULT_URL
 from triptych_gateway.cli.samples.command import sample_library_in
 from triptych_gateway.cli.stack.data_directory import DataDirectory
@@ -21,7 +21,8 @@ DEFAULT_PORT = 8000
 
 def train(
     directory: Annotated[
-        Path | None, typer.Argument(help="The directory of photos, with all its subdirectories.")
+        str | None,
+        typer.Argument(help="The directory of photos, or s3://bucket/prefix, with all that is below it."),
     ] = None,
     *,
     use_samples: Annotated[
@@ -59,13 +60,11 @@ def train(
     address = f"http://127.0.0.1:{port}" if at_default and port is not None else url
     if (directory is None) is not use_samples:
         raise typer.BadParameter("name one DIRECTORY, or --samples")
-    if directory is None:
-        directory = sample_library_in(DataDirectory.resolve(data_directory))
-    # Not resolved: a link's own name is what the user knows it by, and the gateway resolves it itself.
-    absolute = Path(os.path.abspath(directory))  # noqa: PTH100 — Path.absolute() keeps `..`
+    chosen = sample_library_in(DataDirectory.resolve(data_directory)) if directory is None else place(directory)
+    there = absolute(chosen)
     request = TrainRequest(
-        directory=absolute,
-        name=name or printable(absolute.name or str(absolute)),
+        directory=there,
+        name=name or printable(name_of(there) or str(there)),
         url=address,
         may_start_stack=at_default,
         data_directory=data_directory,
@@ -77,7 +76,7 @@ def train(
         options = StackOptions(
             data_directory=data_directory,
             http_port=port or DEFAULT_PORT,
-            media_roots=(absolute,),
+            media_roots=(there,),
             reload=False,
             console=False,
         )

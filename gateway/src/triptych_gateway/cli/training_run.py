@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triptych_gateway.cli.interruption import Interruption
+from triptych_gateway.cli.places import Place, may_be_there
 from triptych_gateway.cli.rest.answers import Session, Snapshot
 from triptych_gateway.cli.rest.client import GatewayClient
 from triptych_gateway.cli.rest.errors import GatewayError, GatewayUnreachable, NoGateway, RequestRefused
@@ -40,7 +41,7 @@ class ExitStatus(IntEnum):
 class TrainRequest:
     """What is to be trained on, and how it is told."""
 
-    directory: Path
+    directory: Place
     """Absolute; on the gateway's machine."""
     name: str
     url: str
@@ -106,7 +107,7 @@ class TrainingRun:
                 if request.keep_serving:
                     self._say(f"the gateway at {request.url} was running before and goes on serving")
                 return status
-            if not request.directory.is_dir():
+            if not may_be_there(request.directory):
                 self._complain(f"{printable(str(request.directory))} is not a directory")
                 return ExitStatus.BAD_REQUEST
             self._say(f"no gateway answers at {request.url}: starting services for this command")
@@ -186,7 +187,7 @@ class TrainingRun:
         self._complain(printable(str(refusal)))
         if refusal.code == "path_not_allowed":
             directory = printable(str(self._request.directory))
-            if self._request.directory.is_dir():
+            if may_be_there(self._request.directory):
                 self._complain(
                     f"add it to the gateway's media roots: `triptych up --media-root {directory}`, "
                     "or TRIPTYCH_MEDIA_ROOTS in its environment; then start it anew"

@@ -10,14 +10,13 @@ from typing import Annotated, Any
 import httpx
 import typer
 
+from triptych_gateway.cli.places import MEDIA_ROOTS_VARIABLE, place, places_in
 from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 from triptych_gateway.cli.stack.data_directory import DATA_DIRECTORY_VARIABLE
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.stack import Stack, StackOptions
 from triptych_gateway.cli.stack.waiting import wait_until_answered
 from triptych_gateway.cli.terminal.text import printable
-
-MEDIA_ROOTS_VARIABLE = "TRIPTYCH_MEDIA_ROOTS"
 
 _HEALTH_SECONDS = 5.0
 _HEALTH_INTERVAL_SECONDS = 0.1
@@ -33,9 +32,10 @@ def up(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port of the page and of the REST interface.")] = 8000,
     media_root: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help=f"A directory whose photos may be read; repeat for more. {MEDIA_ROOTS_VARIABLE} adds to them."
+            help="A directory, or s3://bucket/prefix, whose photos may be read; repeat for more."
+            f" {MEDIA_ROOTS_VARIABLE} adds to them."
         ),
     ] = None,
     *,
@@ -45,15 +45,10 @@ def up(
     options = StackOptions(
         data_directory=data_directory,
         http_port=port,
-        media_roots=(*(media_root or ()), *media_roots_from(os.environ)),
+        media_roots=(*map(place, media_root or ()), *places_in(os.environ)),
         reload=reload,
     )
     raise typer.Exit(asyncio.run(serve(Stack(options))))
-
-
-def media_roots_from(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The directories that TRIPTYCH_MEDIA_ROOTS names, separated as in PATH."""
-    return tuple(Path(part) for part in environment.get(MEDIA_ROOTS_VARIABLE, "").split(os.pathsep) if part)
 
 
 async def serve(stack: Stack) -> int:

@@ -86,7 +86,7 @@ class ImageSource(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """Percent-encoded absolute URI with a scheme that fsspec reads (file, s3, …), under one of the service's media roots."""
+    """Percent-encoded URI of a file (file:///…) or of an object (s3://bucket/key), under one of the service's media roots."""
     content: _builtins.bytes
     """The whole encoded file, at most 32 MiB; meant for single small queries."""
     def __init__(

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from triptych_common.errors import OverloadedError
-from triptych_common.media import ImageFailure, ImageLoader, ImageReference, MediaRoots, Resolution
+from triptych_common.errors import AwayError, OverloadedError
+from triptych_common.media import ImageFailure, ImageLoader, ImageReference, LoadedImage, MediaRoots, Resolution
 from triptych_common.models.description import DeviceMemoryError
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits, PhotoBatches, PhotoOutcome
@@ -131,6 +131,38 @@ async def test_a_photo_that_cannot_be_decoded_costs_only_itself(make: Make) -> N
     outcomes = await _all(make(_reds, micro_batch=3), references)
     assert _by_item(outcomes) == {1: "empty_file", 1007: 7, 2: "unsupported_format"}
     assert [one.item_id for one in outcomes if one.facts is not None] == [1007]
+
+
+class _PartlyAway(ImageLoader):
+    """Some photos lie in a place that is away."""
+
+    def __init__(self, away: Collection[int]) -> None:
+        super().__init__(roots=MediaRoots([]), resolution=Resolution(), max_bytes=100_000, max_pixels=100_000)
+        self._away = away
+
+    def load(self, reference: ImageReference) -> LoadedImage:
+        if reference.item_id not in self._away:
+            return super().load(reference)
+        return LoadedImage(item_id=reference.item_id, image=AwayError("away", reason="STORE_AWAY"), seconds=0.1)
+
+
+@pytest.mark.parametrize("away", [[1001], [1003, 1004, 1005], range(1000, 1006)])
+async def test_photos_whose_place_is_away_have_no_outcome_and_all_others_have(
+    make: Make, away: Collection[int]
+) -> None:
+    batches = make(_reds, micro_batch=2, loader=_PartlyAway(away))
+    outcomes: list[PhotoOutcome[int]] = []
+    with pytest.raises(AwayError) as caught:
+        async with aclosing(batches.run(_references(range(6)))) as running:
+            async for some in running:
+                assert some
+                outcomes += some
+    assert caught.value.reason == "STORE_AWAY"
+    assert _by_item(outcomes) == {1000 + red: red for red in range(6) if 1000 + red not in away}
+    # Nothing of the request is left, and others are served.
+    assert (batches.requests, batches.queue.undecoded, batches.queue.held_bytes) == (0, 0, 0)
+    if 1000 not in away:
+        assert _by_item(await _all(batches, _references([0]))) == {1000: 0}
 
 
 async def test_a_micro_batch_without_a_readable_photo_never_reaches_the_model(make: Make) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.catalog.library.photos import FoundPhoto, Problem
-from triptych_gateway.pipeline.discovery.directory_tree import (
+from triptych_gateway.pipeline.discovery.directory_tree import count_photos
+from triptych_gateway.pipeline.discovery.listing import (
     SYSTEM_DIRECTORIES,
     TreeOptions,
-    count_photos,
     ignored_paths,
     normalised_extension,
 )
@@ -264,7 +264,7 @@ import os, sys
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.pipeline.discovery.directory_tree import TreeOptions
+from triptych_gateway.pipeline.discovery.listing import TreeOptions
 from triptych_gateway.pipeline.discovery.walking import discover
 root = os.fsencode(sys.argv[1])
 for one in discover(TreeOptions(directories=(root,)), MediaRoots([sys.argv[1]])):

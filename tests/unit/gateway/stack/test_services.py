@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from triptych_gateway.cli.places import places_in
 from triptych_gateway.cli.stack import nats_server, postgres, reload
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.ports import choose_ports, is_free, require_free
 from triptych_gateway.cli.stack.reload import concerned_services, service_sources
 from triptych_gateway.cli.stack.services import GATEWAY, GRPC_SERVICES, ServiceEnvironment
 from triptych_gateway.cli.stack.waiting import wait_until
-from triptych_gateway.cli.up import media_roots_from, model_lines
+from triptych_gateway.cli.up import model_lines
 
 ENVIRONMENT = ServiceEnvironment(
     nats_url="nats://n",
@@ -132,6 +133,16 @@ def test_models_are_shown_with_their_notice_and_made_printable() -> None:
     assert model_lines({}) == []
 
 
-def test_media_roots_are_separated_as_in_path() -> None:
-    assert media_roots_from({"TRIPTYCH_MEDIA_ROOTS": f"/a{os.pathsep}{os.pathsep}/b"}) == (Path("/a"), Path("/b"))
-    assert media_roots_from({}) == ()
+def test_media_roots_are_separated_as_in_path_and_may_be_buckets() -> None:
+    named = os.pathsep.join(["/a", "", "s3://bucket/photos/", "/b"])
+    assert places_in({"TRIPTYCH_MEDIA_ROOTS": named}) == (Path("/a"), "s3://bucket/photos", Path("/b"))
+    assert places_in({}) == ()
+
+
+def test_keys_to_buckets_are_told_to_those_who_read_photos() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+    environment = replace(ENVIRONMENT, inherited=keys, media_roots=(Path("/a"), "s3://bucket/photos"))
+    told = {name: environment.of(name) for name in (*GRPC_SERVICES, GATEWAY)}
+    assert {name for name, one in told.items() if keys.items() <= one.items()} == {"embedder", "facedetect", GATEWAY}
+    assert not any(told[name].keys() & keys.keys() for name in ("progress", "cluster"))
+    assert told[GATEWAY]["TRIPTYCH_MEDIA_ROOTS"] == f"/a{os.pathsep}s3://bucket/photos"

@@ -4009,7 +4009,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4322,7 +4322,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4409,7 +4409,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4710,7 +4710,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4799,7 +4799,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -4992,7 +4992,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -5077,7 +5077,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -5148,7 +5148,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */
@@ -5410,7 +5410,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */

@@ -15,14 +15,16 @@ from triptych_gateway.api.paths import allowed_directory, allowed_photo, named_p
 from triptych_gateway.api.routes.images import jpeg_response
 from triptych_gateway.api.translation.directories import directory_body, ignored_body, preview_body
 from triptych_gateway.catalog.library import directories
-from triptych_gateway.pipeline.discovery.directory_tree import normalised_extension
+from triptych_gateway.pipeline.discovery.listing import normalised_extension
 
 # Files are read in FastAPI's threads: those of the event loop's own pool belong to the pipeline.
 
 router = APIRouter(prefix="/api/v1/training/directories", tags=["directories"])
 
 THUMBNAIL_PIXELS: Final = 400
-_UNREADABLE: Final = errors("path_not_allowed", "directory_not_found", "directory_not_readable", "not_a_directory")
+_UNREADABLE: Final = errors(
+    "path_not_allowed", "directory_not_found", "directory_not_readable", "not_a_directory", "service_away"
+)
 
 
 @router.get("", responses=_UNREADABLE)
@@ -79,7 +81,7 @@ async def preview_directory(path: QueryPath, context: Context) -> schemas.Direct
 @router.get(
     "/preview/thumbnail",
     response_class=Response,
-    responses=PICTURE | errors("path_not_allowed", "photo_not_found", "image_unreadable"),
+    responses=PICTURE | errors("path_not_allowed", "photo_not_found", "image_unreadable", "service_away"),
 )
 async def get_preview_thumbnail(path: QueryPath, request: Request, context: Context) -> Response:
     """A photo under the media roots that need not be known yet, upright, at most 400 pixels long."""

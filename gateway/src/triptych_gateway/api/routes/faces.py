@@ -77,7 +77,7 @@ async def unset_person(face_id: Id, context: Context) -> schemas.Face:
         return face_body(await corrections.say_who_not(connection, face_id))
 
 
-@router.get("/{face_id}/crop", response_class=Response, responses=PICTURE | errors("image_unreadable"))
+@router.get("/{face_id}/crop", response_class=Response, responses=PICTURE | errors("image_unreadable", "service_away"))
 async def get_crop(face_id: Id, request: Request, context: Context) -> Response:
     """A square picture around a face."""
     async with context.engine.connect() as connection:

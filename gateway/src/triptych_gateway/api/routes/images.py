@@ -21,6 +21,7 @@ from triptych_gateway.catalog.people import faces
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 
 MAX_THUMBNAIL_PIXELS = 1600
+_UNREADABLE: Final = errors("image_unreadable", "service_away")
 _CHUNK_BYTES: Final = 256 * 1024
 _HEADERS: Final = {"Cache-Control": "private, max-age=3600"}
 
@@ -34,7 +35,9 @@ async def get_image(asset_id: Id, context: Context) -> schemas.Asset:
     return asset_body(asset, found.get(asset_id, []))
 
 
-@router.get("/{asset_id}/thumbnail", response_class=Response, responses=PICTURE | errors("image_unreadable"))
+@router.get(
+    "/{asset_id}/thumbnail", response_class=Response, responses=PICTURE | errors("image_unreadable", "service_away")
+)
 async def get_thumbnail(
     asset_id: Id,
     request: Request,
@@ -47,7 +50,9 @@ async def get_thumbnail(
     return await jpeg_response(request, context.pictures.thumbnail(asset, size_pixels=size))
 
 
-@router.get("/{asset_id}/full", response_class=Response, responses=FULL_PICTURE | errors("image_unreadable"))
+@router.get(
+    "/{asset_id}/full", response_class=Response, responses=FULL_PICTURE | errors("image_unreadable", "service_away")
+)
 async def get_full_picture(asset_id: Id, request: Request, context: Context) -> Response:
     """A photo at full size: its own file where browsers show it, else as an upright JPEG."""
     async with context.engine.connect() as connection:
@@ -60,17 +65,18 @@ async def get_full_picture(asset_id: Id, request: Request, context: Context) -> 
         return _picture_response(request, *picture)
     headers = {**_HEADERS, "ETag": picture.etag}
     if _has(request, picture.etag):
-        picture.file.close()
+        await asyncio.to_thread(picture.file.content.close)
         return Response(status_code=304, headers=headers)
-    headers["Content-Length"] = str(picture.size_bytes)
+    headers["Content-Length"] = str(picture.file.size_bytes)
     return StreamingResponse(_chunks(picture), media_type=picture.media_type, headers=headers)
 
 
 async def _chunks(picture: Original) -> AsyncIterator[bytes]:
     """The file's bytes, as many as were promised at most."""
-    left = picture.size_bytes
+    left = picture.file.size_bytes - len(picture.head)
     with picture.file as file:
-        while left > 0 and (chunk := await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))):
+        yield picture.head
+        while left > 0 and (chunk := await asyncio.to_thread(file.content.read, min(_CHUNK_BYTES, left))):
             left -= len(chunk)
             yield chunk
 

@@ -1,7 +1,6 @@
 """Training sessions: create, list, get, change, delete, what could not be read, and who changed."""
 
 import asyncio
-import posixpath
 from http import HTTPStatus
 from typing import Annotated
 
@@ -12,12 +11,12 @@ from triptych_gateway.api import schemas
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
-from triptych_gateway.api.paths import allowed_directory
+from triptych_gateway.api.paths import allowed_directory, below
 from triptych_gateway.api.translation.sessions import changed_person_body, problem_body, session_body
 from triptych_gateway.catalog.clustering import changed_persons
 from triptych_gateway.catalog.library import photos
 from triptych_gateway.catalog.sessions import session_edits, sessions
-from triptych_gateway.pipeline.discovery.directory_tree import normalised_extension
+from triptych_gateway.pipeline.discovery.listing import normalised_extension
 
 router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
 
@@ -26,7 +25,12 @@ router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
     "",
     status_code=201,
     responses=errors(
-        "path_not_allowed", "directory_not_found", "directory_not_readable", "not_a_directory", "not_found"
+        "path_not_allowed",
+        "directory_not_found",
+        "directory_not_readable",
+        "not_a_directory",
+        "not_found",
+        "service_away",
     ),
 )
 async def create_session(body: schemas.SessionCreate, context: Context) -> schemas.Session:
@@ -51,7 +55,7 @@ async def create_session(body: schemas.SessionCreate, context: Context) -> schem
 def _allowed_directories(body: schemas.SessionCreate, roots: MediaRoots) -> tuple[bytes, list[bytes]]:
     """The root and the chosen directories. Raises ApiError."""
     root = allowed_directory(body.root_path, roots)
-    chosen = [allowed_directory(posixpath.join(body.root_path, one), roots) for one in body.subdirectories]
+    chosen = [allowed_directory(below(body.root_path, one), roots) for one in body.subdirectories]
     if any(one != root and not one.startswith(root.rstrip(b"/") + b"/") for one in chosen):
         raise ApiError("path_not_allowed", "A chosen subdirectory is not under the session's root path.")
     return root, chosen

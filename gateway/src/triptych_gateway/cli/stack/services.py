@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from triptych_gateway.cli.places import Place
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.process import ProcessCommand
 from triptych_gateway.cli.stack.readiness import grpc_is_serving, http_is_healthy
@@ -23,6 +24,9 @@ _READY_DEADLINE_SECONDS = 300.0
 _STOP_GRACE_SECONDS = 20.0
 _METRICS_LISTEN = "TRIPTYCH_METRICS_LISTEN"
 _SECRETS = ("NATS_URL", "DATABASE_URL")
+_KEYS_OF_PHOTOS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_WITHOUT_PHOTOS = ("progress", "cluster")
+"""They read none, so they need no keys to any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,7 @@ class ServiceEnvironment:
     nats_url: str
     database_url: str
     data_directory: Path
-    media_roots: tuple[Path, ...]
+    media_roots: tuple[Place, ...]
     addresses: Mapping[str, str]
     """host:port by name, for each of `GRPC_SERVICES`."""
     http_host: str
@@ -45,8 +49,9 @@ class ServiceEnvironment:
     """The model of each service that runs one, by name, as TRIPTYCH_MODEL takes it."""
 
     def of(self, name: str) -> dict[str, str]:
-        """The environment of the service `name`; the database's password goes to the gateway alone."""
-        environment = {key: value for key, value in self.inherited.items() if key not in _SECRETS}
+        """The environment of the service `name`: each secret goes only to those who need it."""
+        withheld = (*_SECRETS, *(_KEYS_OF_PHOTOS if name in _WITHOUT_PHOTOS else ()))
+        environment = {key: value for key, value in self.inherited.items() if key not in withheld}
         environment |= {
             "NATS_URL": self.nats_url,
             "PYTHONUNBUFFERED": "1",

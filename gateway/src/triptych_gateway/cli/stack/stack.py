@@ -14,6 +14,7 @@ from typing import Self
 import psutil
 
 from triptych_gateway.cli.models.choice import chosen_models, models_directory
+from triptych_gateway.cli.places import Place, absolute, expanded, may_be_listed, may_be_there
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.external_servers import require_nats, require_postgres
@@ -47,8 +48,8 @@ class StackOptions:
     http_host: str = "127.0.0.1"
     http_port: int = 8000
     """0 chooses a free one."""
-    media_roots: tuple[Path, ...] = ()
-    """Directories whose photos may be read; the data directory's `samples` always may."""
+    media_roots: tuple[Place, ...] = ()
+    """Places whose photos may be read; the data directory's `samples` always may."""
     reload: bool = False
     """Restart a service when its Python files change."""
     console: bool = True
@@ -102,10 +103,10 @@ class Stack:
         return self._urls
 
     @property
-    def media_roots(self) -> tuple[Path, ...]:
-        """The directories whose photos may be read, without repetition."""
+    def media_roots(self) -> tuple[Place, ...]:
+        """The places whose photos may be read, without repetition."""
         chosen = (*self._options.media_roots, self.data_directory.samples)
-        return tuple(dict.fromkeys(path.expanduser().absolute() for path in chosen))
+        return tuple(dict.fromkeys(absolute(expanded(one)) for one in chosen))
 
     @property
     def failure(self) -> StackError | None:
@@ -185,9 +186,9 @@ class Stack:
 
     def _require_media_roots(self) -> None:
         for root in self._options.media_roots:
-            if not root.expanduser().is_dir():
+            if not may_be_there(expanded(root)):
                 raise StackError(f"The media root {root} is not a directory.")
-            if os.pathsep in str(root):
+            if not may_be_listed(root):
                 raise StackError(
                     f"The media root {root} has a `{os.pathsep}` in its name, which separates media roots."
                 )

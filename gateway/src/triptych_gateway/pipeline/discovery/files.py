@@ -1,15 +1,20 @@
-"""Whether files are still what the catalogue knows of them: there, gone, or of another content."""
+"""Whether files are still what the catalogue knows of them: there, gone, or of another content.
+
+Of objects, AwayError is raised where the store does not answer: that says nothing about any of them.
+"""
 
 import hashlib
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from triptych_common.media.failures import ImageFailure
 from triptych_common.media.locations import MediaRoots
+from triptych_common.media.object_names import is_object_path
+from triptych_common.media.object_times import have_same_tag
 from triptych_gateway.catalog.library.moves import KnownPhoto
-from triptych_gateway.pipeline.discovery.directory_tree import join, parents_of
+from triptych_gateway.pipeline.discovery.listing import join, parents_of
 
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -19,7 +24,7 @@ def content_sha256(path: bytes, roots: MediaRoots) -> bytes | None:
     digest = hashlib.sha256()
     try:
         with roots.open(path) as file:
-            while block := file.read(_BLOCK_BYTES):
+            while block := file.content.read(_BLOCK_BYTES):
                 digest.update(block)
     except (OSError, ImageFailure):
         return None
@@ -40,9 +45,15 @@ def has_left(photo: KnownPhoto, roots: MediaRoots) -> bool:
 
     False where that cannot be told: under a media root that is away, or in a directory that may not be read.
     """
+    if is_object_path(photo.path):
+        return _has_left_its_key(photo, roots)
     root = _root_of(photo.path, roots)
     if root is None or not os.path.isdir(root):  # noqa: PTH112 - paths are bytes here
         return False
+    return _has_left_its_path(photo, root, roots)
+
+
+def _has_left_its_path(photo: KnownPhoto, root: bytes, roots: MediaRoots) -> bool:
     try:
         status = os.stat(photo.path)  # noqa: PTH116 - paths are bytes here
     except (FileNotFoundError, NotADirectoryError):
@@ -55,6 +66,21 @@ def has_left(photo: KnownPhoto, roots: MediaRoots) -> bool:
         found = content_sha256(photo.path, roots)
         return found is not None and found != photo.content_sha256
     return not _is_named_so(photo.path, root)
+
+
+def _has_left_its_key(photo: KnownPhoto, roots: MediaRoots) -> bool:
+    if roots.resolve(photo.path) is None:
+        return False
+    try:
+        status = roots.stat(photo.path)
+    except OSError:
+        return photo.path in roots.objects.absent([photo.path])
+    if status.size_bytes != photo.size_bytes:
+        return True
+    if status.modified_ns == photo.modified_ns or have_same_tag(status.modified_ns, photo.modified_ns):
+        return False
+    found = content_sha256(photo.path, roots)
+    return found is not None and found != photo.content_sha256
 
 
 def _root_of(path: bytes, roots: MediaRoots) -> bytes | None:
@@ -83,6 +109,23 @@ def _is_named_so(path: bytes, root: bytes) -> bool:
         except OSError:
             continue
     return True
+
+
+def gone(
+    paths: Sequence[bytes], roots: MediaRoots, *, walked: Collection[bytes], ignored: Collection[bytes]
+) -> list[bytes]:
+    """Those of some paths under which a walk shows that there is nothing any more."""
+    files = [path for path in paths if not is_object_path(path)]
+    objects = [
+        path
+        for path in paths
+        if is_object_path(path)
+        and any(one in walked for one in parents_of(path))
+        and not any(one in ignored for one in parents_of(path))
+        and roots.resolve(path) is not None
+    ]
+    absent = roots.objects.absent(objects) if objects else frozenset()
+    return [path for path in files if is_gone(path, walked=walked, ignored=ignored)] + sorted(absent)
 
 
 def is_gone(path: bytes, *, walked: Collection[bytes], ignored: Collection[bytes]) -> bool:
