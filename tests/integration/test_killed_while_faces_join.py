@@ -114,7 +114,7 @@ async def assert_all_is_as_undisturbed(engine: AsyncEngine) -> None:
         assert (component, group) == (whole.kept.components[place], whole.kept.groups[place])
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", MOMENTS[:2])
 async def test_the_clusterer_is_killed(
     moment: tuple[Way, int], engine: AsyncEngine, services: Stack, proxy: CuttingProxy, workers: ScriptedWorkers
 ) -> None:

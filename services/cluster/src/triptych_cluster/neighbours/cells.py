@@ -17,7 +17,7 @@ from triptych_cluster.parameters import Metric
 from triptych_cluster.sums import group_sums
 
 _CELLS_PER_ROOT = 2.0
-_PROBED_SHARE = 0.05
+_PROBED_SHARE = 0.04
 _PROBED_LEAST, _PROBED_MOST = 24, 48
 _SAMPLES_PER_CELL = 32
 _ITERATIONS = 6
@@ -46,7 +46,7 @@ def cell_count(face_count: int) -> int:
 
 
 def probed_cells(cells: int) -> int:
-    """In how many of the cells each face looks: 5 %, at least 24, and 48 at most, so that a million stay affordable."""
+    """In how many of the cells each face looks: 4 %, at least 24, and 48 at most, so that a million stay affordable."""
     return min(cells, max(_PROBED_LEAST, min(round(_PROBED_SHARE * cells), _PROBED_MOST)))
 
 
