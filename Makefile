@@ -191,6 +191,10 @@ bench-cluster: environment ## Grouping beside HDBSCAN's implementations; N=5000,
 bench-cluster-incremental: environment ## Adding 400 faces to 20,000 that were grouped, beside grouping all anew; N=, SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/cluster_incremental.py --faces $(or $(N),20000) --seed $(or $(SEED),3)
 
+.PHONY: bench-cluster-stages
+bench-cluster-stages: environment ## Shares of a grouping's stages, and up to how many new faces joining them is quicker
+	@PYTHONPATH=. $(BIN)/python benchmarks/cluster_stages.py
+
 .PHONY: bench-tools
 bench-tools: environment
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench

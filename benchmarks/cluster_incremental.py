@@ -5,7 +5,9 @@ PYTHONPATH=. python benchmarks/cluster_incremental.py --faces 20000 --added 400 
 One JSON object on the last line: wall and CPU seconds of both (the median of the repeats), their ratio, and how alike
 the two groupings are (adjusted Rand index). `grpc`: the same through the service, with what is kept of the library sent
 along and what changed of it sent back; and the service's own run of all faces beside it, which is approximate. `store`:
-what the gateway writes and reads of it in PostgreSQL.
+what the gateway writes and reads of it in PostgreSQL. `approximate`: of each of some seeds, how alike the groups are
+where the library's graph is approximate, as the service has it above 10,000 faces: to an approximate run of all faces,
+and to an exact one.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,7 +39,9 @@ MODEL = "arcface-r50"
 AnswerT = TypeVar("AnswerT")
 
 
-def measure(*, faces: int = 20_000, added: int = 400, seed: int = 3, repeats: int = 3) -> dict[str, Any]:
+def measure(
+    *, faces: int = 20_000, added: int = 400, seed: int = 3, repeats: int = 3, like_seeds: Sequence[int] = ()
+) -> dict[str, Any]:
     """Figures of adding so many faces so that there are ``faces`` and those more."""
     parameters = parameters_for(MODEL)
     embeddings, identity = synthetic.generate(faces + added, seed)
@@ -64,7 +68,22 @@ def measure(*, faces: int = 20_000, added: int = 400, seed: int = 3, repeats: in
         "adjusted_rand_index": round(adjusted_rand_index(increment.grouping.labels, scratch.labels), 6),
         "bcubed_f1": round(float(synthetic.score(identity, increment.grouping.labels)["bcubed_f1"]), 4),
         **through_grpc(embeddings, kept, scratch, from_scratch_seconds=whole_seconds, repeats=repeats),
+        "approximate": {str(one): how_like(faces, added, seed=one) for one in like_seeds},
     }
+
+
+def how_like(faces: int, added: int, *, seed: int) -> dict[str, float]:
+    """Adjusted Rand indices where the graph of the library is approximate."""
+    parameters = parameters_for(MODEL)
+    embeddings, _ = synthetic.generate(faces + added, seed)
+    ids = np.arange(faces + added)
+    library = Faces(embeddings=embeddings, photo_ids=ids, scores=np.ones(len(ids), np.float32))
+    former = Faces(embeddings=embeddings[:faces], photo_ids=ids[:faces], scores=np.ones(faces, np.float32))
+    kept = cluster_to_keep(former, ids[:faces], parameters, search="approximate").kept
+    found = cluster_increment(library, kept.of(ids), parameters).grouping.labels
+    anew, exact = (cluster_faces(library, parameters, search=search).labels for search in ("approximate", "exact"))
+    pairs = {"to_from_scratch": (found, anew), "to_exact": (found, exact), "from_scratch_to_exact": (anew, exact)}
+    return {name: round(adjusted_rand_index(*pair), 5) for name, pair in pairs.items()}
 
 
 def through_grpc(
@@ -147,6 +166,12 @@ def main() -> None:
     parser.add_argument("--added", type=int, default=400)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--like-seeds",
+        type=lambda text: [int(part) for part in text.split(",") if part],
+        default=list(range(11, 21)),
+        help="seeds of which the approximate graph's groups are compared; none to leave that out",
+    )
     arguments = parser.parse_args()
     print(json.dumps(measure(**vars(arguments))))
 

@@ -1,8 +1,7 @@
-"""The methods that `cluster.py` compares: runs one of them, in this process, and prints what it took as JSON."""
+"""The methods that `cluster.py` compares: runs one of them, in this process, and prints what each run took as JSON."""
 
 import asyncio
 import importlib
-import itertools
 import json
 import os
 import resource
@@ -98,8 +97,8 @@ MODULES = {
 }
 
 
-def measure(method: str, sizes: list[int], seed: int, settings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """One method on each size and setting of the generator.
+def measure(method: str, cases: list[dict[str, Any]], seed: int) -> Iterator[dict[str, Any]]:
+    """One method on each case, of ``n`` faces by a ``setting`` of the generator with some ``values``.
 
     A first call on few faces comes before: what it compiles is told apart.
     """
@@ -109,27 +108,23 @@ def measure(method: str, sizes: list[int], seed: int, settings: dict[str, dict[s
     began = time.perf_counter()
     group(few)
     first_call_seconds = time.perf_counter() - began
-    rows = []
-    for size, (name, setting) in itertools.product(sizes, settings.items()):
-        embeddings, identity = synthetic.generate(size, seed, **setting)
+    for case in cases:
+        embeddings, identity = synthetic.generate(case["n"], seed, **case["values"])
         wall, processor = time.perf_counter(), time.process_time()
         with PeakMemory() as memory:
             labels, told = group(embeddings)
-        rows.append(
-            {
-                "method": method,
-                "n": size,
-                "seed": seed,
-                "setting": name,
-                "seconds": round(time.perf_counter() - wall, 3),
-                "cpu_seconds": round(time.process_time() - processor, 3),
-                "first_call_seconds": round(first_call_seconds, 2),
-                "peak_memory_bytes": memory.bytes,
-                **told,
-                **{name: float(value) for name, value in synthetic.score(identity, labels).items()},
-            }
-        )
-    return rows
+        yield {
+            "method": method,
+            "n": case["n"],
+            "seed": seed,
+            "setting": case["setting"],
+            "seconds": round(time.perf_counter() - wall, 3),
+            "cpu_seconds": round(time.process_time() - processor, 3),
+            "first_call_seconds": round(first_call_seconds, 2),
+            "peak_memory_bytes": memory.bytes,
+            **told,
+            **{name: float(value) for name, value in synthetic.score(identity, labels).items()},
+        }
 
 
 def requests(embeddings: np.ndarray) -> Iterator[Any]:
@@ -166,7 +161,7 @@ async def ask(address: str, embeddings: np.ndarray) -> tuple[float, int]:
         return time.perf_counter() - began, answers.count("progress")
 
 
-def through_grpc(sizes: list[int], seed: int) -> list[dict[str, Any]]:
+def through_grpc(sizes: list[int], seed: int) -> Iterator[dict[str, Any]]:
     """The service beside the library, alternately, three times; the best of each, as the rest is noise of others."""
     address = "127.0.0.1:50953"
     environment = {
@@ -181,7 +176,6 @@ def through_grpc(sizes: list[int], seed: int) -> list[dict[str, Any]]:
     try:
         asyncio.run(ask(address, synthetic.generate(1500, 1)[0]))
         triptych(synthetic.generate(1500, 1)[0])
-        rows = []
         for size in sizes:
             embeddings, _ = synthetic.generate(size, seed)
             here, there, reports = [], [], 0
@@ -191,16 +185,13 @@ def through_grpc(sizes: list[int], seed: int) -> list[dict[str, Any]]:
                 here.append(time.perf_counter() - began)
                 seconds, reports = asyncio.run(ask(address, embeddings))
                 there.append(seconds)
-            rows.append(
-                {
-                    "n": size,
-                    "library_seconds": round(min(here), 3),
-                    "grpc_seconds": round(min(there), 3),
-                    "more": round(min(there) / min(here) - 1, 3),
-                    "progress_messages": reports,
-                }
-            )
-        return rows
+            yield {
+                "n": size,
+                "library_seconds": round(min(here), 3),
+                "grpc_seconds": round(min(there), 3),
+                "more": round(min(there) / min(here) - 1, 3),
+                "progress_messages": reports,
+            }
     finally:
         service.terminate()
         service.wait(30)
@@ -209,10 +200,11 @@ def through_grpc(sizes: list[int], seed: int) -> list[dict[str, Any]]:
 def main() -> None:
     task = json.loads(sys.argv[1])
     if task["method"] == "grpc":
-        runs = through_grpc(task["sizes"], task["seed"])
+        rows = through_grpc(task["sizes"], task["seed"])
     else:
-        runs = measure(task["method"], task["sizes"], task["seed"], task["settings"])
-    print(json.dumps({"runs": runs}))
+        rows = measure(task["method"], task["cases"], task["seed"])
+    for row in rows:
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

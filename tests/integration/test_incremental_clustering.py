@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,33 +14,20 @@ from structlog.testing import capture_logs
 
 from tests.support.emptied_database import database_of_a_file, emptied
 from tests.support.grouping_score import adjusted_rand_index
+from tests.support.people_by_path import DIMENSION, MODEL, embedding_of
 from tests.support.pipeline import Pipeline, pipeline_over
 from tests.support.real_servers import PostgresServer
 from tests.support.running_workers import Service, until_serving, worker_stack
 from tests.support.scripted_workers import ScriptedWorkers, scripted_workers
 from triptych_cluster.clustering import Faces, cluster_faces
 from triptych_cluster.parameters import parameters_for
-from triptych_common.models.description import vector_to_bytes
 from triptych_gateway.catalog.clustering import face_space
 from triptych_gateway.catalog.people import corrections, persons
 from triptych_gateway.catalog.sessions import sessions
 from triptych_gateway.pipeline.ownership import OwnedSession
 
-MODEL: Final = "buffalo_l"
-DIMENSION: Final = 64
-PEOPLE: Final = 60
 FIRST, SECOND = 300, 24
 """Photos of the two sessions, each with a face."""
-
-
-def embedding_of(path: bytes) -> bytes:
-    """The face in a photo: of one of a few people by its number, some of them nobody's twice; the same each time."""
-    folder, number = path.rsplit(b"/", 2)[-2:]
-    random = np.random.default_rng([*folder, int(number)])
-    who = int(random.integers(0, PEOPLE + PEOPLE // 4))
-    centre = np.random.default_rng(who if who < PEOPLE else [*folder, int(number), 1]).normal(size=DIMENSION)
-    face = centre / np.linalg.norm(centre) + random.normal(size=DIMENSION) * 0.65 / np.sqrt(DIMENSION)
-    return vector_to_bytes((face / np.linalg.norm(face)).astype(np.float32))
 
 
 @pytest.fixture(scope="module")

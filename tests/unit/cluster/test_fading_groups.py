@@ -42,8 +42,8 @@ def test_no_faces_in_no_group_are_around_nothing() -> None:
     assert around([-1, -1], [0.0, 1.0]) == []
 
 
-def test_a_group_fades_out_where_half_as_many_faces_are_around_it() -> None:
-    assert fading_groups(np.array([4, 5, 6, 9]), np.array([10, 10, 12, 9]), DLIB).tolist() == [
+def test_a_group_fades_out_where_two_fifths_as_many_faces_are_around_it() -> None:
+    assert fading_groups(np.array([3, 4, 5, 9]), np.array([10, 10, 12, 9]), DLIB).tolist() == [
         False,
         True,
         True,

@@ -172,6 +172,31 @@ def test_what_a_run_of_all_faces_keeps_changes_nothing_of_what_it_finds(search: 
     np.testing.assert_array_equal(again.grouping.labels, plain.labels)
 
 
+@pytest.mark.parametrize("seed", [41, 42])
+def test_faces_added_to_an_approximate_graph_give_what_an_approximate_run_from_scratch_gives(seed: int) -> None:
+    """As the service does above 10,000 faces; `make bench-cluster-incremental` measures it at 20,000."""
+    count, added = 6000, 120
+    embeddings, _ = generate(count, seed)
+    ids = np.arange(count)
+    faces = Faces(embeddings=embeddings, photo_ids=ids, scores=np.ones(count, np.float32))
+    former = cluster_to_keep(part(faces, ids[:-added]), ids[:-added], ARCFACE, search="approximate")
+
+    found = cluster_increment(faces, former.kept.of(ids), ARCFACE)
+
+    scratch = cluster_to_keep(faces, ids, ARCFACE, search="approximate")
+    assert found.searched == added
+    assert adjusted_rand_index(found.grouping.labels, scratch.grouping.labels) >= 0.999
+    edges = [_edges(one.kept.faces) for one in (found, scratch)]
+    assert len(edges[0] & edges[1]) > 0.99 * len(edges[0] | edges[1])
+
+
+def _edges(kept: KeptGraph) -> set[tuple[int, int]]:
+    """Pairs of ids of which either is a neighbour of the other, the smaller first."""
+    rows, slots = np.nonzero(kept.graph.neighbours >= 0)
+    ends = np.sort(np.column_stack([kept.ids[rows], kept.ids[kept.graph.neighbours[rows, slots]]]), axis=1)
+    return set(map(tuple, ends.tolist()))
+
+
 def test_few_new_faces_are_worthwhile_and_many_are_not() -> None:
     assert most_searched(0) == 0
     assert most_searched(400) == 100

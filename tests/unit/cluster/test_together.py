@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from triptych_cluster.groups.together import may_be_one_person, split_where_together, weaker_of_each_photo
+from triptych_cluster.groups.together import (
+    may_be_one_person,
+    repeated_in_photos,
+    split_where_together,
+    weaker_of_each_photo,
+)
 from triptych_cluster.neighbours.exact import NeighbourGraph, nearest_neighbours
 from triptych_cluster.parameters import Metric, parameters_for
 
@@ -47,6 +52,12 @@ def test_people_who_are_often_together_are_not_one() -> None:
     assert not may_be_one_person(set(range(20)), set(range(15, 25)), DLIB)
     assert not may_be_one_person({1}, {1}, DLIB)
     assert may_be_one_person({1}, {2}, DLIB)
+
+
+def test_faces_whose_photo_is_twice_in_their_group_are_told() -> None:
+    labels, photo_ids = np.array([0, 1, 0, 0, -1, -1, 1]), np.array([5, 5, 6, 5, 7, 7, 8])
+    assert repeated_in_photos(labels, photo_ids).tolist() == [0, 3]
+    assert not len(repeated_in_photos(np.full(3, -1), np.zeros(3, np.int64)))
 
 
 def test_the_face_nearer_to_the_centroid_stays() -> None:

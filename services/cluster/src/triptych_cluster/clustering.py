@@ -11,7 +11,7 @@ from triptych_cluster.groups.fading_groups import faces_around, fading_groups
 from triptych_cluster.groups.grouping import group_components
 from triptych_cluster.groups.merging import Compare, merge_agreeing_groups
 from triptych_cluster.groups.mixed_faces import mixed_faces
-from triptych_cluster.groups.together import weaker_of_each_photo
+from triptych_cluster.groups.together import repeated_in_photos, weaker_of_each_photo
 from triptych_cluster.groups.tree import DensityGroups, dense
 from triptych_cluster.groups.weak_faces import weak_faces, without_bridges
 from triptych_cluster.neighbours.arrangement import chunks
@@ -233,7 +233,7 @@ def merged(
     on_step = report("merge", total)
     labels = dense(merge_agreeing_groups(labels, embeddings, photo_ids, parameters, on_block=on_step, compare=compare))
     labels = _without_nobodies(labels, embeddings, parameters, on_step=lambda done: on_step(blocks + done))
-    closeness = _closeness_to_centroids(labels, embeddings, parameters)
+    closeness = _closeness_to_centroids(repeated_in_photos(labels, photo_ids), labels, embeddings, parameters)
     labels[weaker_of_each_photo(labels, photo_ids, closeness=closeness, scores=scores)] = -1
     labels = _of_enough_faces(labels, parameters)
     on_step(total)
@@ -274,19 +274,20 @@ def _of_enough_faces(labels: NDArray[np.int64], parameters: Parameters) -> NDArr
 
 
 def _closeness_to_centroids(
-    labels: NDArray[np.int64], embeddings: NDArray[np.float32], parameters: Parameters
+    asked: NDArray[np.intp], labels: NDArray[np.int64], embeddings: NDArray[np.float32], parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Closeness [n] of each face to the centroid of its group; 0 for faces in none."""
+    """Closeness [n] of some faces, which are in groups, to the centroids of theirs; 0 for the others."""
     metric = parameters.metric
-    centroids = metric.centroids(*group_sums(labels, embeddings))
     closeness = np.zeros(len(labels), np.float32)
-    members = np.flatnonzero(labels >= 0)
+    if not len(asked):
+        return closeness
+    centroids = metric.centroids(*group_sums(labels, embeddings))
 
     def measure(part: slice) -> None:
-        faces = members[part]
+        faces = asked[part]
         closeness[faces] = -metric.half_squares(embeddings[faces] - centroids[labels[faces]])
 
-    in_parallel(measure, list(chunks(len(members))))
+    in_parallel(measure, list(chunks(len(asked))))
     return closeness
 
 

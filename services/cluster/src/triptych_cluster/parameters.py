@@ -202,10 +202,11 @@ class Parameters:
 
     The same in both spaces: docs/decisions/0020-faces-of-nobody.md has what people's faces and mixtures come to.
     """
-    fading_share: float = 0.5
+    fading_share: float = 0.4
     """So many times as many faces in no group around a group as in it, > 0, and it fades out; see `fading_groups`.
 
-    People come to 0.27 at most, and blurred faces that resemble each other to 0.72 at least.
+    People come to 0.27 at most, and blurred faces that resemble each other to 0.56 at least, which is among 100,000
+    faces, and to 0.72 among fewer.
     """
     fading_least_faces: int = 10
     """Groups of fewer faces are not judged by that, ≥ 2."""

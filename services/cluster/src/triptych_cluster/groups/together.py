@@ -52,6 +52,21 @@ def split_where_together(
     return result
 
 
+def repeated_in_photos(labels: NDArray[np.int64], photo_ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The faces, ascending, of whose group another one is in their photo.
+
+    Args:
+        labels: int64 [n], group of each face, -1 for none.
+        photo_ids: int64 [n], photo of each face.
+    """
+    members = np.flatnonzero(labels >= 0)
+    order = members[np.lexsort((photo_ids[members], labels[members]))]
+    repeats = (labels[order][1:] == labels[order][:-1]) & (photo_ids[order][1:] == photo_ids[order][:-1])
+    repeated = np.zeros(len(labels), bool)
+    repeated[order[1:][repeats]] = repeated[order[:-1][repeats]] = True
+    return np.flatnonzero(repeated)
+
+
 def weaker_of_each_photo(
     labels: NDArray[np.int64],
     photo_ids: NDArray[np.int64],
@@ -67,7 +82,8 @@ def weaker_of_each_photo(
     Args:
         labels: int64 [n], group of each face, -1 for none.
         photo_ids: int64 [n], photo of each face.
-        closeness: float32 [n], of each face to the centroid of its group; larger is nearer.
+        closeness: float32 [n], of each face to the centroid of its group; larger is nearer. Only those of the
+            `repeated_in_photos` are looked at.
         scores: float32 [n], detection scores; larger is better.
     """
     members = np.flatnonzero(labels >= 0)

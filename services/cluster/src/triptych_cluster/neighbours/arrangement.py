@@ -23,14 +23,15 @@ def chunks(row_count: int, *, compared_with: int | None = None) -> Iterator[slic
 
 
 def content_order(
-    embeddings: NDArray[np.float32], photo_ids: NDArray[np.int64], scores: NDArray[np.float32]
+    embeddings: NDArray[np.float32], photo_ids: NDArray[np.int64], scores: NDArray[np.float32], *, seed: int = 0
 ) -> NDArray[np.intp]:
     """The faces, [n], by what they are: embedding, photo, then the better detected first, as ties go to it.
 
-    Embeddings are ordered by a hash of their numbers. Should two different ones share theirs (one in 2³³ pairs at
-    worst), which of the two is first is left to the rest.
+    Embeddings are ordered by a hash of their numbers, which the seed picks: so the first are a random sample of all,
+    and most of it stays where others join. Should two different ones share theirs (one in 2³³ pairs at worst), which of
+    the two is first is left to the rest.
     """
-    return np.lexsort((-scores, photo_ids, _hashes(embeddings)))
+    return np.lexsort((-scores, photo_ids, _hashes(embeddings, seed)))
 
 
 def arranged(
@@ -50,12 +51,12 @@ def arranged(
     return rows
 
 
-def _hashes(embeddings: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """A hash of each row [n]: sums of its numbers' bits times fixed random factors, modulo 2⁶⁴.
+def _hashes(embeddings: NDArray[np.float32], seed: int) -> NDArray[np.uint64]:
+    """A hash of each row [n]: sums of its numbers' bits times random factors, modulo 2⁶⁴.
 
     D. Lemire, O. Kaser: Strongly universal string hashing is fast (2014), the multilinear family.
     """
-    factors = np.random.default_rng(0).integers(0, 2**64, embeddings.shape[1], np.uint64)
+    factors = np.random.default_rng(seed).integers(0, 2**64, embeddings.shape[1], np.uint64)
     hashes = np.empty(len(embeddings), np.uint64)
 
     def add_up(part: slice) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_cluster.neighbours.arrangement import chunks
-from triptych_cluster.neighbours.sketches import Sketches, projected, sampled
+from triptych_cluster.neighbours.sketches import Sketches, projected
 from triptych_cluster.parallel import in_parallel
 from triptych_cluster.parameters import Metric
 from triptych_cluster.sums import group_sums
 
 _CELLS_PER_ROOT = 2.0
-_PROBED_SHARE = 0.05
-_PROBED_LEAST, _PROBED_MOST = 8, 48
+_PROBED_SHARE = 0.04
+_PROBED_LEAST, _PROBED_MOST = 24, 48
 _SAMPLES_PER_CELL = 32
 _ITERATIONS = 6
 
@@ -46,7 +46,7 @@ def cell_count(face_count: int) -> int:
 
 
 def probed_cells(cells: int) -> int:
-    """In how many of the cells each face looks: 5 %, at least 8, and 48 at most, so that a million stay affordable."""
+    """In how many of the cells each face looks: 4 %, at least 24, and 48 at most, so that a million stay affordable."""
     return min(cells, max(_PROBED_LEAST, min(round(_PROBED_SHARE * cells), _PROBED_MOST)))
 
 
@@ -55,22 +55,22 @@ def sort_into_cells(
     order: NDArray[np.intp],
     *,
     metric: Metric,
-    seed: int,
     on_step: Callable[[int], None],
 ) -> Cells:
     """Sort faces into cells, and find the cells that are near each.
 
+    Cells are learnt from the first faces of the order. In `content_order` these are a random sample that few other
+    faces change, so a library that grows has nearly the same cells, and finds nearly the same edges.
+
     Args:
         embeddings: float32 [n, d], checked but not prepared for the metric.
-        order: intp [n], in which they are looked at; the answer depends on them, this order and the seed alone.
+        order: intp [n], in which they are looked at; the answer depends on them and this order alone.
         metric: how two rows are compared.
-        seed: of all samples.
         on_step: called with 0, 1 or 2 while or before they take time; may raise to stop the work.
     """
-    random = np.random.default_rng(seed)
     on_step(0)
-    rows = projected(embeddings, order, metric, random, on_chunk=lambda: on_step(0))
-    centres = _centres(rows, cell_count(len(rows)), metric, random, on_iteration=lambda: on_step(1))
+    rows = projected(embeddings, order, metric, on_chunk=lambda: on_step(0))
+    centres = _centres(rows, cell_count(len(rows)), metric, on_iteration=lambda: on_step(1))
     probed = _nearest_cells(rows, centres, metric, on_chunk=lambda: on_step(2))
     own = probed[:, 0]
     by_cell = np.argsort(own, kind="stable")
@@ -80,16 +80,11 @@ def sort_into_cells(
 
 
 def _centres(
-    rows: NDArray[np.float32],
-    count: int,
-    metric: Metric,
-    random: np.random.Generator,
-    *,
-    on_iteration: Callable[[], None],
+    rows: NDArray[np.float32], count: int, metric: Metric, *, on_iteration: Callable[[], None]
 ) -> NDArray[np.float32]:
-    """The centres of so many cells, [c, s], learnt from a sample of the rows [n, s]."""
-    sample = rows[sampled(random, len(rows), _SAMPLES_PER_CELL * count)]
-    centres = sample[sampled(random, len(sample), count)]
+    """The centres of so many cells, [c, s], learnt from the first of the rows [n, s]."""
+    sample = rows[: _SAMPLES_PER_CELL * count]
+    centres = sample[:count]
     centres = metric.centroids(centres, np.ones(len(centres), np.int64))
     for _ in range(_ITERATIONS):
         on_iteration()

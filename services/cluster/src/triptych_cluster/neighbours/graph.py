@@ -67,7 +67,7 @@ def arranged_graph(
         scores: float32 [n], detection scores.
         parameters: of the faces' model.
         search: how; a few hundred faces are always searched exactly.
-        seed: of an approximate search.
+        seed: of the order, whose first faces an approximate search takes for its sample.
         workspace: where the embeddings' copy in the new order goes.
         on_step: called before each of the `graph_steps`, with how many are done; may raise to stop the work.
 
@@ -77,7 +77,7 @@ def arranged_graph(
     """
     metric = parameters.metric
     metric.check(embeddings)
-    order = content_order(embeddings, photo_ids, scores)
+    order = content_order(embeddings, photo_ids, scores, seed=seed)
     if _search(len(order), search) == "exact":
         rows = arranged(embeddings, order, metric, workspace)
         graph = nearest_neighbours(
@@ -89,7 +89,7 @@ def arranged_graph(
             on_block=on_step,
         )
         return ArrangedGraph(order=order, embeddings=rows, graph=graph)
-    cells = sort_into_cells(embeddings, order, metric=metric, seed=seed, on_step=on_step)
+    cells = sort_into_cells(embeddings, order, metric=metric, on_step=on_step)
     rows = arranged(embeddings, cells.order, metric, workspace)
     graph = approximate.approximate_neighbours(
         rows,

@@ -60,11 +60,10 @@ def projected(
     embeddings: NDArray[np.float32],
     order: NDArray[np.intp],
     metric: Metric,
-    random: np.random.Generator,
     *,
     on_chunk: Callable[[], None],
 ) -> NDArray[np.float32]:
-    """The faces' projections onto their principal directions, [n, s], in this order.
+    """The faces' projections onto the principal directions of the first of them, [n, s], in this order.
 
     About the origin for cosine, whose inner products it is to keep; about the mean for Euclidean distances.
 
@@ -72,10 +71,9 @@ def projected(
         embeddings: float32 [n, d], checked but not prepared for the metric.
         order: intp [n].
         metric: how two rows are compared.
-        random: picks the sample that the directions come from.
         on_chunk: called while it takes time; may raise to stop the work.
     """
-    sample = metric.normalised(embeddings[order[sampled(random, len(order), _BASIS_SAMPLES)]])
+    sample = metric.normalised(embeddings[order[:_BASIS_SAMPLES]])
     mean = sample.mean(axis=0) if metric is Metric.EUCLIDEAN else np.zeros(sample.shape[1], np.float32)
     sample = sample - mean
     moments = (sample.T @ sample).astype(np.float64)
@@ -92,10 +90,3 @@ def projected(
 
     in_parallel(project, list(chunks(len(order))), on_part=lambda done: on_chunk())
     return sketches
-
-
-def sampled(random: np.random.Generator, count: int, most: int) -> NDArray[np.intp]:
-    """At most so many of the numbers below `count`, ascending."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(random.choice(count, most, replace=False))
