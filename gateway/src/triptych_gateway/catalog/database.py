@@ -8,9 +8,10 @@ from typing import Any, Final
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from pgvector.asyncpg import register_vector
 from sqlalchemy import Connection, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -77,18 +78,8 @@ def create_engine(
 
     Raises ConfigurationError for a URL of another kind.
     """
-    try:
-        url = make_url(database_url)
-    except ArgumentError as error:
-        raise ConfigurationError(
-            "DATABASE_URL cannot be read: it must look like postgresql://user@host/name."
-        ) from error
-    if url.get_backend_name() != "postgresql":
-        raise ConfigurationError(
-            f"DATABASE_URL names {url.get_backend_name()}; Triptych needs PostgreSQL with pgvector."
-        )
     engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
+        _asyncpg_url(database_url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=connect_seconds,
@@ -122,14 +113,39 @@ def create_engine(
     return engine
 
 
+def _asyncpg_url(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "DATABASE_URL cannot be read: it must look like postgresql://user@host/name."
+        ) from error
+    if url.get_backend_name() != "postgresql":
+        raise ConfigurationError(
+            f"DATABASE_URL names {url.get_backend_name()}; Triptych needs PostgreSQL with pgvector."
+        )
+    return url.set(drivername="postgresql+asyncpg")
+
+
+def create_bare_engine(database_url: str) -> AsyncEngine:
+    """An engine that knows nothing of vectors, whose type is not there before the first migration.
+
+    Its statements may take any time. Raises ConfigurationError for a URL of another kind.
+    """
+    return create_async_engine(_asyncpg_url(database_url), pool_size=1, connect_args={"timeout": 10})
+
+
+def known_revisions() -> set[str]:
+    """The versions of the schema that this version of Triptych knows."""
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
 async def migrate(database_url: str) -> None:
     """Bring the schema to this version, under an advisory lock; waits for a database that is still starting.
 
     Raises ConfigurationError where PostgreSQL lacks pgvector or refuses the login.
     """
-    # The vector type is not there before the first migration, so this engine registers nothing.
-    url = make_url(database_url).set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(url, connect_args={"timeout": 10})
+    engine = create_bare_engine(database_url)
     try:
         connection = await _connect(engine)
         try:
