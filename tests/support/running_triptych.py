@@ -108,6 +108,10 @@ class Client:
         """The answer to a request, whatever its status."""
         return await self._http.post(path, **request)
 
+    async def patch(self, path: str, **request: Any) -> httpx.Response:
+        """The answer to a change, whatever its status."""
+        return await self._http.patch(path, **request)
+
     async def get_picture(self, path: str) -> bytes:
         """A picture's bytes, which must be declared to be a JPEG."""
         answer = await self._http.get(path)
