@@ -221,6 +221,10 @@ bench-faces: environment ## Speed of the insightface backend against InsightFace
 bench-pipeline: environment ## What the pipeline costs: whole phases of sessions against bare loops; N=
 	@PYTHONPATH=. $(BIN)/python benchmarks/pipeline.py $(or $(N),400)
 
+.PHONY: bench-operations
+bench-operations: environment ## What an installation needs: bytes a photo and a face, memory, backup and restore; N=50000
+	@PYTHONPATH=. $(BIN)/python benchmarks/operations.py --photos $(or $(N),50000)
+
 .PHONY: bench-eta
 bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png
