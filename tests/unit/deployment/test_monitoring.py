@@ -156,7 +156,7 @@ def test_every_metric_of_ours_is_shown_or_watched() -> None:
     }
 
     assert missing == {
-        # What is sent is seen as what is folded; how often somebody reports, and how many there are, is for the curious.
+        # What is sent is seen as what is folded; how often and by how many is for the curious.
         *("triptych_publisher_reports_total", "triptych_publisher_events_total"),
         *("triptych_progress_sessions", "triptych_photo_requests"),
     }

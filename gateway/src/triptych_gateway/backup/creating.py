@@ -27,9 +27,9 @@ from triptych_gateway.backup.contents import (
     write_checksums,
     write_durably,
 )
-from triptych_gateway.backup.database_state import catalogue_revision, server_major_version
+from triptych_gateway.backup.database_state import server_major_version
 from triptych_gateway.backup.programs import connection_environment, find_program, last_words, major_version
-from triptych_gateway.catalog.database import create_bare_engine
+from triptych_gateway.catalog.database import catalogue_revision, create_bare_engine
 
 SETTINGS_TOLD: Final = (
     "TRIPTYCH_MEDIA_ROOTS",

@@ -29,15 +29,6 @@ async def server_major_version(connection: AsyncConnection) -> int:
     return int(number) // 10_000
 
 
-async def catalogue_revision(connection: AsyncConnection) -> str | None:
-    """The catalogue's version of the schema; None where the database has no catalogue."""
-    is_there = (await connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one()
-    if not is_there:
-        return None
-    revision: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
-    return revision
-
-
 async def strange_tables(connection: AsyncConnection) -> list[str]:
     """Tables and views that are neither Triptych's nor an extension's."""
     rows = await connection.execute(text(_STRANGE_TABLES), {"ours": list(_OURS)})

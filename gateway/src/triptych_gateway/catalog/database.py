@@ -143,13 +143,14 @@ def known_revisions() -> set[str]:
 async def migrate(database_url: str) -> None:
     """Bring the schema to this version, under an advisory lock; waits for a database that is still starting.
 
-    Raises ConfigurationError where PostgreSQL lacks pgvector or refuses the login.
+    Raises ConfigurationError where PostgreSQL lacks pgvector or refuses the login, or a later version made the schema.
     """
     engine = create_bare_engine(database_url)
     try:
         connection = await _connect(engine)
         try:
             await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            await _check_revision(connection)
             await connection.run_sync(_upgrade)
             await _check_pgvector(connection)
             await connection.commit()
@@ -157,6 +158,24 @@ async def migrate(database_url: str) -> None:
             await connection.close()
     finally:
         await engine.dispose()
+
+
+async def catalogue_revision(connection: AsyncConnection) -> str | None:
+    """The version of the schema that the database has; None where it has no catalogue."""
+    is_there = (await connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one()
+    if not is_there:
+        return None
+    revision: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+    return revision
+
+
+async def _check_revision(connection: AsyncConnection) -> None:
+    revision = await catalogue_revision(connection)
+    if revision is not None and revision not in known_revisions():
+        raise ConfigurationError(
+            f"The catalogue has schema {revision}, which this version does not know: run the version of Triptych that"
+            " made it, or restore a backup from before it was upgraded."
+        )
 
 
 async def _check_pgvector(connection: AsyncConnection) -> None:
