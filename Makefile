@@ -221,6 +221,10 @@ bench-faces: environment ## Speed of the insightface backend against InsightFace
 bench-pipeline: environment ## What the pipeline costs: whole phases of sessions against bare loops; N=
 	@PYTHONPATH=. $(BIN)/python benchmarks/pipeline.py $(or $(N),400)
 
+.PHONY: bench-tracing
+bench-tracing: environment ## What traces cost where nobody collects them
+	@PYTHONPATH=. $(BIN)/python benchmarks/tracing.py
+
 .PHONY: bench-operations
 bench-operations: environment ## What an installation needs: bytes a photo and a face, memory, backup and restore; N=50000
 	@PYTHONPATH=. $(BIN)/python benchmarks/operations.py --photos $(or $(N),50000)

@@ -42,21 +42,21 @@ def change_dashboard(folder: Path, change: Callable[[dict[str, Any]], Any]) -> N
     path.write_text(json.dumps(dashboard))
 
 
-def alert(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+def alert(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
     """Spoil the first alert."""
     return lambda folder: change_alerts(folder, lambda rules: change(rules[0]))
 
 
-def panel(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+def panel(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
     """Spoil the first panel that shows something."""
     return lambda folder: change_dashboard(folder, lambda dashboard: change(dashboard["panels"][1]))
 
 
-def ask(query: str) -> Callable[[Path], None]:
+def ask(query: str) -> Callable[[Path], Any]:
     return panel(lambda one: one["targets"][0].update(expr=query))
 
 
-WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
+WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an alert on a metric that there is not": (
         alert(lambda rule: rule.update(expr="triptych_gateway_up == 0")),
         "TriptychGatewayAway: there is no metric triptych_gateway_up",

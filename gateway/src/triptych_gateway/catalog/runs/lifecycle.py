@@ -17,6 +17,7 @@ from triptych.v1 import progress_event_pb2
 from triptych_common.progress.events import PHASES_BY_NAME, subject_of
 from triptych_common.progress.evidence import evidence_from_json, evidence_to_wire
 from triptych_common.progress.publisher import WORKER
+from triptych_common.tracing import current_traceparent
 from triptych_gateway.catalog.schema import outbox, runs, sessions
 from triptych_gateway.catalog.states import RunStatus, statuses_before
 
@@ -235,6 +236,7 @@ async def put_into_outbox(
     connection: AsyncConnection, event: progress_event_pb2.ProgressEvent, *, message_id: str
 ) -> None:
     """Have an event published once the transaction is committed; the stream drops repeats of a message id."""
+    event.traceparent = current_traceparent()
     await connection.execute(
         insert(outbox).values(
             subject=subject_of(event.session_id, event.phase),
