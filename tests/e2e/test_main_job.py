@@ -335,6 +335,54 @@ def test_empty_directory_completes(job: MainJob) -> None:
     assert [answer["phases"][phase]["status"] for phase in WEIGHTS] == ["completed"] * 3
 
 
+# A second whole stack beside the first, and a command for each step, on a machine that may have much else to do.
+@pytest.mark.timeout(600)
+async def test_a_backup_brings_everything_back_in_another_data_directory(job: MainJob) -> None:
+    """The data directory is lost: what was made of the photos, and who is on them, is not."""
+    async with contextlib.aclosing(Client(job.triptych.url)) as client:
+        person = (await client.get_all("/faces/persons"))[0]
+        await client.change(f"/faces/persons/{person['id']}", {"name": "Ada"})
+        before = await everything(client)
+    made = run_to_end("backup", "create", job.photos.with_name("backups"), "--data-dir", job.triptych.data.root)
+    assert made.status == 0, made.errors
+    backup = made.output.strip()
+
+    with working_directory() as directory:
+        data = DataDirectory(root=directory / "data")
+        back = run_to_end("backup", "restore", backup, "--data-dir", data.root)
+        assert back.status == 0, back.errors
+        assert "It was made with TRIPTYCH_MEDIA_ROOTS=" in back.output
+        with triptych_up(directory, media_roots=[job.photos.parent], settings={}) as running:
+            async with contextlib.aclosing(Client(running.url)) as client:
+                assert await everything(client) == before
+            again = run_to_end("train", job.photos, "--json", "--port", running.url.rpartition(":")[2])
+            assert again.report()["skipped"] == PHOTOS, again.errors
+            async with contextlib.aclosing(Client(running.url)) as client:
+                persons = await client.get_all("/faces/persons")
+            assert {(one["name"], one["faceCount"]) for one in persons if one["name"]} == {("Ada", person["faceCount"])}
+            refused = run_to_end("backup", "restore", backup, "--data-dir", data.root)
+            assert (refused.status, refused.errors.count("\n")) == (1, 1)
+            assert f"Triptych runs on {data.root} (process {running.process.pid}): stop it first." in refused.errors
+        refused = run_to_end("backup", "restore", backup, "--data-dir", data.root)
+        assert "restore with --replace to give it up" in refused.errors
+        replaced = run_to_end("backup", "restore", backup, "--replace", "--data-dir", data.root)
+        assert replaced.status == 0, replaced.errors
+
+
+async def everything(client: Client) -> dict[str, Any]:
+    """What a person sees of a library: sessions with their progress, people, and what a search finds."""
+    sessions = await client.get_all("/training/sessions")
+    jobs = await client.get_all(f"/training/sessions/{sessions[-1]['id']}/jobs")
+    progress = [await client.get(f"/training/sessions/{one['id']}/progress-unified") for one in sessions]
+    search = await client.post("/search", json={"assetId": jobs[0]["assetId"], "limit": 5})
+    return {
+        "sessions": [(one["id"], one["name"], one["status"]) for one in sessions],
+        "progress": [(one["overallStatus"], one["overallProgress"]["percentage"]) for one in progress],
+        "persons": await client.get_all("/faces/persons"),
+        "search": [(one["asset"]["id"], round(one["score"], 3)) for one in search.json()["items"]],
+    }
+
+
 def test_missing_directory_is_refused_in_one_sentence(job: MainJob) -> None:
     missing = job.photos.with_name("missing")
     alone = run_to_end("train", missing, "--port", str(free_port()))

@@ -51,9 +51,7 @@ class Servers:
             database_url=self.database_url,
             nats_url=self.nats_url,
             folder=folder,
-            **self.workers.settings(),
-            TRIPTYCH_PROGRESS_ADDRESSES=progress.address,
-            **settings,
+            **self.workers.settings() | {"TRIPTYCH_PROGRESS_ADDRESSES": progress.address} | settings,
         ) as gateway:
             yield gateway
 

@@ -18,6 +18,7 @@ from tools.deployment.manifests import (
     named,
     of_kind,
     our_containers,
+    pod_labels,
     pod_of,
     workloads,
 )
@@ -28,13 +29,14 @@ from triptych_gateway.settings import DatabaseSettings
 
 IMAGES: Final = ROOT / "deploy" / "images"
 SECRET_VARIABLES: Final = ("DATABASE_URL", "NATS_URL")
+_OF_THE_DATABASE: Final = (["triptych-migrate"], ["triptych-gateway-backup"])
 _SCALED: Final = ("embedder", "facedetect")
 _SOME_SECRET: Final = {"DATABASE_URL": "postgresql://somebody:hush@postgres/triptych", "NATS_URL": "nats://nats:4222"}
 
 
 def settings_class(process: str, command: list[str]) -> type[ProcessSettings]:
     """Settings of what a container runs."""
-    return DatabaseSettings if command == ["triptych-migrate"] else PROCESSES[process]
+    return DatabaseSettings if command[:1] in _OF_THE_DATABASE else PROCESSES[process]
 
 
 def settings_problems(where: str, settings: type[ProcessSettings], environment: Mapping[str, str]) -> Iterator[str]:
@@ -70,7 +72,7 @@ def port_problems(manifests: list[Manifest]) -> Iterator[str]:
     services = named(manifests, "Service")
     for container in our_containers(manifests):
         process, _ = container.image
-        if container.is_init or process not in PROCESSES:
+        if not container.serves or process not in PROCESSES:
             continue
         env = {one["name"]: one.get("value", "") for one in container.spec.get("env", [])}
         listens = int(env.get("TRIPTYCH_HTTP_PORT") or env.get("TRIPTYCH_LISTEN", ":0").rpartition(":")[2])
@@ -105,7 +107,7 @@ def _service_problems(container: Container, service: Manifest | None, main: str)
     if service is None:
         yield f"{container}: no Service leads to it"
         return
-    if service["spec"]["selector"].items() - container.workload["spec"]["template"]["metadata"]["labels"].items():
+    if service["spec"]["selector"].items() - pod_labels(container.workload).items():
         yield f"{called(service)}: selects no pod of {called(container.workload)}"
     if [port["targetPort"] for port in service["spec"]["ports"]] != [main]:
         yield f"{called(service)}: does not lead to the port {main}"

@@ -13,7 +13,8 @@ ROOT: Final = Path(__file__).parents[2]
 OVERLAYS: Final = ROOT / "deploy" / "k8s" / "overlays"
 OURS: Final = ("gateway", "embedder", "facedetect", "cluster", "progress")
 NAME_LABEL: Final = "app.kubernetes.io/name"
-_WORKLOADS: Final = ("Deployment", "StatefulSet")
+_JOBS: Final = ("CronJob",)
+_WORKLOADS: Final = ("Deployment", "StatefulSet", *_JOBS)
 
 Manifest = dict[str, Any]
 
@@ -47,8 +48,20 @@ def workloads(manifests: list[Manifest]) -> list[Manifest]:
 
 def pod_of(workload: Manifest) -> dict[str, Any]:
     """The specification of a workload's pods."""
-    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+    spec: dict[str, Any] = _template_of(workload)["spec"]
     return spec
+
+
+def pod_labels(workload: Manifest) -> dict[str, str]:
+    """The labels of a workload's pods."""
+    labels: dict[str, str] = _template_of(workload)["metadata"]["labels"]
+    return labels
+
+
+def _template_of(workload: Manifest) -> dict[str, Any]:
+    spec = workload["spec"]
+    template: dict[str, Any] = (spec["jobTemplate"]["spec"] if workload["kind"] in _JOBS else spec)["template"]
+    return template
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,11 @@ class Container:
     workload: Manifest
     spec: dict[str, Any]
     is_init: bool
+
+    @property
+    def serves(self) -> bool:
+        """Whether it runs on and answers, rather than ending by itself."""
+        return not self.is_init and self.workload["kind"] not in _JOBS
 
     @property
     def image(self) -> tuple[str, str]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
-from tools.deployment.manifests import NAME_LABEL, ROOT, Manifest, of_kind, pod_of, workloads
+from tools.deployment.manifests import NAME_LABEL, ROOT, Manifest, of_kind, pod_labels, pod_of, workloads
 
 ANYWHERE: Final = "anywhere"
+_OPTIONAL: Final = ("backup",)
+"""What not every installation has."""
 _ROW: Final = re.compile(r"^\| (\w+) +\| (\w+) +\| (\d+) +\|", flags=re.MULTILINE)
 
 
@@ -36,6 +38,8 @@ def network_problems(manifests: list[Manifest], arrows: set[Arrow]) -> Iterator[
     allowed = set(policies.arrows())
     database_is_here = "postgres" in policies.pods
     for arrow in sorted(arrows - allowed):
+        if arrow.source in _OPTIONAL and arrow.source not in policies.pods:
+            continue
         if arrow.target == "postgres" and not database_is_here:
             if arrow.port not in policies.ports_to_anywhere(arrow.source):
                 yield f"{arrow} is not let through, to a database elsewhere"
@@ -58,7 +62,7 @@ class _Policies:
         self._labels: dict[str, dict[str, str]] = {}
         self._listening: set[int] = set()
         for workload in workloads(manifests):
-            self._add(workload["spec"]["template"]["metadata"]["labels"])
+            self._add(pod_labels(workload))
             containers = pod_of(workload)["containers"]
             self._listening |= {port["containerPort"] for one in containers for port in one.get("ports", [])}
         for cluster in of_kind(manifests, "Cluster"):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from triptych_common.errors import EXIT_BAD_CONFIGURATION, EXIT_BROKEN, ConfigurationError
 from triptych_common.logging import configure_logging, get_logger
 from triptych_common.settings import ProcessSettings
+from triptych_common.tracing import tracing
 
 SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 
@@ -48,7 +49,7 @@ def run_process(
     # up whatever the process does for tens of milliseconds.
     gc.freeze()
     try:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
+        with tracing(name), asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(run(settings))
     except ConfigurationError as error:
         get_logger(name).error(str(error))

@@ -8,10 +8,11 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.catalogue import table
-from triptych_common.errors import EXIT_BAD_CONFIGURATION
-from triptych_gateway.catalog.database import create_engine
+from triptych_common.errors import EXIT_BAD_CONFIGURATION, ConfigurationError
+from triptych_gateway.catalog.database import create_engine, migrate
 
 SCRIPT = str(Path(sys.executable).with_name("triptych-migrate"))
 
@@ -45,3 +46,16 @@ async def test_a_refused_login_is_a_matter_of_configuration(empty_database_url: 
     status, said = await _migrate(with_wrong_password)
     assert status == EXIT_BAD_CONFIGURATION
     assert "refused the login" in said
+
+
+async def test_a_schema_of_a_later_version_is_left_as_it_is(database_url: str) -> None:
+    """After a rollback: the older gateway says what to do, and touches nothing."""
+    engine = create_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+
+    with pytest.raises(ConfigurationError, match="schema 9999, which this version does not know") as refused:
+        await migrate(database_url)
+
+    assert "restore a backup from before" in str(refused.value)

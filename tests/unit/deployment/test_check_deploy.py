@@ -76,6 +76,10 @@ def variable(manifests: list[Manifest], name: str, variable_name: str) -> dict[s
     return next(one for one in entries if one["name"] == variable_name)
 
 
+def job(manifests: list[Manifest]) -> dict[str, Any]:
+    return pod_of(named(manifests, "CronJob")["backup"])
+
+
 def query(manifests: list[Manifest], name: str) -> dict[str, Any]:
     found: dict[str, Any] = named(manifests, "ScaledObject")[name]["spec"]["triggers"][0]["metadata"]
     return found
@@ -241,6 +245,22 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         lambda all_: policy(all_, "embedder").update(ingress=[{"ports": [{"port": 50051}]}]),
         "anywhere → embedder:50051 is let through",
     ),
+    "a backup that the database does not let in": (
+        lambda all_: without(all_, "NetworkPolicy", "backup-database"),
+        "backup → postgres:5432 is not let through",
+    ),
+    "a backup with its password in the manifest": (
+        lambda all_: job(all_)["containers"][0].update(env=[{"name": "DATABASE_URL", "value": "postgresql://a:b@c/d"}]),
+        "CronJob backup, container backup: DATABASE_URL is not a reference to a secret",
+    ),
+    "a backup as root": (
+        lambda all_: job(all_)["securityContext"].pop("runAsNonRoot"),
+        "CronJob backup: may run as root",
+    ),
+    "a backup by a command that there is not": (
+        lambda all_: job(all_)["containers"][0].update(command=["triptych-dump"]),
+        "no console script triptych-dump",
+    ),
     "a service that may speak to anybody": (
         lambda all_: policy(all_, "embedder")["egress"].append({"ports": [{"port": 443}]}),
         "embedder may speak to anybody at 443",
@@ -267,7 +287,9 @@ def test_the_other_autoscaler_is_checked_too(managed: list[Manifest]) -> None:
 def test_a_database_elsewhere_must_be_reachable(managed: list[Manifest]) -> None:
     without(managed, "NetworkPolicy", "external-database")
 
-    assert list(problems_of(managed)) == ["gateway → postgres:5432 is not let through, to a database elsewhere"]
+    assert list(problems_of(managed)) == [
+        f"{who} → postgres:5432 is not let through, to a database elsewhere" for who in ("backup", "gateway")
+    ]
 
 
 def test_the_architecture_has_arrows() -> None:

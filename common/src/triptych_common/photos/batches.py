@@ -17,6 +17,7 @@ from triptych_common.models.lifetime import LoadedModel, ModelLifetime
 from triptych_common.photos.batch_size import BatchSize
 from triptych_common.photos.device_work import DeviceClock, DeviceWork
 from triptych_common.photos.queue import DecodedPhoto, PhotoQueue, PhotoRequest
+from triptych_common.photos.tracing import traced
 from triptych_common.process_memory import MemoryCeiling
 from triptych_common.settings import PhotoServiceSettings
 
@@ -269,7 +270,7 @@ class PhotoBatches(Generic[ModelT, ResultT]):
 
     def _compute_batch(self, batch: list[DecodedPhoto]) -> tuple[dict[PhotoRequest, _News[ResultT]], float | None]:
         """News by request, and the seconds a photo took in the model, if any came to it."""
-        with self._model.borrowed() as model:
+        with self._model.borrowed() as model, traced(batch):
             # Without a model, nobody waits for any of them.
             computed = self._work.run(model, batch) if model is not None else []
         by_request: dict[PhotoRequest, _News[ResultT]] = defaultdict(_News)

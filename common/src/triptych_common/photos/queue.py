@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from triptych_common.media import DecodedImage, ImageReference, LoadedImage
+from triptych_common.tracing import current_traceparent
 
 LINGER_SECONDS: Final = 0.5
 """How long a decoded photo waits at most for others to fill its micro-batch while the model has nothing to do."""
@@ -31,6 +32,8 @@ class PhotoRequest:
     """One request's photos that have not reached the model. Only its queue changes it."""
 
     undecoded: deque[ImageReference]
+    traceparent: str = ""
+    """Trace context of whoever asked; empty where nobody traces it."""
     decoding: int = 0
     decoded: deque["DecodedPhoto"] = field(default_factory=deque)
     unread: int = 0
@@ -108,7 +111,7 @@ class PhotoQueue:
 
     def put(self, references: Sequence[ImageReference]) -> PhotoRequest:
         """Let the photos of a request wait; its turn comes after those of the requests that are here."""
-        request = PhotoRequest(undecoded=deque(references))
+        request = PhotoRequest(undecoded=deque(references), traceparent=current_traceparent())
         with self._lock:
             self._to_decode.append(request)
             self._to_compute.append(request)

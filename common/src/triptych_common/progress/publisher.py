@@ -19,12 +19,12 @@ from typing import Any, Final, Self
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from opentelemetry import propagate
 
 from triptych.v1 import progress_event_pb2
 from triptych_common.logging import get_logger
 from triptych_common.progress.events import PhaseValue, subject_of
 from triptych_common.progress.nats_client import LeanClient
+from triptych_common.tracing import current_traceparent
 
 log = get_logger(__name__)
 
@@ -201,10 +201,8 @@ class ProgressPublisher:
         """Take over the newest counts of a unit. Never blocks, never raises; call from the event loop's thread."""
         self._statistics.reports += 1
         self._newest.pop(report.key, None)
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
         self._newest[report.key] = _Waiting(
-            report=report, reported_at_nanoseconds=time.time_ns(), traceparent=carrier.get("traceparent", "")
+            report=report, reported_at_nanoseconds=time.time_ns(), traceparent=current_traceparent()
         )
         self._keep_within_bound()
 

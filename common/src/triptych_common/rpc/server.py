@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from triptych_common.errors import ConfigurationError, ServiceError
 from triptych_common.logging import get_logger
 from triptych_common.rpc.status import to_status
+from triptych_common.tracing import served
 
 log = get_logger(__name__)
 
@@ -67,8 +68,9 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         async def answer_one(request: Any, context: Any) -> Any:
             call = handler.unary_unary or handler.stream_unary
-            async with _refusals(context, method):
-                return await call(request, context)
+            with served(method, context.invocation_metadata()):
+                async with _refusals(context, method):
+                    return await call(request, context)
 
         async def answer_many(request: Any, context: Any) -> None:
             call = handler.unary_stream or handler.stream_stream
@@ -76,9 +78,10 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
             await context.send_initial_metadata(())
             # Written from here, not yielded on: a cancelled call then closes the servicer's generator at once,
             # instead of leaving its clean-up to the garbage collector.
-            async with _refusals(context, method), aclosing(call(request, context)) as messages:
-                async for message in messages:
-                    await context.write(message)
+            with served(method, context.invocation_metadata()):
+                async with _refusals(context, method), aclosing(call(request, context)) as messages:
+                    async for message in messages:
+                        await context.write(message)
 
         codecs = {
             "request_deserializer": handler.request_deserializer,

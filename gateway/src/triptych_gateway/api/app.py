@@ -8,6 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from triptych_common import tracing
 from triptych_gateway.api import schemas
 from triptych_gateway.api.access.gate import AccessGate
 from triptych_gateway.api.body_limit import BodyLimit
@@ -32,6 +33,7 @@ from triptych_gateway.api.routes import (
     subdirectories,
 )
 from triptych_gateway.api.snapshot_shortcut import SnapshotShortcut
+from triptych_gateway.api.tracing import TracedRequests
 
 # Whole paths before those with a part that may be anything.
 _PARTS = (
@@ -60,6 +62,8 @@ def create_app(context: ApiContext) -> FastAPI:
     app.state.context = context
     # What is added later lies further out.
     app.add_middleware(PictureHeads)
+    if tracing.is_wanted():
+        app.add_middleware(TracedRequests)
     app.add_middleware(BodyLimit)
     app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
     app.add_middleware(AccessGate, tokens=context.tokens)

@@ -65,6 +65,8 @@ class DescribedApi(FastAPI):
             # So that the models of errors are part of the document; the rest of them is made below.
             responses={503: {"model": schemas.Error}},
             generate_unique_id_function=operation_name,
+            # It writes queries and errors' messages into spans, and so names of directories; `api/tracing.py` does not.
+            telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         )
 
     def openapi(self) -> Json:

@@ -8,9 +8,10 @@ from typing import Any, Final
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from pgvector.asyncpg import register_vector
 from sqlalchemy import Connection, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -77,18 +78,8 @@ def create_engine(
 
     Raises ConfigurationError for a URL of another kind.
     """
-    try:
-        url = make_url(database_url)
-    except ArgumentError as error:
-        raise ConfigurationError(
-            "DATABASE_URL cannot be read: it must look like postgresql://user@host/name."
-        ) from error
-    if url.get_backend_name() != "postgresql":
-        raise ConfigurationError(
-            f"DATABASE_URL names {url.get_backend_name()}; Triptych needs PostgreSQL with pgvector."
-        )
     engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
+        _asyncpg_url(database_url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=connect_seconds,
@@ -122,18 +113,44 @@ def create_engine(
     return engine
 
 
+def _asyncpg_url(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "DATABASE_URL cannot be read: it must look like postgresql://user@host/name."
+        ) from error
+    if url.get_backend_name() != "postgresql":
+        raise ConfigurationError(
+            f"DATABASE_URL names {url.get_backend_name()}; Triptych needs PostgreSQL with pgvector."
+        )
+    return url.set(drivername="postgresql+asyncpg")
+
+
+def create_bare_engine(database_url: str) -> AsyncEngine:
+    """An engine that knows nothing of vectors, whose type is not there before the first migration.
+
+    Its statements may take any time. Raises ConfigurationError for a URL of another kind.
+    """
+    return create_async_engine(_asyncpg_url(database_url), pool_size=1, connect_args={"timeout": 10})
+
+
+def known_revisions() -> set[str]:
+    """The versions of the schema that this version of Triptych knows."""
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
 async def migrate(database_url: str) -> None:
     """Bring the schema to this version, under an advisory lock; waits for a database that is still starting.
 
-    Raises ConfigurationError where PostgreSQL lacks pgvector or refuses the login.
+    Raises ConfigurationError where PostgreSQL lacks pgvector or refuses the login, or a later version made the schema.
     """
-    # The vector type is not there before the first migration, so this engine registers nothing.
-    url = make_url(database_url).set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(url, connect_args={"timeout": 10})
+    engine = create_bare_engine(database_url)
     try:
         connection = await _connect(engine)
         try:
             await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            await _check_revision(connection)
             await connection.run_sync(_upgrade)
             await _check_pgvector(connection)
             await connection.commit()
@@ -141,6 +158,24 @@ async def migrate(database_url: str) -> None:
             await connection.close()
     finally:
         await engine.dispose()
+
+
+async def catalogue_revision(connection: AsyncConnection) -> str | None:
+    """The version of the schema that the database has; None where it has no catalogue."""
+    is_there = (await connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one()
+    if not is_there:
+        return None
+    revision: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+    return revision
+
+
+async def _check_revision(connection: AsyncConnection) -> None:
+    revision = await catalogue_revision(connection)
+    if revision is not None and revision not in known_revisions():
+        raise ConfigurationError(
+            f"The catalogue has schema {revision}, which this version does not know: run the version of Triptych that"
+            " made it, or restore a backup from before it was upgraded."
+        )
 
 
 async def _check_pgvector(connection: AsyncConnection) -> None:

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from triptych_gateway.cli.backup import backup
 from triptych_gateway.cli.buttons import cancel, pause, restart, resume
 from triptych_gateway.cli.doctor import doctor
 from triptych_gateway.cli.models.commands import models
@@ -26,6 +27,7 @@ for command in (up, train, status, pause, resume, cancel, restart, people, sampl
     app.command()(command)
 app.add_typer(models)
 app.add_typer(tokens)
+app.add_typer(backup)
 app.add_typer(search, name="search")
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
 from triptych_common.rpc.channels import ReplicaPool
+from triptych_common.tracing import span
 from triptych_gateway.catalog.runs import lifecycle
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.schema import runs
@@ -54,9 +55,15 @@ class SessionRunner:
         """
         async with self._owned.read() as connection:
             session = await sessions.get_session(connection, self._owned.session_id)
+            traceparent = await sessions.traceparent_of(connection, session.id)
+        with span("session", parent=traceparent, session=session.id, epoch=self._owned.lease.epoch):
+            await self._run_from(session)
+
+    async def _run_from(self, session: Session) -> None:
         try:
             if session.discovered_at is None:
-                await self._discover(session)
+                with span("discovery"):
+                    await self._discover(session)
             else:
                 # The aggregator may have lost its stream meanwhile; saying it again does no harm.
                 async with self._owned.write() as connection:

@@ -23,6 +23,7 @@ from triptych.v1 import progress_event_pb2
 from triptych_common.errors import ConfigurationError
 from triptych_common.logging import get_logger
 from triptych_common.progress.events import STREAM, StreamLimits
+from triptych_common.tracing.spans import record
 from triptych_progress.messages import report_from_wire
 from triptych_progress.reannouncement import Reannouncement
 from triptych_progress.reducer import BadReportError
@@ -75,6 +76,18 @@ class FoldStatistics:
     """Events by kind, "counts" and "lifecycle"."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Events by why they were dropped: "garbled", "impossible", "flaw" of the fold."""
+
+
+def _record_fold(message: progress_event_pb2.ProgressEvent, event: StreamEvent) -> None:
+    """Note in the trace of an event that it is folded: from the stream's taking it until now."""
+    record(
+        "progress event",
+        parent=message.traceparent,
+        start_nanoseconds=event.time_microseconds * 1000,
+        end_nanoseconds=time.time_ns(),
+        session=message.session_id,
+        sequence=event.sequence,
+    )
 
 
 class Aggregator:
@@ -231,9 +244,12 @@ class Aggregator:
 
     def _on_event(self, event: StreamEvent) -> None:
         try:
-            report = report_from_wire(progress_event_pb2.ProgressEvent.FromString(event.content))
+            message = progress_event_pb2.ProgressEvent.FromString(event.content)
+            report = report_from_wire(message)
             self.sessions.fold(report, time_microseconds=event.time_microseconds)
             self.statistics.folded[report.kind] += 1
+            if message.traceparent:
+                _record_fold(message, event)
         except DecodeError as error:
             self._count_dropped(event, "garbled", str(error))
         except BadReportError as error:

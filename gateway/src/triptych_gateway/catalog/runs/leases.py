@@ -42,6 +42,10 @@ _TAKE_NEW: Final = """
     ON CONFLICT (session_id) DO NOTHING RETURNING session_id, epoch"""
 
 
+LAPSE_ALL_SQL: Final = "UPDATE leases SET expires_at = now() WHERE expires_at > now()"
+"""Whoever held a session when the catalogue was dumped does not hold it in the restored one."""
+
+
 class LeaseLostError(Exception):
     """Another gateway runs the session now, or the lease has lapsed; nothing was written."""
 

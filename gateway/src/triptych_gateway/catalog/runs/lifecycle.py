@@ -17,6 +17,7 @@ from triptych.v1 import progress_event_pb2
 from triptych_common.progress.events import PHASES_BY_NAME, subject_of
 from triptych_common.progress.evidence import evidence_from_json, evidence_to_wire
 from triptych_common.progress.publisher import WORKER
+from triptych_common.tracing import current_traceparent
 from triptych_gateway.catalog.schema import outbox, runs, sessions
 from triptych_gateway.catalog.states import RunStatus, statuses_before
 
@@ -243,6 +244,9 @@ class Announcement:
 
 async def put_into_outbox(connection: AsyncConnection, announcements: Sequence[Announcement]) -> None:
     """Have events published, in this order, once the transaction is committed."""
+    traceparent = current_traceparent()
+    for one in announcements:
+        one.event.traceparent = traceparent
     await connection.execute(
         insert(outbox),
         [

@@ -56,6 +56,8 @@ sessions = Table(
     Column("prepared_at", DateTime(timezone=True)),
     Column("paused_at", DateTime(timezone=True)),
     Column("completed_at", DateTime(timezone=True)),
+    # W3C trace context of the request that set it going last, where that is traced.
+    Column("traceparent", Text),
     CheckConstraint("status IN ('pending','running','paused','completed','failed','cancelled')", name="status"),
     CheckConstraint("weighting IN ('fixed','calibrated')", name="weighting"),
     Index("ix_sessions_updated_at", "updated_at"),

@@ -13,6 +13,12 @@ BuildStage = Literal["copying", "linking"]
 _TABLE_PREFIX: Final = "search_vectors_"
 
 
+MAKE_ANEW_SQL: Final = """
+    UPDATE search_spaces SET table_number = NULL, photo_count = 0, has_graph = false, rebuild_asked_at = now(),
+        building_number = NULL, build_stage = NULL, build_done = 0, build_total = 0"""
+"""For a catalogue whose tables of vectors are not there; until they are made, searches compare each photo."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
     """The vectors of one model, as they are searched."""

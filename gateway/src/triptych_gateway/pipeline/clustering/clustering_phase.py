@@ -15,6 +15,7 @@ from triptych_common.logging import get_logger
 from triptych_common.progress.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.rpc.channels import ReplicaPool
 from triptych_common.rpc.status import read_error
+from triptych_common.tracing import call_metadata, span
 from triptych_gateway.catalog.clustering import changed_persons, face_space, former_persons, kept_graphs, regrouping
 from triptych_gateway.catalog.clustering.kept_graphs import KeptGraph
 from triptych_gateway.catalog.database import CLUSTERING_LOCK
@@ -63,6 +64,10 @@ class ClusteringPhase:
         With them the faces of a restarted detection are shown. Raises PhaseFailedError, LeaseLostError, and what a lost
         database raises.
         """
+        with span("phase", phase="clustering", run=self._run.number):
+            await self._run_locked()
+
+    async def _run_locked(self) -> None:
         async with self._engine.connect() as locked:
             # One clustering of the library at a time; the lock goes with the connection.
             await locked.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CLUSTERING_LOCK})
@@ -106,7 +111,7 @@ class ClusteringPhase:
             try:
                 async with self._pool.take() as replica:
                     stub = clusterer_pb2_grpc.ClustererStub(replica.channel)
-                    call = stub.ClusterFaces(self._question(total))
+                    call = stub.ClusterFaces(self._question(total), metadata=call_metadata())
                     try:
                         answer = Answer()
                         while True:

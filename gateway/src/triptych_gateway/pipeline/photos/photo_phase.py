@@ -12,6 +12,7 @@ from triptych_common.logging import get_logger
 from triptych_common.models.description import ModelInfo
 from triptych_common.progress.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.rpc.status import read_error
+from triptych_common.tracing import span
 from triptych_gateway.catalog.clustering.face_space import count_session_faces
 from triptych_gateway.catalog.runs import generations, history, lifecycle, planning, shards
 from triptych_gateway.catalog.runs.lifecycle import Run
@@ -42,7 +43,10 @@ class PhotoPhase:
 
         Raises PhaseFailedError, LeaseLostError, and what a lost database raises.
         """
-        with self._service.backlog.of_run(photos=self._run.total, shard_size=self._run.shard_size) as remainder:
+        with (
+            span("phase", phase=self._run.phase, run=self._run.number),
+            self._service.backlog.of_run(photos=self._run.total, shard_size=self._run.shard_size) as remainder,
+        ):
             model = await self._wait_for_model()
             await self._begin(model)
             work = await self._work_through(model, remainder)
@@ -69,7 +73,8 @@ class PhotoPhase:
         return work
 
     async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast, remainder: Remainder) -> None:
-        await work.finish(ordinal)
+        with span("shard", phase=self._run.phase, shard=ordinal):
+            await work.finish(ordinal)
         remainder.shards -= 1
         if self._run.phase == "face_detection":
             await forecast.renew()

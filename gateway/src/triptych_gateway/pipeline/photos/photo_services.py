@@ -11,6 +11,7 @@ from triptych_common.media.locations import uri_from_path
 from triptych_common.models.description import ModelInfo, model_from_wire, vectors_from_bytes
 from triptych_common.progress.events import PHASES_BY_NAME
 from triptych_common.rpc.channels import Replica, ReplicaPool
+from triptych_common.tracing import call_metadata
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoError, PhotoFacts
 from triptych_gateway.catalog.runs.shards import Shard, ShardItem
@@ -69,7 +70,7 @@ class EmbedderService(PhotoService):
     ) -> Any:
         """Begin EmbedImages."""
         request = embedder_pb2.EmbedImagesRequest(work=work, items=_items(items), model_id=model_id)
-        return embedder_pb2_grpc.EmbedderStub(replica.channel).EmbedImages(request)
+        return embedder_pb2_grpc.EmbedderStub(replica.channel).EmbedImages(request, metadata=call_metadata())
 
     def read(
         self, message: embedder_pb2.EmbedImagesResponse, items: dict[int, ShardItem], *, dimension: int
@@ -96,7 +97,7 @@ class FaceDetectorService(PhotoService):
     ) -> Any:
         """Begin DetectFaces."""
         request = face_detector_pb2.DetectFacesRequest(work=work, items=_items(items), model_id=model_id)
-        return face_detector_pb2_grpc.FaceDetectorStub(replica.channel).DetectFaces(request)
+        return face_detector_pb2_grpc.FaceDetectorStub(replica.channel).DetectFaces(request, metadata=call_metadata())
 
     def read(
         self, message: face_detector_pb2.DetectFacesResponse, items: dict[int, ShardItem], *, dimension: int

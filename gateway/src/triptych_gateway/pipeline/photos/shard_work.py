@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
+from opentelemetry.trace import SpanKind
 
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_common.models.description import ModelInfo
+from triptych_common.rpc.channels import Replica
 from triptych_common.rpc.status import RemoteError, read_error
+from triptych_common.tracing import span
 from triptych_gateway.catalog.runs import shards
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import Outcome, PhotoError, write_outcomes
@@ -169,18 +172,22 @@ class ShardWork:
 
         Raises AioRpcError, AwayError, and TimeoutError after SILENCE_SECONDS.
         """
-        by_ordinal = {item.ordinal: item for item in items}
         async with self._service.pool.take() as replica:
-            call = self._service.call(replica, items, model_id=self._model.model_id, work=work_of(self._run, shard))
-            try:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    # Unlike initial_metadata(), this raises where no worker is reached.
-                    await call.wait_for_connection()
-                so_far.accepted = True
-                with self.working_time.working():
-                    await self._settle(so_far, call, by_ordinal)
-            finally:
-                call.cancel()
+            assets, ordinals = [item.asset_id for item in items], [item.ordinal for item in items]
+            with span("call", kind=SpanKind.CLIENT, replica=replica.address, assets=assets, ordinals=ordinals):
+                await self._ask(so_far, replica, shard, items)
+
+    async def _ask(self, so_far: _Call, replica: Replica, shard: Shard, items: Sequence[ShardItem]) -> None:
+        call = self._service.call(replica, items, model_id=self._model.model_id, work=work_of(self._run, shard))
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                # Unlike initial_metadata(), this raises where no worker is reached.
+                await call.wait_for_connection()
+            so_far.accepted = True
+            with self.working_time.working():
+                await self._settle(so_far, call, {item.ordinal: item for item in items})
+        finally:
+            call.cancel()
 
     async def _settle(self, so_far: _Call, call: Any, items: dict[int, ShardItem]) -> None:
         """Store each message of an answer. Raises AioRpcError, and TimeoutError after SILENCE_SECONDS."""
@@ -194,8 +201,9 @@ class ShardWork:
             so_far.settled += len(outcomes)
 
     async def _write(self, outcomes: Sequence[Outcome]) -> None:
-        async with self._service.catalogue_places, self._session.write() as connection:
-            await write_outcomes(connection, self._run, outcomes, model_id=self._model.model_id)
+        with span("store", photos=len(outcomes)):
+            async with self._service.catalogue_places, self._session.write() as connection:
+                await write_outcomes(connection, self._run, outcomes, model_id=self._model.model_id)
         self.settled += len(outcomes)
 
     async def _give_up(self, item: ShardItem) -> None:
