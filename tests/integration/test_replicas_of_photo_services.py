@@ -66,10 +66,10 @@ class Stage:
 
         await eventually(are_done, f"{photos} photos are done")
 
-    def complaints(self) -> list[str]:
-        """What the gateway's log says of training that is no mere information."""
+    def interruptions(self) -> set[str]:
+        """How calls for shards ended that did not end well, by the gateway's log."""
         lines = [json.loads(line) for line in self.gateway.log.read_text().splitlines() if line.startswith("{")]
-        return [line["event"] for line in lines if line["level"] != "info" and line.get("phase") == "training"]
+        return {line.get("code", line["event"]) for line in lines if line["level"] != "info" and "shard" in line}
 
 
 @pytest_asyncio.fixture
@@ -142,4 +142,5 @@ async def test_one_that_joins_gets_what_it_can_do_and_one_that_drains_takes_noth
     done, failed = await stage.counts()
     assert failed == 0
     assert done <= len(read) < PHOTOS
-    assert stage.complaints() == []
+    # The one that is left may be full for a moment.
+    assert stage.interruptions() <= {"RESOURCE_EXHAUSTED"}

@@ -67,10 +67,12 @@ class AdaptiveLimit:
             self._leave(session_id)
 
     def follow(self, *, replicas: int) -> None:
-        """There are so many replicas now; where they have become more, the new ones are to have work at once."""
+        """There are so many replicas now: new ones are to have work at once, and those that left take their share."""
         if replicas > self._replicas:
             self._limit = max(self._limit, min(PER_REPLICA * replicas, LIMIT))
             self._give_places()
+        elif replicas < self._replicas:
+            self._limit = max(1, self._limit * replicas // self._replicas)
         self._replicas = replicas
 
     def succeeded(self, *, items: int, began: float) -> None:

@@ -39,7 +39,7 @@ async def test_it_grows_by_one_with_each_success_up_to_its_bound() -> None:
     assert limit.limit == LIMIT
 
 
-async def test_it_grows_with_the_replicas_at_once_and_what_they_refused_is_not_forgotten() -> None:
+async def test_it_follows_the_replicas_at_once_and_what_they_refused_is_not_forgotten() -> None:
     limit = AdaptiveLimit(start=1)
     seen = []
 
@@ -51,7 +51,7 @@ async def test_it_grows_with_the_replicas_at_once_and_what_they_refused_is_not_f
         limit.follow(replicas=replicas)
         seen.append(limit.limit)
 
-    assert seen == [2, 6, 3, 3, 6, LIMIT]
+    assert seen == [2, 6, 3, 2, 6, LIMIT]
 
 
 async def test_shards_that_wait_have_a_place_as_soon_as_there_is_another_replica() -> None:
