@@ -30,11 +30,11 @@ HEARTBEAT_SECONDS: Final = 2.0
 StageShares = Mapping[str, tuple[float, float]]
 """Where each stage begins, and how much of the whole it is."""
 STAGE_SHARES: Final[Mapping[Search | Literal["incremental"], StageShares]] = {
-    "exact": {"neighbours": (0.0, 0.74), "tree": (0.74, 0.15), "merge": (0.89, 0.11)},
-    "approximate": {"neighbours": (0.0, 0.61), "tree": (0.61, 0.2), "merge": (0.81, 0.19)},
-    "incremental": {"neighbours": (0.0, 0.5), "tree": (0.5, 0.35), "merge": (0.85, 0.15)},
+    "exact": {"neighbours": (0.0, 0.83), "tree": (0.83, 0.06), "merge": (0.89, 0.11)},
+    "approximate": {"neighbours": (0.0, 0.68), "tree": (0.68, 0.11), "merge": (0.79, 0.21)},
+    "incremental": {"neighbours": (0.0, 0.53), "tree": (0.53, 0.16), "merge": (0.69, 0.31)},
 }
-"""Measured on 10,000 faces, on 50,000, and on 400 that are added to 20,000."""
+"""Measured by `make bench-cluster-stages`: on 10,000 faces, on 50,000, and on 400 that are added to 20,000."""
 
 
 @dataclass(frozen=True, kw_only=True)
