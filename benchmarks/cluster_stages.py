@@ -58,7 +58,11 @@ class Library:
 def stage_seconds(run: Run) -> dict[str, float]:
     """How long each stage takes, from its first report on."""
     begins: dict[str, float] = {}
-    run(lambda progress: begins.setdefault(progress.stage, time.perf_counter()) and None)
+
+    def note(progress: Progress) -> None:
+        begins.setdefault(progress.stage, time.perf_counter())
+
+    run(note)
     times = [begins[stage] for stage in STAGES] + [time.perf_counter()]
     return dict(zip(STAGES, np.diff(times).tolist(), strict=True))
 
