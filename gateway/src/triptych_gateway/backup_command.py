@@ -1,21 +1,18 @@
 """The command triptych-gateway-backup: backups of the catalogue that DATABASE_URL names."""
 
 import argparse
-import asyncio
 import json
 import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
-from pydantic import ValidationError
-
-from triptych_common.errors import EXIT_BAD_CONFIGURATION, ConfigurationError
+from triptych_common.errors import ConfigurationError
 from triptych_gateway.backup.contents import Backup, list_backups, read_backup
 from triptych_gateway.backup.creating import create_backup
 from triptych_gateway.backup.restoring import restore_backup, verify_backup
-from triptych_gateway.catalog.database import DATABASE_AWAY
-from triptych_gateway.settings import DatabaseSettings
+from triptych_gateway.database_commands import database_settings, run_to_exit
 
+_PURPOSE: Final = "of the catalogue"
 NOT_IN_IT: Final = (
     "Not in it: photos, weights and thumbnails; search tables are made anew, and progress is announced again."
 )
@@ -23,18 +20,7 @@ NOT_IN_IT: Final = (
 
 def main() -> NoReturn:
     """Entry point of the console script; exit status 78 with one sentence where it cannot be done."""
-    arguments = _parser().parse_args()
-    try:
-        asyncio.run(_run(arguments))
-    except ConfigurationError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_BAD_CONFIGURATION)
-    except DATABASE_AWAY as error:
-        sys.stderr.write(f"PostgreSQL does not answer at DATABASE_URL: {error}\n")
-        sys.exit(EXIT_BAD_CONFIGURATION)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+    run_to_exit(_run(_parser().parse_args()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +54,10 @@ async def _run(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "create":
             backup = await create_backup(
-                _settings().database_url, arguments.directory, keep=arguments.keep, models=arguments.models_file
+                database_settings(_PURPOSE).database_url,
+                arguments.directory,
+                keep=arguments.keep,
+                models=arguments.models_file,
             )
             sys.stderr.write(f"Made a backup of {_contents(backup)}. {NOT_IN_IT}\n")
             sys.stdout.write(f"{backup.path}\n")
@@ -83,20 +72,13 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 
 async def _restore(arguments: argparse.Namespace) -> None:
-    settings = _settings()
+    settings = database_settings(_PURPOSE)
     backup = read_backup(arguments.backup)
     nats_url = None if arguments.keep_progress else settings.nats_url
     await restore_backup(settings.database_url, backup, replace=arguments.replace, nats_url=nats_url)
     sys.stdout.write(f"Restored {_contents(backup)}.\n")
     for name, value in backup.manifest.settings.items():
         sys.stdout.write(f"It was made with {name}={value}\n")
-
-
-def _settings() -> DatabaseSettings:
-    try:
-        return DatabaseSettings.read()
-    except ValidationError as error:
-        raise ConfigurationError("DATABASE_URL is not set: it names the database of the catalogue.") from error
 
 
 def _tell(directory: Path, *, as_json: bool) -> None:

@@ -1,37 +1,22 @@
 """The command triptych-gateway-token: API tokens, made and ended by whoever may read the database."""
 
 import argparse
-import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_common.errors import EXIT_BAD_CONFIGURATION, ConfigurationError
 from triptych_gateway.catalog.access.tokens import SCOPES, Token, create_token, list_tokens, revoke_token
-from triptych_gateway.catalog.database import DATABASE_AWAY, create_engine, migrate
-from triptych_gateway.catalog.errors import NotFoundError
-from triptych_gateway.settings import DatabaseSettings
+from triptych_gateway.catalog.database import create_engine, migrate
+from triptych_gateway.database_commands import database_settings, run_to_exit
 
 _LONGEST_DAYS = 3650
 
 
 def main() -> NoReturn:
     """Entry point of the console script; exit status 78 with one sentence where it cannot be done."""
-    arguments = _parser().parse_args()
-    try:
-        asyncio.run(_run(arguments))
-    except (ConfigurationError, NotFoundError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_BAD_CONFIGURATION)
-    except DATABASE_AWAY as error:
-        sys.stderr.write(f"PostgreSQL does not answer at DATABASE_URL: {error}\n")
-        sys.exit(EXIT_BAD_CONFIGURATION)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+    run_to_exit(_run(_parser().parse_args()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,10 +47,7 @@ def _days(value: str) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    try:
-        settings = DatabaseSettings.read()
-    except ValidationError as error:
-        raise ConfigurationError("DATABASE_URL is not set: it names the database that has the tokens.") from error
+    settings = database_settings("that has the tokens")
     await migrate(settings.database_url)
     engine = create_engine(settings.database_url, pool_size=1)
     try:
