@@ -16,9 +16,8 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.cluster_messages import face_messages
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc
-
-FACES_PER_MESSAGE = 2000
 
 _KEPT = ("kept_faces", "kept_groups", "gone")
 Request = clusterer_pb2.ClusterFacesRequest
@@ -92,16 +91,8 @@ async def _ask(
 ) -> Answered:
     async def requests() -> AsyncIterator[Request]:
         yield Request(header=header)
-        for start in range(0, len(embeddings), FACES_PER_MESSAGE):
-            numbers = range(start, min(start + FACES_PER_MESSAGE, len(embeddings)))
-            yield Request(
-                faces=clusterer_pb2.FaceBatch(
-                    face_ids=numbers,
-                    photo_ids=numbers,
-                    scores=[1.0] * len(numbers),
-                    vectors=embeddings[start : start + FACES_PER_MESSAGE].tobytes(),
-                )
-            )
+        for message in face_messages(embeddings):
+            yield message
         for one in kept:
             if one.HasField("kept_faces"):
                 yield Request(kept_faces=one.kept_faces)

@@ -129,20 +129,14 @@ def measure(method: str, cases: list[dict[str, Any]], seed: int) -> Iterator[dic
 
 def requests(embeddings: np.ndarray) -> Iterator[Any]:
     """The faces as the gateway sends them."""
+    from cluster_messages import face_messages  # noqa: PLC0415
+
     from triptych.v1 import clusterer_pb2  # noqa: PLC0415
 
     count, dimension = embeddings.shape
     header = clusterer_pb2.ClusterHeader(face_model_id=MODEL, dimension=dimension, face_count=count)
     yield clusterer_pb2.ClusterFacesRequest(header=header)
-    for start in range(0, count, 1000):
-        numbers = range(start, min(start + 1000, count))
-        batch = clusterer_pb2.FaceBatch(
-            face_ids=numbers,
-            photo_ids=numbers,
-            scores=[1.0] * len(numbers),
-            vectors=embeddings[start : start + 1000].tobytes(),
-        )
-        yield clusterer_pb2.ClusterFacesRequest(faces=batch)
+    yield from face_messages(embeddings)
 
 
 async def ask(address: str, embeddings: np.ndarray) -> tuple[float, int]:

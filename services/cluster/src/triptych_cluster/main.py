@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from triptych.v1 import clusterer_pb2_grpc
+from triptych_cluster.freed_memory import keep_freed_memory
 from triptych_cluster.question import MemorySettings
 from triptych_cluster.service import SERVICE_NAME, ClustererService
 from triptych_common.metrics import serving_metrics
@@ -62,4 +63,5 @@ async def serve(settings: ClusterSettings) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    keep_freed_memory()
     run_process("cluster", ClusterSettings, serve)

@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.schema import LIVE_GENERATION
 
+FACES_PER_BATCH: Final = 1000
+"""Two megabytes of vectors: its receiver works on one such message while the next is on its way."""
+
 _FACES: Final = """
     faces f JOIN face_scans c
         ON c.asset_id = f.asset_id AND c.model_id = f.model_id AND c.generation = f.generation
@@ -71,7 +74,7 @@ async def count_kept(
 
 
 async def read_space(
-    connection: AsyncConnection, *, model_id: str, generation: int = LIVE_GENERATION, batch: int = 2000
+    connection: AsyncConnection, *, model_id: str, generation: int = LIVE_GENERATION, batch: int = FACES_PER_BATCH
 ) -> AsyncIterator[FaceVectors]:
     """All faces of the library's space of a model, in batches: those that are shown by id, then those that will be.
 

@@ -101,15 +101,15 @@ def kept_header(graph: KeptGraph) -> clusterer_pb2.KeptHeader:
 
 def faces_message(batch: FaceVectors) -> clusterer_pb2.ClusterFacesRequest:
     """Some faces."""
-    return clusterer_pb2.ClusterFacesRequest(
-        faces=clusterer_pb2.FaceBatch(
-            face_ids=batch.face_ids.tolist(),
-            photo_ids=batch.photo_ids.tolist(),
-            scores=batch.scores.tolist(),
-            sizes=batch.sizes.tolist(),
-            vectors=vector_to_bytes(batch.vectors),
-        )
-    )
+    request = clusterer_pb2.ClusterFacesRequest()
+    # In place: a message that is given another as a part copies it, here megabytes.
+    faces = request.faces
+    faces.face_ids.extend(batch.face_ids.tolist())
+    faces.photo_ids.extend(batch.photo_ids.tolist())
+    faces.scores.extend(batch.scores.tolist())
+    faces.sizes.extend(batch.sizes.tolist())
+    faces.vectors = vector_to_bytes(batch.vectors)
+    return request
 
 
 async def kept_messages(
