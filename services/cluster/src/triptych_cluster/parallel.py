@@ -1,12 +1,14 @@
 """Independent parts of one piece of work, on all cores: NumPy and faiss let go of the interpreter's lock."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 import faiss
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 MOST_THREADS: Final = 8
 """More would want more memory (`memory.peak_bytes` counts it for each), and little is left to divide."""
@@ -35,12 +37,24 @@ def in_parallel(
     """
     executor = ThreadPoolExecutor(thread_count(), "cluster-part", initializer=_one_thread_in_each)
     try:
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             for done, future in enumerate([executor.submit(work, part) for part in parts]):
                 on_part(done)
                 future.result()
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """BLAS has one thread for each product until the context ends, and then as many as before."""
+    limited: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    # All are loaded by the time that anything is worked on. To find them takes longer than to group a few faces.
+    return ThreadpoolController()
 
 
 def _one_thread_in_each() -> None:

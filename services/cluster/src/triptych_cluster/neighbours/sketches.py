@@ -6,10 +6,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from triptych_cluster.neighbours.arrangement import chunks
-from triptych_cluster.parallel import in_parallel
+from triptych_cluster.parallel import in_parallel, one_blas_thread
 from triptych_cluster.parameters import Metric
 
 SKETCH_DIMENSION: Final = 128
@@ -78,7 +77,7 @@ def projected(
     sample = sample - mean
     moments = (sample.T @ sample).astype(np.float64)
     # Threads would wait for each other at every column: 2 s instead of 0.1 on a busy machine.
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         _, directions = np.linalg.eigh(moments)
     basis = directions[:, ::-1][:, :SKETCH_DIMENSION].astype(np.float32)
     offset = mean @ basis
