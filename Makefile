@@ -38,6 +38,11 @@ models: install ## Fetch the production models, install what runs them, and choo
 test: install ui-test ## Install, and run all tests
 	$(BIN)/python -m pytest
 
+# The slowest first: begun last, it would keep one of the two processes busy alone.
+.PHONY: test-resilience
+test-resilience: install ## Kill, stop and cut parts of whole stacks, and see that nothing is lost
+	$(BIN)/python -m pytest -q tests/resilience/test_pipeline_recovery.py tests/resilience
+
 .PHONY: test-models
 test-models: $(MODELS_VENV)/bin/.installed ## Run the real open_clip and insightface code, in an environment of its own with PyTorch
 	$(MODELS_VENV)/bin/python -m pytest --confcutdir=tests/models tests/models

@@ -5,10 +5,8 @@ import contextlib
 import io
 import itertools
 import json
-import signal
-import subprocess
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,39 +18,28 @@ from PIL import Image
 
 from tests.support.ports import free_port
 from tests.support.running_triptych import (
-    POLL_SECONDS,
     Client,
     Triptych,
     Watch,
-    clean_environment,
-    end,
-    last_object,
     still_alive,
-    triptych,
     triptych_up,
     working_directory,
+)
+from tests.support.training_command import (
+    TRAIN_SECONDS,
+    Finished,
+    finished,
+    follow_first_session,
+    run_to_end,
+    training,
 )
 from triptych_gateway.cli.stack.data_directory import DataDirectory
 from triptych_gateway.cli.stack.record import running_stack
 
 PHOTOS = 30
-TRAIN_SECONDS = 150
 WEIGHTS = {"training": 0.30, "faceDetection": 0.65, "clustering": 0.05}
 SAME_FACE_OVERLAP = 0.2
 """Intersection over union from which a found box and a box of the manifest are one face: no two people come near it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A command that has ended."""
-
-    status: int
-    output: str
-    errors: str
-
-    def report(self) -> dict[str, Any]:
-        """The JSON object on the last line of its output."""
-        return last_object(self.output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,55 +59,6 @@ class MainJob:
     manifest: dict[str, Any]
     first: FirstRun
     triptych: Triptych
-
-
-def run_to_end(*arguments: str | Path, seconds: float = TRAIN_SECONDS) -> Finished:
-    done = subprocess.run(
-        triptych(*arguments), env=clean_environment(), capture_output=True, text=True, timeout=seconds, check=False
-    )
-    return Finished(status=done.returncode, output=done.stdout, errors=done.stderr)
-
-
-@contextlib.contextmanager
-def training(directory: Path, *, data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`triptych train --json` under way; its output goes to files beside the data."""
-    with data.with_suffix(".out").open("wb") as output, data.with_suffix(".err").open("wb") as errors:
-        process = subprocess.Popen(
-            triptych("train", directory, "--json", "--data-dir", data, "--port", str(port)),
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-        )
-    try:
-        yield process
-    finally:
-        end(process, signal.SIGTERM)
-
-
-def finished(status: int, data: Path) -> Finished:
-    return Finished(
-        status=status, output=data.with_suffix(".out").read_text(), errors=data.with_suffix(".err").read_text()
-    )
-
-
-async def follow_first_session(url: str, process: subprocess.Popen[bytes]) -> AsyncGenerator[Watch, None]:
-    """Poll the progress of the first session from the moment it is there until it ends or the command does."""
-    async with contextlib.aclosing(Client(url)) as client:
-        while not (sessions := await _sessions(client)):
-            assert process.poll() is None, "the command ended before it had made a session"
-            await asyncio.sleep(POLL_SECONDS)
-        async for watch in client.watch(
-            sessions[0]["id"], deadline_seconds=TRAIN_SECONDS, is_over=lambda: process.poll() is not None
-        ):
-            yield watch
-
-
-async def _sessions(client: Client) -> list[dict[str, Any]]:
-    try:
-        return await client.get_all("/training/sessions")
-    except httpx.TransportError:
-        return []
 
 
 async def first_run(photos: Path, data: Path) -> FirstRun:
@@ -335,54 +273,6 @@ def test_empty_directory_completes(job: MainJob) -> None:
     assert [answer["phases"][phase]["status"] for phase in WEIGHTS] == ["completed"] * 3
 
 
-# A second whole stack beside the first, and a command for each step, on a machine that may have much else to do.
-@pytest.mark.timeout(600)
-async def test_a_backup_brings_everything_back_in_another_data_directory(job: MainJob) -> None:
-    """The data directory is lost: what was made of the photos, and who is on them, is not."""
-    async with contextlib.aclosing(Client(job.triptych.url)) as client:
-        person = (await client.get_all("/faces/persons"))[0]
-        await client.change(f"/faces/persons/{person['id']}", {"name": "Ada"})
-        before = await everything(client)
-    made = run_to_end("backup", "create", job.photos.with_name("backups"), "--data-dir", job.triptych.data.root)
-    assert made.status == 0, made.errors
-    backup = made.output.strip()
-
-    with working_directory() as directory:
-        data = DataDirectory(root=directory / "data")
-        back = run_to_end("backup", "restore", backup, "--data-dir", data.root)
-        assert back.status == 0, back.errors
-        assert "It was made with TRIPTYCH_MEDIA_ROOTS=" in back.output
-        with triptych_up(directory, media_roots=[job.photos.parent], settings={}) as running:
-            async with contextlib.aclosing(Client(running.url)) as client:
-                assert await everything(client) == before
-            again = run_to_end("train", job.photos, "--json", "--port", running.url.rpartition(":")[2])
-            assert again.report()["skipped"] == PHOTOS, again.errors
-            async with contextlib.aclosing(Client(running.url)) as client:
-                persons = await client.get_all("/faces/persons")
-            assert {(one["name"], one["faceCount"]) for one in persons if one["name"]} == {("Ada", person["faceCount"])}
-            refused = run_to_end("backup", "restore", backup, "--data-dir", data.root)
-            assert (refused.status, refused.errors.count("\n")) == (1, 1)
-            assert f"Triptych runs on {data.root} (process {running.process.pid}): stop it first." in refused.errors
-        refused = run_to_end("backup", "restore", backup, "--data-dir", data.root)
-        assert "restore with --replace to give it up" in refused.errors
-        replaced = run_to_end("backup", "restore", backup, "--replace", "--data-dir", data.root)
-        assert replaced.status == 0, replaced.errors
-
-
-async def everything(client: Client) -> dict[str, Any]:
-    """What a person sees of a library: sessions with their progress, people, and what a search finds."""
-    sessions = await client.get_all("/training/sessions")
-    jobs = await client.get_all(f"/training/sessions/{sessions[-1]['id']}/jobs")
-    progress = [await client.get(f"/training/sessions/{one['id']}/progress-unified") for one in sessions]
-    search = await client.post("/search", json={"assetId": jobs[0]["assetId"], "limit": 5})
-    return {
-        "sessions": [(one["id"], one["name"], one["status"]) for one in sessions],
-        "progress": [(one["overallStatus"], one["overallProgress"]["percentage"]) for one in progress],
-        "persons": await client.get_all("/faces/persons"),
-        "search": [(one["asset"]["id"], round(one["score"], 3)) for one in search.json()["items"]],
-    }
-
-
 def test_missing_directory_is_refused_in_one_sentence(job: MainJob) -> None:
     missing = job.photos.with_name("missing")
     alone = run_to_end("train", missing, "--port", str(free_port()))
@@ -400,33 +290,3 @@ def test_second_stack_on_the_same_data_is_refused(job: MainJob) -> None:
     assert f"Another triptych (process {job.triptych.process.pid}) already uses the data directory" in second.errors
     assert "Traceback" not in second.errors
     assert httpx.get(f"{job.triptych.url}/health", trust_env=False).status_code == 200
-
-
-async def test_interrupted_train_stops_in_order_and_the_next_stack_goes_on() -> None:
-    with working_directory() as directory:
-        photos, data, port = directory / "photos", directory / "data", free_port()
-        made = run_to_end("samples", photos, "--count", "12")
-        assert made.status == 0, made.errors
-        with training(photos, data=data, port=port) as process:
-            watching = follow_first_session(f"http://127.0.0.1:{port}", process)
-            async with contextlib.aclosing(watching):
-                async for watch in watching:
-                    if watch.last["phases"]["faceDetection"]["status"] == "processing":
-                        break
-            children = psutil.Process(process.pid).children(recursive=True)
-            status = await asyncio.to_thread(end, process, signal.SIGINT)
-        stopped = finished(status, data)
-        assert status == 130, stopped.errors
-        assert still_alive(children) == []
-        assert "the next `triptych up` goes on with what is left" in stopped.errors
-        assert "database system is shut down" in _log(data, "postgres")
-        with triptych_up(directory, media_roots=[photos], settings={}) as running:
-            async with contextlib.aclosing(Client(running.url)) as client:
-                async for again in client.watch(1, deadline_seconds=TRAIN_SECONDS):
-                    watch = again
-        assert watch.last["overallStatus"] == "completed"
-        assert watch.last["phases"]["faceDetection"]["progress"]["current"] == 12
-
-
-def _log(data: Path, name: str) -> str:
-    return "".join(path.read_text() for path in sorted(DataDirectory(root=data).logs.glob(f"{name}*")))

@@ -1,4 +1,7 @@
-"""The contract's table of cases, each row a test of its name, through the whole stack."""
+"""The contract's table of cases, each row a test of its name, through the whole stack.
+
+The row of a process that is killed is in `tests/resilience/test_killed_gateways.py`.
+"""
 
 import asyncio
 import random
@@ -19,7 +22,6 @@ from tests.support.scripted_stack import (
     SERVICES,
     SESSIONS,
     UNDER_WAY,
-    Servers,
     Stack,
     Watch,
     overall_of,
@@ -121,30 +123,6 @@ def test_paused_then_resumed(stack: Stack, tmp_path: Path) -> None:
     assert resumed["overallStatus"] == "running"
     assert watch.percentages() == sorted(watch.percentages())
     assert phases_of(last)[0] == ("completed", PHOTOS, PHOTOS)
-
-
-@pytest.mark.parametrize("phase", PHASES)
-def test_process_killed_in_any_phase_and_started_again(phase: str, servers: Servers, tmp_path: Path) -> None:
-    with servers.stack() as first:
-        worker = first.worker(phase)
-        held_at = 0 if phase == "clustering" else HELD_AT
-        worker.photos_of_work = held_at
-        session_id = first.create(tmp_path)
-        first.start(session_id)
-        before = Watch(first, session_id)
-        before.until_phase(phase, UNDER_WAY[phase], current=held_at)
-        first.gateway.process.kill()
-
-    with servers.stack() as second:
-        after = Watch(second, session_id, seen=before.seen)
-        after.look()
-        worker.photos_of_work = NEVER
-        last = after.until("completed")
-
-    assert after.percentages() == sorted(after.percentages())
-    assert phases_of(last) == [("completed", PHOTOS, PHOTOS)] * 3
-    if phase != "clustering":
-        assert worker.worked == PHOTOS, "nothing is done twice"
 
 
 def test_failed_only_restart(stack: Stack, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support.nats_server import NatsServer
-from tests.support.real_servers import PostgresServer, postgres_server, wait_for
+from tests.support.real_servers import PostgresServer, wait_for
 from tests.support.running_gateway import Gateway, running_gateway
 from tests.support.running_progress import running_progress
 from tests.support.scripted_workers import ScriptedWorkers, scripted_workers
@@ -18,13 +18,6 @@ from tests.support.scripted_workers import ScriptedWorkers, scripted_workers
 SESSIONS = "/api/v1/training/sessions"
 PHOTOS = 20
 HELD_AT = 5
-
-
-@pytest.fixture(scope="module")
-def own_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that a test may stop; it has to be started again."""
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

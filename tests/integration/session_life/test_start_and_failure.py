@@ -1,6 +1,5 @@
-"""What is shown of a session that is started, killed or that fails."""
+"""What is shown of a session that is started or that fails."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -8,7 +7,6 @@ from typing import Final, Literal
 import grpc
 import pytest
 
-from tests.support.progress_events import publish
 from tests.support.real_servers import wait_for
 from tests.support.running_gateway import read_events
 from tests.support.scripted_stack import (
@@ -20,14 +18,13 @@ from tests.support.scripted_stack import (
     SERVICES,
     SESSIONS,
     UNDER_WAY,
-    Servers,
     Stack,
     Watch,
     overall_of,
     phases_of,
 )
 from triptych.v1 import progress_event_pb2
-from triptych_common.progress.events import PHASE_NAMES, PHASES_BY_NAME
+from triptych_common.progress.events import PHASE_NAMES
 
 
 def test_a_session_is_running_from_the_answer_to_start_until_its_end(stack: Stack, tmp_path: Path) -> None:
@@ -195,46 +192,3 @@ def _assert_told_to_all(stack: Stack, session_id: int, failure: Failure) -> None
     jobs = stack.client.get(f"{SESSIONS}/{session_id}/jobs", params={"status": "failed"}).json()
     assert jobs["total"] == failure.failed
     assert {job["errorMessage"] for job in jobs["items"]} <= {"The picture is damaged."}
-
-
-@pytest.mark.parametrize("phase", ["training", "face_detection"])
-def test_gateway_and_aggregator_killed_at_once_go_on_and_the_bar_stands_where_workers_had_brought_it(
-    phase: str, servers: Servers, tmp_path: Path
-) -> None:
-    """Workers had reported more than was stored: those who come after them must not show less."""
-    reported = HELD_AT + 2
-    with servers.stack() as first:
-        worker = first.worker(phase)
-        worker.photos_of_work = HELD_AT
-        session_id = first.create(tmp_path)
-        first.start(session_id)
-        before = Watch(first, session_id)
-        before.until_phase(phase, UNDER_WAY[phase], current=HELD_AT)
-        asyncio.run(publish(servers.nats_url, _report(session_id, phase, done=reported)))
-        before.until_phase(phase, UNDER_WAY[phase], current=reported)
-        first.gateway.process.kill()
-
-    with servers.stack() as second:
-        after = Watch(second, session_id, seen=before.seen)
-        at_once = after.look()
-        worker.photos_of_work = NEVER
-        last = after.until("completed")
-
-    assert (at_once["overallStatus"], at_once["overallProgress"]["currentPhase"]) == ("running", phase)
-    assert at_once["phases"][PHASE_KEYS[phase]]["progress"]["current"] == reported
-    assert after.percentages() == sorted(after.percentages())
-    assert {body["overallStatus"] for body in after.seen[:-1]} == {"running"}
-    assert phases_of(last) == [("completed", PHOTOS, PHOTOS)] * 3
-    assert worker.worked == PHOTOS, "nothing that was stored is done twice"
-
-
-def _report(session_id: int, phase: str, *, done: int) -> progress_event_pb2.ProgressEvent:
-    """What a worker says of the only shard."""
-    return progress_event_pb2.ProgressEvent(
-        session_id=session_id,
-        phase=PHASES_BY_NAME[phase],
-        run=1,
-        source=SERVICES[phase],
-        unit="shard-0",
-        counts=progress_event_pb2.UnitCounts(done=done, total=PHOTOS),
-    )

@@ -1,4 +1,4 @@
-"""The gateway when something under it is taken away: what it answers, and that it ends when asked to."""
+"""What the gateway answers while its database is killed or hangs, and once it is back."""
 
 import json
 import signal
@@ -9,17 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.real_servers import DEADLINE_SECONDS, PostgresServer, postgres_server, wait_for
+from tests.support.real_servers import PostgresServer, wait_for
 from tests.support.running_gateway import Gateway, read_events, running_gateway
 
 SESSIONS = "/api/v1/training/sessions"
-
-
-@pytest.fixture(scope="module")
-def own_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that a test may stop; it has to be started again."""
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -87,33 +80,3 @@ def test_a_database_that_hangs_is_503_before_a_reader_gives_up(
             own_postgres.signal_all(signal.SIGCONT)
 
         wait_for(lambda: client.get(f"{SESSIONS}/{session_id}").is_success, "it answers again")
-
-
-def test_the_gateway_ends_with_a_stream_open(own_gateway: Gateway) -> None:
-    with own_gateway.client() as client:
-        session_id = own_gateway.create(client)
-        client.post(f"{SESSIONS}/{session_id}/start")
-        with client.stream("GET", f"{SESSIONS}/{session_id}/progress-unified/stream") as answer:
-            events = read_events(answer.iter_lines())
-            assert "data" in next(events)
-
-            own_gateway.process.send_signal(signal.SIGTERM)
-            assert all("data" in event for event in events), "the stream was closed in order"
-            assert own_gateway.process.wait(DEADLINE_SECONDS) == 0
-    assert "Traceback" not in own_gateway.log.read_text()
-
-
-def test_another_gateway_on_the_same_port_says_so_and_does_not_start(
-    own_gateway: Gateway, shared_nats_url: str, tmp_path: Path
-) -> None:
-    folder = tmp_path / "second"
-    folder.mkdir()
-    port = own_gateway.url.rpartition(":")[2]
-
-    with (
-        pytest.raises(AssertionError, match="TRIPTYCH_HTTP_PORT"),
-        running_gateway(
-            database_url=own_gateway.database_url, nats_url=shared_nats_url, folder=folder, TRIPTYCH_HTTP_PORT=port
-        ),
-    ):
-        pass
