@@ -91,7 +91,7 @@ def unify(
         current = next((name for name in PHASES if phases[name].status != "completed"), PHASES[-1])
         total = sum(session.weights[name] * phase.percentage for name, phase in phases.items())
         percentage = min(int(total * 10 + 1e-6) / 10, 99.9)
-    stall = _stall(session, phases, now=now, away=away) if session.status == "running" else None
+    stall = _stall(session, phases, seen, now=now, away=away) if session.status == "running" else None
     passed = _passed_seconds(phases, seen, heard_seconds_ago)
     catalogue_changed, progress_changed = _microseconds(session.updated_at), seen.revision if seen is not None else 0
     ended = session.completed_at or session.paused_at
@@ -162,20 +162,26 @@ def _passed_seconds(
     return max(0.0, heard_seconds_ago)
 
 
-def _stall(session: Session, phases: Mapping[str, _Phase], *, now: datetime, away: Collection[str]) -> Json | None:
+def _stall(
+    session: Session,
+    phases: Mapping[str, _Phase],
+    seen: progress_pb2.SessionProgress | None,
+    *,
+    now: datetime,
+    away: Collection[str],
+) -> Json | None:
     """That the phase at work or next does not go on, and why, as far as it is known."""
     phase = next((phase for phase in phases.values() if phase.is_ahead), None)
     if phase is None:
         return None
     is_away = _SERVICES[phase.name] in away
     if phase.status == "running":
-        # The catalogue may be further than the aggregator, to which events come through NATS.
-        if phase.seen is None or not phase.seen.HasField("stalled_since") or phase.is_ahead_of_seen:
-            return None
-        since = phase.seen.stalled_since.ToDatetime(UTC)
+        since = _stalled_since(session, phase, seen, now=now)
     elif is_away and (now - session.updated_at).total_seconds() >= _PATIENCE_SECONDS:
         since = session.updated_at
     else:
+        since = None
+    if since is None:
         return None
     seconds = max(0, int((now - since).total_seconds()))
     reason = f": {_SERVICES[phase.name]} is not answering" if is_away else ""
@@ -185,6 +191,24 @@ def _stall(session: Session, phases: Mapping[str, _Phase], *, now: datetime, awa
         "seconds": seconds,
         "message": f"no progress for {seconds} s{reason}",
     }
+
+
+def _stalled_since(
+    session: Session, phase: _Phase, seen: progress_pb2.SessionProgress | None, *, now: datetime
+) -> datetime | None:
+    """When the phase at work was last seen to work, if that is longer ago than its pace allows.
+
+    The aggregator judges that by its events. Where the catalogue has stored more than the events tell (NATS is out of
+    the service's reach, or the service fell silent before its last report), the last that was stored was work too.
+    """
+    if seen is None or phase.seen is None or not phase.seen.HasField("stalled_since"):
+        return None
+    heard_at = phase.seen.stalled_since.ToDatetime(UTC)
+    if not phase.is_ahead_of_seen:
+        return heard_at
+    stored_at = max(heard_at, session.updated_at)
+    allowed = timedelta(microseconds=seen.revision - phase.seen.stalled_since.ToMicroseconds())
+    return stored_at if now - stored_at >= allowed else None
 
 
 def _phase_body(phase: _Phase, session: Session, now: datetime, *, passed_seconds: float) -> Json:

@@ -380,8 +380,24 @@ def test_no_stall_is_told_where_the_catalogue_sees_work() -> None:
     """NATS is away: the aggregator hears nothing, but the gateway stores results."""
     stalled = seen_phase("training", done=5, total=100)
     stalled.stalled_since.FromDatetime(NOW - timedelta(seconds=40))
+    revision = stalled.stalled_since.ToMicroseconds() + 15_000_000
     at_work = run("training", "running", total=100, done=60)
-    assert look(session(), runs(at_work), seen(stalled)).overall_progress.stall is None
+    stored = session(updated_at=NOW - timedelta(seconds=14))
+    assert look(stored, runs(at_work), seen(stalled, revision=revision)).overall_progress.stall is None
+
+
+def test_a_stall_is_told_where_the_last_report_before_it_was_lost() -> None:
+    """What was stored after it was work; the silence since then is as long as the aggregator allows."""
+    stalled = seen_phase("training", done=5, total=100)
+    stalled.stalled_since.FromDatetime(NOW - timedelta(seconds=40))
+    revision = stalled.stalled_since.ToMicroseconds() + 15_000_000
+    at_work = run("training", "running", total=100, done=6)
+    stored = session(updated_at=NOW - timedelta(seconds=39))
+
+    stall = look(stored, runs(at_work), seen(stalled, revision=revision)).overall_progress.stall
+
+    assert stall is not None
+    assert (stall.phase, stall.seconds, stall.message) == ("training", 39, "no progress for 39 s")
 
 
 def test_a_phase_that_waits_for_its_service_says_so() -> None:
