@@ -138,7 +138,7 @@ class FaceSet(_message.Message):
     FACES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetectedFace]:
-        """Strongest first."""
+        """Strongest first, 1000 at most."""
 
     def __init__(
         self,

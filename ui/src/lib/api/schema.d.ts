@@ -1080,6 +1080,7 @@ export interface components {
          *     }
          */
         Asset: {
+            /** @description All that were found, 1000 at most: of a photo with more, the face detector keeps the strongest. */
             faces: components["schemas"]["Face"][];
             height: number | null;
             id: number;

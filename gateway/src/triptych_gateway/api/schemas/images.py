@@ -16,4 +16,6 @@ class Asset(Body):
     size_bytes: int
     taken_at: str | None = Field(description="By the camera's clock, ISO 8601 without a zone.")
     missing_at: Time | None = Field(description="When its file was found to be gone.")
-    faces: list[Face]
+    faces: list[Face] = Field(
+        description="All that were found, 1000 at most: of a photo with more, the face detector keeps the strongest."
+    )
