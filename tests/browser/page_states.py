@@ -113,6 +113,11 @@ def search_by(picture: Path) -> Callable[[Page], Awaitable[None]]:
     return search
 
 
+async def wait_for_folders(page: Page) -> None:
+    """The folders of the media roots."""
+    await page.get_by_role("checkbox").first.wait_for()
+
+
 def look_at(folder: Path) -> Callable[[Page], Awaitable[None]]:
     """A folder ticked and opened in the form for a session, and the form sent without a name."""
 
@@ -132,3 +137,10 @@ async def send_empty_form(page: Page) -> None:
     await page.get_by_label("Name").fill("Summer")
     await page.get_by_role("button", name="Start training").click()
     await expect(page.locator("#folders-mistake")).not_to_be_empty()
+
+
+async def log_in_in_vain(page: Page) -> None:
+    """A token that is not known."""
+    await page.get_by_label("Token").fill("not-a-token")
+    await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("alert").wait_for()
