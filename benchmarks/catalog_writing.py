@@ -8,12 +8,13 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.catalogue import begin
 from triptych_gateway.catalog.clustering.former_persons import remember_persons
 from triptych_gateway.catalog.clustering.regrouping import NewGroup, replace_clustering
 from triptych_gateway.catalog.database import create_engine
 from triptych_gateway.catalog.library import photos
 from triptych_gateway.catalog.library.photos import FoundPhoto
-from triptych_gateway.catalog.runs import lifecycle, planning, results, shards
+from triptych_gateway.catalog.runs import results, shards
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoFacts
 from triptych_gateway.catalog.runs.shards import ShardItem
@@ -158,8 +159,7 @@ async def _work(engine: AsyncEngine, session_id: int, phase: str) -> dict[str, f
     name = phase.removesuffix("_detection").replace("face", "faces")
     began = time.perf_counter()
     async with engine.begin() as connection:
-        run = (await lifecycle.latest_runs(connection, session_id))[phase]
-        await planning.assign_items(connection, run, model_id=_MODEL)
+        run = await begin(connection, session_id, phase, model=_MODEL)
     figures = {f"assign_{name}_seconds": time.perf_counter() - began}
     async with engine.begin() as connection:
         await connection.execute(text("ANALYZE run_items"))

@@ -44,8 +44,16 @@ def found(path: bytes, *, size: int = 10, modified: int = 1) -> FoundPhoto:
 async def begin(connection: AsyncConnection, session_id: int, phase: str = "training", *, model: str = MODEL) -> Run:
     """Assign the photos of a phase's latest run, as the pipeline does."""
     run = (await lifecycle.latest_runs(connection, session_id))[phase]
-    assigned = await planning.assign_items(connection, run, model_id=model)
-    return await lifecycle.update_run(connection, run.id, status="running", **assigned._asdict())
+    order = await planning.put_in_order(connection, run, model_id=model)
+    for first in range(0, order.job_changes, planning.JOBS_SLICE):
+        await planning.change_jobs(connection, first=first)
+    await planning.assign_items(connection, run, items=order.items)
+    total = await planning.count_photos(connection, run)
+    renewed = await planning.count_renewed(connection, run, model_id=model)
+    await planning.forget_order(connection)
+    return await lifecycle.update_run(
+        connection, run.id, status="running", total=total, skipped=total - order.items, renewed=renewed
+    )
 
 
 async def items_of(connection: AsyncConnection, run: Run) -> list[ShardItem]:

@@ -30,6 +30,30 @@ class OwnedSession:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is committed at the end. Raises LeaseLostError before anything is written."""
-        async with self._engine.begin() as connection:
-            await leases.check(connection, self.lease)
+        async with self._engine.connect() as connection, self.write_over(connection):
             yield connection
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for several transactions; where they break off it is closed, with its temporary tables."""
+        async with self._engine.connect() as connection:
+            try:
+                yield connection
+            except BaseException:
+                await connection.invalidate()
+                raise
+
+    @asynccontextmanager
+    async def write_over(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """The same as `write`, over a connection that is there."""
+        async with connection.begin():
+            await self.check(connection)
+            yield
+
+    async def check(self, connection: AsyncConnection) -> None:
+        """Make sure that the lease is held until the transaction ends; whoever presses a button waits for that end.
+
+        A transaction that takes long begins without, and checks before it writes what others wait for. Raises
+        LeaseLostError.
+        """
+        await leases.check(connection, self.lease)

@@ -44,6 +44,7 @@ async def test_a_plan_is_the_same_in_however_many_slices_it_is_written(
         await results.write_outcomes(connection, earlier, [embedded(one) for one in items], model_id=MODEL)
 
         monkeypatch.setattr(planning, "SLICE", slice_rows)
+        monkeypatch.setattr(planning, "JOBS_SLICE", slice_rows)
         session_id = await new_session(connection, paths=paths)
         run = await begin(connection, session_id)
         left = await items_of(connection, run)

@@ -1,26 +1,22 @@
 """Runs a phase that works through photos: training and face detection."""
 
 import asyncio
-from typing import Any
 
 import grpc
 from sqlalchemy import func
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_common.models.description import ModelInfo
-from triptych_common.progress.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.rpc.status import read_error
 from triptych_common.tracing import span
-from triptych_gateway.catalog.clustering.face_space import count_session_faces
-from triptych_gateway.catalog.runs import generations, history, lifecycle, planning, shards
+from triptych_gateway.catalog.runs import generations, history, lifecycle, shards
 from triptych_gateway.catalog.runs.lifecycle import Run
-from triptych_gateway.catalog.schema import LIVE_GENERATION
 from triptych_gateway.pipeline.backlog import Remainder
 from triptych_gateway.pipeline.concurrency import LIMIT
 from triptych_gateway.pipeline.errors import PhaseFailedError
 from triptych_gateway.pipeline.ownership import OwnedSession
+from triptych_gateway.pipeline.photos import run_planning
 from triptych_gateway.pipeline.photos.face_forecast import FaceForecast
 from triptych_gateway.pipeline.photos.photo_services import PhotoService
 from triptych_gateway.pipeline.photos.shard_work import ShardWork
@@ -103,28 +99,13 @@ class PhotoPhase:
                 "model_changed",
                 f"The run began with {run.model['id']}, but the service now has {model.model_id}: start it again.",
             )
+        if run.model is None:
+            self._run = await run_planning.begin_run(self._session, run, model)
+            return
         async with self._session.write() as connection:
-            changes: dict[str, Any] = {"status": "running"}
-            if run.model is None:
-                assigned = await planning.assign_items(connection, run, model_id=model.model_id)
-                changes |= {
-                    **assigned._asdict(),
-                    "model": _describe(model),
-                    "started_at": func.now(),
-                    "evidence": await self._evidence(connection, model),
-                    # A restart begins to count anew: what it replaces is not added to what it finds.
-                    "found": await self._count_found(connection, model) if run.generation == LIVE_GENERATION else 0,
-                }
-            self._run = await lifecycle.update_run(connection, run.id, **changes)
-            if run.model is not None:
-                begun = [one for one in await shards.shard_counts(connection, self._run) if one.has_begun]
-                await shards.announce_shards(connection, self._run, begun, epoch=self._session.lease.epoch)
-
-    async def _evidence(self, connection: AsyncConnection, model: ModelInfo) -> dict[str, Any]:
-        """What is known of the run's duration now: its total says how much work there is."""
-        prepared = evidence_from_json(self._run.evidence)
-        known = await history.recent(connection, phase=self._run.phase, model_id=model.model_id, device=model.device)
-        return evidence_to_json(Evidence(history=known, probe=prepared.probe))
+            self._run = await lifecycle.update_run(connection, run.id, status="running")
+            begun = [one for one in await shards.shard_counts(connection, self._run) if one.has_begun]
+            await shards.announce_shards(connection, self._run, begun, epoch=self._session.lease.epoch)
 
     async def _end(self, model: ModelInfo, *, items: int, seconds: float) -> Run:
         async with self._session.write() as connection:
@@ -148,28 +129,10 @@ class PhotoPhase:
                 run.id,
                 status="completed",
                 completed_at=func.now(),
-                found=await self._count_found(connection, model),
+                found=await run_planning.count_found(connection, run, model),
             )
         self._log.info("phase completed", done=run.done, failed=run.failed, skipped=run.skipped, found=run.found)
         return run
-
-    async def _count_found(self, connection: AsyncConnection, model: ModelInfo) -> int:
-        if self._run.phase != "face_detection":
-            return 0
-        return await count_session_faces(
-            connection, self._run.session_id, model_id=model.model_id, generation=self._run.generation
-        )
-
-
-def _describe(model: ModelInfo) -> dict[str, Any]:
-    return {
-        "id": model.model_id,
-        "name": model.display_name,
-        "pack": model.pack,
-        "device": model.device,
-        "notice": model.notice or None,
-        "licence": model.licence,
-    }
 
 
 def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
