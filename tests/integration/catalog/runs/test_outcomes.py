@@ -2,7 +2,6 @@
 
 import asyncio
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import (
@@ -16,7 +15,7 @@ from tests.support.catalogue import (
     table,
 )
 from triptych_gateway.catalog.library import photos
-from triptych_gateway.catalog.runs import lifecycle, planning, results, shards
+from triptych_gateway.catalog.runs import lifecycle, results, shards
 from triptych_gateway.catalog.sessions import jobs
 
 
@@ -31,48 +30,6 @@ async def test_photos_get_dense_ordinals_and_shards_are_ranges_of_them(engine: A
         assert [[item.ordinal for item in shard.items] for shard in loaded] == [[0, 1], [2, 3], [4]]
         assert [shard.size for shard in await shards.shard_counts(connection, run)] == [2, 2, 1]
         assert {item.path for shard in loaded for item in shard.items} == {b"/photos/%d" % n for n in range(5)}
-
-
-@pytest.mark.parametrize("slice_rows", [1, 2, 7, 1000])
-async def test_a_plan_is_the_same_in_however_many_slices_it_is_written(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, slice_rows: int
-) -> None:
-    paths = [b"/photos/%d" % n for n in range(7)]
-    async with engine.begin() as connection:
-        earlier = await begin(connection, await new_session(connection, paths=paths[:3]))
-        items = await items_of(connection, earlier)
-        await results.write_outcomes(connection, earlier, [embedded(one) for one in items], model_id=MODEL)
-
-        monkeypatch.setattr(planning, "SLICE", slice_rows)
-        monkeypatch.setattr(planning, "JOBS_SLICE", slice_rows)
-        session_id = await new_session(connection, paths=paths)
-        run = await begin(connection, session_id)
-        left = await items_of(connection, run)
-        jobs_of_session = await table(
-            connection,
-            "SELECT a.path, s.status, s.completed_at IS NULL FROM session_assets s JOIN assets a ON a.id = s.asset_id "
-            "WHERE s.session_id = :id ORDER BY a.path",
-            id=session_id,
-        )
-
-    assert (run.total, run.skipped) == (7, 3)
-    assert sorted(item.ordinal for item in left) == [0, 1, 2, 3]
-    assert [item.path for item in left] == paths[3:]
-    assert jobs_of_session == [
-        *((path, "skipped", False) for path in paths[:3]),
-        *((path, "pending", True) for path in paths[3:]),
-    ]
-
-
-async def test_every_stretch_of_a_run_is_spread_over_all_photos(engine: AsyncEngine) -> None:
-    paths = [b"/photos/%03d" % n for n in range(200)]
-    async with engine.begin() as connection:
-        run = await begin(connection, await new_session(connection, paths=paths, shard_size=20))
-        shards_of_run = [await shards.load_shard(connection, run, ordinal) for ordinal in range(10)]
-
-    for shard in shards_of_run:
-        fifths = [paths.index(item.path) // 40 for item in shard.items]
-        assert all(3 <= fifths.count(fifth) <= 5 for fifth in range(5))
 
 
 async def test_writing_outcomes_again_changes_nothing(engine: AsyncEngine) -> None:

@@ -98,9 +98,10 @@ async def check(connection: AsyncConnection, lease: Lease) -> None:
     transaction may take longer than a lease lasts.
     """
     held = await connection.execute(
+        # Not now(), which is when the transaction began: it may have worked for long before it asks.
         text("""
             SELECT 1 FROM leases
-            WHERE session_id = :session_id AND holder = :holder AND epoch = :epoch AND expires_at > now()
+            WHERE session_id = :session_id AND holder = :holder AND epoch = :epoch AND expires_at > clock_timestamp()
             FOR KEY SHARE"""),
         vars(lease),
     )

@@ -90,7 +90,7 @@ async def put_in_order(connection: AsyncConnection, run: Run, *, model_id: str) 
     changes = await connection.execute(
         text(f"""
             INSERT INTO job_changes (position, job_id, status, completed_at)
-            SELECT row_number() OVER () - 1, changed.*
+            SELECT row_number() OVER (ORDER BY changed.id) - 1, changed.*
             FROM ({_JOB_CHANGES[run.phase].format(jobs_and_results=jobs_and_results)}) changed"""),  # noqa: S608
         parameters,
     )

@@ -63,8 +63,8 @@ runs = Table(
     CheckConstraint("status IN ('pending','running','paused','completed','failed','cancelled')", name="status"),
 )
 
-# The photos of a run that need work, under dense ordinals: a shard is a range of them, the same after any crash. A photo
-# has no reference of its own: to check it for each of ten million rows, in an order that mixes them, takes longer than
+# The photos of a run that need work, under dense ordinals: a shard is a range of them, the same after any crash. There
+# is no reference to the photo: to check it for each of ten million rows, in an order that mixes them, takes longer than
 # all else of a plan. A trigger on `assets` takes the places of a photo whose row goes.
 run_items = Table(
     "run_items",

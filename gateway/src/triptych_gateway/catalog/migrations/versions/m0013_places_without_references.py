@@ -7,8 +7,8 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 
-# What the reference did, once for a statement rather than for each photo. There is no index by photo, as there was none:
-# Triptych itself removes no photo's row.
+# What the reference did, once for a statement rather than for each photo. There is no index by photo, as there was
+# none: Triptych itself removes no photo's row.
 _TAKE_PLACES = """
 CREATE FUNCTION take_places_in_runs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
