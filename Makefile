@@ -237,7 +237,7 @@ bench-pipeline: environment ## What the pipeline costs: whole phases of sessions
 	@PYTHONPATH=. $(BIN)/python benchmarks/pipeline.py $(or $(N),400)
 
 .PHONY: bench-scale
-bench-scale: environment ## Scaling out: up to eight replicas, replicas that come and go, and 10,000,000 photos; N=, PARTS=
+bench-scale: environment ## Scaling out: up to eight replicas, who comes and goes, and 10,000,000 photos; N=, PARTS="speed changes takeover planning"
 	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py --photos $(or $(N),10000000) $(if $(PARTS),--parts $(PARTS))
 
 .PHONY: bench-tracing

@@ -1,4 +1,4 @@
-"""Scaling out, on one machine: more replicas, replicas that come and go, and a library of ten million photos.
+"""Scaling out, on one machine: more replicas, replicas and gateways that come and go, and ten million photos.
 
 Several embedder and facedetect processes with a synthetic model of 20 ms a photo in micro-batches of 16 work behind a
 real gateway, NATS and PostgreSQL (`scale_stage.py`).
@@ -6,9 +6,11 @@ real gateway, NATS and PostgreSQL (`scale_stage.py`).
 - ``photos_per_second``: of whole phases, by the number of replicas, each with as many photos to do;
 - ``speedup_3_replicas``, ``speedup_8_replicas``: of the phase that gains less, against one replica;
 - ``gateway_cores``: what the gateway used of the processors with most replicas;
-- what `scale_changes.py` and `scale_planning.py` name.
+- what `scale_changes.py`, `scale_takeover.py` and `scale_planning.py` name.
 
-python benchmarks/scale.py --photos 10000000
+Each part may be measured by itself.
+
+python benchmarks/scale.py --photos 10000000 --parts speed changes takeover planning
 """
 
 import argparse
@@ -23,13 +25,20 @@ import psutil
 from benchmarks.scale_changes import measure_changes
 from benchmarks.scale_planning import gateway_process, measure_planning
 from benchmarks.scale_stage import SERVICES, Stage, stage
+from benchmarks.scale_takeover import measure_takeover
 from tests.support.running_triptych import working_directory
 
 REPLICAS: Final = (1, 3, 8)
 PHOTOS_PER_REPLICA: Final = 1_000
-PARTS: Final = ("speed", "changes", "planning")
+PARTS: Final = ("speed", "changes", "takeover", "planning")
 LEAST: Final = {"speedup_3_replicas": 2.7, "speedup_8_replicas": 6.5}
-MOST: Final = {"joined_seconds": 30, "lost_photos": 0, "begin_peak_megabytes": 1024, "resume_peak_megabytes": 1024}
+MOST: Final = {
+    "joined_seconds": 30,
+    "lost_photos": 0,
+    "takeover_seconds_max": 30,
+    "begin_peak_megabytes": 1024,
+    "resume_peak_megabytes": 1024,
+}
 _COST_TOLERANCE: Final = 0.05
 """Of the pace: what two windows of ten seconds may differ in by themselves."""
 
@@ -86,6 +95,8 @@ def show(figures: dict[str, Any]) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
     return round(value, 3) if isinstance(value, float) else value
 
 
@@ -98,13 +109,16 @@ def within_limits(figures: dict[str, Any]) -> bool:
     )
 
 
-async def measure(directory: Path, *, photos: int, parts: list[str]) -> dict[str, Any]:
+def measure(directory: Path, *, photos: int, parts: list[str]) -> dict[str, Any]:
     """All figures."""
     figures: dict[str, Any] = {"cores": psutil.cpu_count()}
     if "speed" in parts or "changes" in parts:
-        figures |= await measure_replicas(directory / "replicas", parts=parts)
+        figures |= asyncio.run(measure_replicas(directory / "replicas", parts=parts))
+    if "takeover" in parts:
+        figures |= show(measure_takeover(directory / "takeover"))
     if "planning" in parts:
-        figures |= {"planned_photos": photos} | await measure_planning(directory / "planning", photos=photos)
+        figures |= {"planned_photos": photos}
+        figures |= asyncio.run(measure_planning(directory / "planning", photos=photos))
     return figures | {"within_limits": within_limits(figures)}
 
 
@@ -115,7 +129,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
     with working_directory() as directory:
-        figures = asyncio.run(measure(directory, photos=arguments.photos, parts=arguments.parts))
+        figures = measure(directory, photos=arguments.photos, parts=arguments.parts)
     print(json.dumps(_rounded(figures)))
 
 
