@@ -292,9 +292,38 @@ def test_the_command_makes_lists_and_revokes_tokens(
     assert "revoked" in listed()
 
 
+def test_a_first_token_is_made_once_and_opens_everything(postgres: PostgresServer) -> None:
+    name = postgres.create_database()
+    script = Path(sys.executable).with_name("triptych-gateway-token")
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        environment = os.environ | {"DATABASE_URL": postgres.url(name)}
+        return subprocess.Popen(
+            [script, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    at_once = [start("first", "whoever installed it") for _ in range(3)]
+    printed = [process.communicate(timeout=60) for process in at_once]
+    assert [process.returncode for process in at_once] == [0, 0, 0], printed
+    assert sorted(bool(out) for out, _ in printed) == [False, False, True]
+    listed, _ = start("list").communicate(timeout=60)
+    assert [line.split()[:2] for line in listed.splitlines()] == [["1", "admin"]]
+
+    start("revoke", "1").communicate(timeout=60)
+    out, said = start("first", "somebody else").communicate(timeout=60)
+    assert (out, "none is made" in said) == ("", True)
+    postgres.drop_database(name)
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [("revoke", str(ABSENT)), ("create", " "), ("create", "a", "--days", "0"), ("create", "a", "--scope", "all")],
+    [
+        ("revoke", str(ABSENT)),
+        ("create", " "),
+        ("first", ""),
+        ("create", "a", "--days", "0"),
+        ("create", "a", "--scope", "all"),
+    ],
 )
 def test_the_command_says_what_is_wrong(tool: Callable[..., tuple[int, str, str]], arguments: tuple[str, ...]) -> None:
     status, out, problem = tool(*arguments)

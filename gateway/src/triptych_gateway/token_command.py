@@ -7,7 +7,14 @@ from typing import NoReturn
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog.access.tokens import SCOPES, Token, create_token, list_tokens, revoke_token
+from triptych_gateway.catalog.access.tokens import (
+    SCOPES,
+    Token,
+    create_first_token,
+    create_token,
+    list_tokens,
+    revoke_token,
+)
 from triptych_gateway.catalog.database import create_engine, migrate
 from triptych_gateway.database_commands import database_settings, run_to_exit
 
@@ -28,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("name", type=_name, help="What it is for")
     create.add_argument("--scope", choices=SCOPES, default="control")
     create.add_argument("--days", type=_days, help="Until it expires; for ever where it is left out")
+    first = commands.add_parser("first", help="Make a token of scope admin and print it, unless any was made before")
+    first.add_argument("name", type=_name, help="What it is for")
     commands.add_parser("list", help="All tokens, without their secrets")
     revoke = commands.add_parser("revoke", help="End a token")
     revoke.add_argument("id", type=int)
@@ -62,16 +71,26 @@ async def _do(connection: AsyncConnection, arguments: argparse.Namespace) -> lis
     """What is to be printed, once it is committed."""
     if arguments.command == "create":
         expires_at = datetime.now(UTC) + timedelta(days=arguments.days) if arguments.days is not None else None
-        token, secret = await create_token(
-            connection, name=arguments.name, scope=arguments.scope, expires_at=expires_at
+        return _shown_once(
+            *await create_token(connection, name=arguments.name, scope=arguments.scope, expires_at=expires_at)
         )
-        sys.stderr.write(f"Token {token.id}, scope {token.scope}. It is shown this once; who has it may use it.\n")
-        return [secret]
+    if arguments.command == "first":
+        made = await create_first_token(connection, name=arguments.name, scope="admin")
+        if made is None:
+            sys.stderr.write("There were tokens before, so none is made; `create` makes further ones.\n")
+            return []
+        return _shown_once(*made)
     if arguments.command == "revoke":
         token = await revoke_token(connection, arguments.id)
         return [f"Token {token.id} ({token.name}) is revoked; every gateway knows within seconds."]
     now = datetime.now(UTC)
     return [_line(token, now) for token in await list_tokens(connection)] or ["There is no token yet."]
+
+
+def _shown_once(token: Token, secret: str) -> list[str]:
+    """What is to be printed of a new token."""
+    sys.stderr.write(f"Token {token.id}, scope {token.scope}. It is shown this once; who has it may use it.\n")
+    return [secret]
 
 
 def _line(token: Token, now: datetime) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.errors import NotFoundError
@@ -61,6 +61,14 @@ async def create_token(
     values = {"name": name, "scope": scope, "secret_sha256": digest(secret), "expires_at": expires_at}
     row = (await connection.execute(insert(tokens).values(values).returning(*_SHOWN))).one()
     return _token(row), secret
+
+
+async def create_first_token(connection: AsyncConnection, *, name: str, scope: Scope) -> tuple[Token, str] | None:
+    """As `create_token`, one that never expires; None where any was ever made, also one that is over."""
+    await connection.execute(text("LOCK TABLE tokens IN SHARE ROW EXCLUSIVE MODE"))
+    if (await connection.execute(select(tokens.c.id).limit(1))).first() is not None:
+        return None
+    return await create_token(connection, name=name, scope=scope, expires_at=None)
 
 
 async def list_tokens(connection: AsyncConnection) -> list[Token]:
