@@ -133,7 +133,7 @@ check-deploy: environment ## Check images, Compose file and Kubernetes manifests
 
 .PHONY: test-compose
 test-compose: environment ## Build every image, start all with Docker Compose, train, scale and kill; BASE_IMAGE= NODE_IMAGE= SUBSTITUTES=1
-	$(BIN)/python -m pytest -q -s --numprocesses=0 --timeout=0 tests/compose/test_compose.py
+	$(BIN)/python -m pytest -q -s --numprocesses=0 --timeout=0 tests/compose
 
 .PHONY: docs-check
 docs-check: environment ## Check that what is generated in docs/ is up to date

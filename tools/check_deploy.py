@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from tools.deployment.backups import backup_problems, compose_backup_problems
 from tools.deployment.broker import broker_problems
 from tools.deployment.code import (
     environment_problems,
@@ -36,6 +37,7 @@ def problems_of(manifests: list[Manifest]) -> Iterator[str]:
         hardening_problems,
         replication_problems,
         broker_problems,
+        backup_problems,
     ):
         yield from check(manifests)
     yield from network_problems(manifests, arrows_of_the_architecture())
@@ -54,6 +56,7 @@ def problems() -> Iterator[str]:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     yield from (f"compose.yaml: {problem}" for problem in compose_problems(compose))
     yield from (f"compose.yaml: {problem}" for problem in composition_problems(compose))
+    yield from compose_backup_problems()
     for name in ("gpu.yaml", "object-storage.yaml"):
         addition = yaml.safe_load((ROOT / "deploy" / "compose" / name).read_text())
         yield from (f"{name}: {problem}" for problem in compose_problems(addition))

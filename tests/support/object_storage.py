@@ -1,4 +1,4 @@
-"""A real server of S3's protocol, moto's, on a port of this machine: stopped and started again, it has what it had."""
+"""A real server of S3's protocol, moto's, on this machine: stopped and started again, it has what it had."""
 
 import contextlib
 import json
@@ -21,8 +21,8 @@ KEY_ID, SECRET = "AKIATRIPTYCHTESTS", "a secret that no log may hold"
 class Storage:
     """The server, and what tests put there."""
 
-    def __init__(self) -> None:
-        self._port = free_port()
+    def __init__(self, host: str) -> None:
+        self._host, self._port = host, free_port()
         self._server: ThreadedMotoServer | None = None
         self.start()
         self._client = s3fs.S3FileSystem(
@@ -32,7 +32,7 @@ class Storage:
     @property
     def url(self) -> str:
         """Its endpoint."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def access(self) -> StoreAccess:
@@ -55,7 +55,7 @@ class Storage:
 
     def start(self) -> None:
         """Answer."""
-        self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
+        self._server = ThreadedMotoServer(self._host, self._port, verbose=False)
         self._server.start()
 
     def stop(self) -> None:
@@ -117,10 +117,10 @@ class Bucket:
 
 
 @contextlib.contextmanager
-def running_storage() -> Iterator[Storage]:
-    """A server for as long as the context lasts."""
+def running_storage(host: str = "127.0.0.1") -> Iterator[Storage]:
+    """A server for as long as the context lasts, at an address that the machine has."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    storage = Storage()
+    storage = Storage(host)
     try:
         yield storage
     finally:

@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tools.deployment.code import IMAGES, SECRET_VARIABLES, settings_problems
+from tools.deployment.code import IMAGES, SECRET_VARIABLES, console_scripts, settings_problems
 from tools.deployment.manifests import OURS, ROOT
 from tools.settings_table import PROCESSES
+from triptych_gateway.settings import DatabaseSettings
 
 _SERVERS: Final = ("nats", "postgres")
+_OF_THE_DATABASE: Final = ("first-token", "backup")
+"""Commands of the gateway's image that work on the catalogue's database."""
 _DEFAULT: Final = re.compile(r"\$\{\w+:-([^}]*)\}")
 # What stands in the files that `make_secrets.py` writes.
 _FILES: Final = {"NATS_URL": "nats://nats:4222", "DATABASE_URL": "postgresql://postgres/triptych"}
@@ -26,8 +29,14 @@ def composition_problems(compose: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: has no limit of memory"
         if name in OURS:
             yield from _our_problems(name, service)
+    for name in _OF_THE_DATABASE:
+        yield from settings_problems(name, DatabaseSettings, {**services[name].get("environment", {}), **_FILES})
+    scripts = console_scripts()
     for name, service in services.items():
         yield from _waiting_problems(name, service, services)
+        command = service.get("entrypoint", [""])[0]
+        if command.startswith("triptych") and command not in scripts:
+            yield f"{name}: no console script {command}"
 
 
 def _our_problems(name: str, service: dict[str, Any]) -> Iterator[str]:

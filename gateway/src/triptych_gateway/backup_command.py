@@ -20,14 +20,15 @@ NOT_IN_IT: Final = (
 
 def main() -> NoReturn:
     """Entry point of the console script; exit status 78 with one sentence where it cannot be done."""
-    run_to_exit(_run(_parser().parse_args()))
+    run_to_exit(_run(parser().parse_args()))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command may be told."""
+    arguments = argparse.ArgumentParser(
         prog="triptych-gateway-backup", description="Backups of the catalogue that DATABASE_URL names."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = arguments.add_subparsers(dest="command", required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="Make a backup in a directory; sessions go on meanwhile")
     create.add_argument("directory", type=Path)
     create.add_argument("--keep", type=_count, help="How many stay there, this one among them; otherwise all")
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("backup", type=Path)
     restore.add_argument("--replace", action="store_true", help="Also where the catalogue is in use")
     restore.add_argument("--keep-progress", action="store_true", help="Leave NATS to whoever calls this")
-    return parser
+    return arguments
 
 
 def _count(value: str) -> int:

@@ -8,4 +8,6 @@ RUN useradd --uid 999 --no-create-home postgres && install --directory --owner=9
 ENV PATH=/postgres-bin:$PATH
 COPY tests/compose/images/postgres.sh /
 USER postgres
+# Ends at once, also with clients that are connected.
+STOPSIGNAL SIGINT
 ENTRYPOINT ["bash", "/postgres.sh"]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tools.check_deploy import problems_of
+from tools.deployment.backups import RUNBOOK, backup_problems, compose_backup_problems
 from tools.deployment.code import IMAGES
 from tools.deployment.composition import composition_problems
 from tools.deployment.dockerfiles import dockerfile_problems, substitute_problems
@@ -316,6 +317,14 @@ WRONG_COMPOSE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda services: services["embedder"]["build"].update(target="tpu"),
         "has no target tpu",
     ),
+    "a command that there is not": (
+        lambda services: services["first-token"].update(entrypoint=["triptych-token", "first"]),
+        "first-token: no console script triptych-token",
+    ),
+    "a variable that a command does not read": (
+        lambda services: services["backup"]["environment"].update(BACKUPS="/backups"),
+        "backup: DatabaseSettings reads no BACKUPS",
+    ),
     "waiting for less than health": (
         lambda services: services["gateway"]["depends_on"].update(postgres={"condition": "service_started"}),
         "gateway: waits for postgres by service_started",
@@ -369,3 +378,21 @@ def test_what_is_wrong_with_a_dockerfile_is_found(old: str, new: str, complaint:
 def test_what_images_install_in_place_of_a_package_is_of_its_version() -> None:
     assert list(substitute_problems()) == []
     assert list(substitute_problems("opencv-python==4.0\n"))
+
+
+def test_what_the_runbook_tells_to_restore_is_what_the_command_takes(gpu: list[Manifest]) -> None:
+    runbook = RUNBOOK.read_text()
+    assert [*backup_problems(gpu, runbook), *compose_backup_problems(runbook)] == []
+
+    wrong = runbook.replace('"--replace"]', '"--overwrite"]')
+    assert any("Job restore" in problem and "--overwrite" in problem for problem in backup_problems(gpu, wrong))
+    wrong = runbook.replace("jq '.spec.template", "jq '.spec.jobTemplate")
+    assert list(backup_problems(gpu, wrong)) == ["operations.md: does not tell once how a Job restores"]
+    wrong = runbook.replace("backup create /backups --keep 14", "backup create /backups --keep all")
+    assert any("--keep: at least 1" in problem for problem in compose_backup_problems(wrong))
+    wrong = runbook.replace("run --rm backup restore", "run --rm restore")
+    assert list(compose_backup_problems(wrong)) == [
+        "operations.md: does not tell how a backup is made and restored under Compose"
+    ]
+    job(gpu)["containers"][0]["args"] = ["create"]
+    assert any("CronJob backup: " in problem and "directory" in problem for problem in backup_problems(gpu, runbook))
