@@ -145,6 +145,10 @@ contract: environment ## Ask a whole stack what the OpenAPI document allows, and
 	$(BIN)/python -m pytest --dist=load -q tests/contract/scenarios tests/contract/test_contract_snapshot.py
 	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
 
+.PHONY: security
+security: environment ## Ask a gateway every route in the place of every kind of caller, and compare with tests/security/authorisation.md
+	@$(BIN)/python -m tests.security
+
 .PHONY: browser
 browser: ## Install Debian's Chromium and Firefox, with which `make test-ui` reads the page, and a font with its signs
 	@missing=; \

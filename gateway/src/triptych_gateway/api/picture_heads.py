@@ -10,6 +10,11 @@ _PICTURES: Final = re.compile(
 )
 
 
+def is_picture(path: str) -> bool:
+    """Whether what is answered at a path is a picture."""
+    return _PICTURES.fullmatch(path) is not None
+
+
 class PictureHeads:
     """ASGI middleware (RFC 9110, 9.3.2). FastAPI answers no HEAD by itself, and of a stream there is no head to ask."""
 
@@ -18,7 +23,7 @@ class PictureHeads:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; HEAD of a picture as a GET whose answer's body is left out."""
-        if scope["type"] == "http" and scope["method"] == "HEAD" and _PICTURES.fullmatch(scope["path"]):
+        if scope["type"] == "http" and scope["method"] == "HEAD" and is_picture(scope["path"]):
             await self._app({**scope, "method": "GET"}, receive, _without_body(send))
         else:
             await self._app(scope, receive, send)

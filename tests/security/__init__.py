@@ -1,0 +1,1 @@
+"""Who may what, of every route and every kind of caller, against a real gateway: `make security`."""

@@ -1,0 +1,88 @@
+"""Every kind of caller: what each sends along."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from tests.support.real_servers import run_apart
+from triptych_gateway.api.access.gate import COOKIE
+from triptych_gateway.catalog.access.tokens import SCOPES, create_token, revoke_token
+from triptych_gateway.catalog.database import create_engine
+
+FOREIGN: Final = "https://evil.example"
+"""An origin whose pages may not read what the gateway answers."""
+_THIS_PAGE: Final = {"sec-fetch-site": "same-origin"}
+_FOREIGN_PAGE: Final = {"sec-fetch-site": "cross-site", "origin": FOREIGN}
+
+_ENDED: Final = {"expired": "an", "revoked": "a"}
+"""Tokens that are over → their article."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """What a caller sends with each request."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+def all_callers(database_url: str) -> dict[str, Caller]:
+    """By the names of the page; makes the tokens that they need."""
+    secrets = run_apart(_make_tokens(database_url))
+    unknown = "triptych_" + "x" * 43
+    ended = {}
+    for which, article in _ENDED.items():
+        ended[f"{article} {which} token"] = Caller(headers=_bearer(secrets[which]))
+        ended[f"{which} cookie, this page"] = Caller(headers=_cookie(secrets[which], _THIS_PAGE))
+    return (
+        {
+            "nobody": Caller(),
+            "a token that nobody was given": Caller(headers=_bearer(unknown)),
+            "a token under another scheme": Caller(headers={"authorization": f"Basic {secrets['admin']}"}),
+            "a token in the query": Caller(query={"token": secrets["admin"], "access_token": secrets["admin"]}),
+            "a cookie that nobody was given": Caller(headers=_cookie(unknown, _THIS_PAGE)),
+            "admin cookie, another page of this site": Caller(
+                headers=_cookie(secrets["admin"], {"sec-fetch-site": "same-site"})
+            ),
+            "admin cookie, a page without origin": Caller(headers=_cookie(secrets["admin"], {"origin": "null"})),
+            "admin cookie with a wrong token": Caller(headers=_cookie(secrets["admin"], _THIS_PAGE) | _bearer(unknown)),
+        }
+        | ended
+        | {name: caller for scope in SCOPES for name, caller in _of_scope(scope, secrets[scope]).items()}
+    )
+
+
+def _of_scope(scope: str, secret: str) -> dict[str, Caller]:
+    callers = {
+        f"{scope} token": Caller(headers=_bearer(secret)),
+        f"{scope} token, from another site's page": Caller(headers=_bearer(secret) | _FOREIGN_PAGE),
+        f"{scope} cookie, this page": Caller(headers=_cookie(secret, _THIS_PAGE)),
+    }
+    # To one that may only look, a proof changes nothing.
+    if scope != "read":
+        callers[f"{scope} cookie, without proof"] = Caller(headers=_cookie(secret, {}))
+        callers[f"{scope} cookie, another site's page"] = Caller(headers=_cookie(secret, _FOREIGN_PAGE))
+    return callers
+
+
+async def _make_tokens(database_url: str) -> dict[str, str]:
+    engine = create_engine(database_url)
+    secrets: dict[str, str] = {}
+    async with engine.begin() as connection:
+        for scope in SCOPES:
+            _, secrets[scope] = await create_token(connection, name=scope, scope=scope, expires_at=None)
+        over = datetime.now(UTC) - timedelta(seconds=1)
+        _, secrets["expired"] = await create_token(connection, name="expired", scope="admin", expires_at=over)
+        token, secrets["revoked"] = await create_token(connection, name="revoked", scope="admin", expires_at=None)
+        await revoke_token(connection, token.id)
+    await engine.dispose()
+    return secrets
+
+
+def _bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+def _cookie(secret: str, more: Mapping[str, str]) -> dict[str, str]:
+    return {"cookie": f"{COOKIE}={secret}", **more}
