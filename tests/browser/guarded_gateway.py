@@ -7,8 +7,6 @@ from pathlib import Path
 
 from tests.support.running_gateway import Gateway, running_gateway
 from tests.support.running_triptych import Triptych
-from triptych_gateway.catalog.access.tokens import Scope, create_token
-from triptych_gateway.catalog.database import create_engine
 
 
 @contextlib.contextmanager
@@ -21,12 +19,3 @@ def guarded_gateway(running: Triptych, folder: Path) -> Iterator[Gateway]:
         database_url=record.database_url, nats_url=record.nats_url, folder=folder, TRIPTYCH_ACCESS="tokens", **settings
     ) as gateway:
         yield gateway
-
-
-async def make_token(gateway: Gateway, scope: Scope) -> str:
-    """A token's secret."""
-    engine = create_engine(gateway.database_url)
-    async with engine.begin() as connection:
-        _, secret = await create_token(connection, name="a reader", scope=scope, expires_at=None)
-    await engine.dispose()
-    return secret

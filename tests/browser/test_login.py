@@ -13,7 +13,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Reader
-from tests.browser.guarded_gateway import guarded_gateway, make_token
+from tests.browser.guarded_gateway import guarded_gateway
+from tests.support.access import make_token
 from tests.support.ports import free_port
 from tests.support.running_gateway import Gateway
 from tests.support.running_triptych import Triptych, end, wait_until
@@ -70,7 +71,7 @@ async def test_a_reader_logs_in_sees_everything_and_logs_out(reader: Reader, gua
     await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     await log_in(page, "not-a-token")
     await expect(page.get_by_role("alert")).to_contain_text("not known")
-    await log_in(page, await make_token(guarded, "read"))
+    await log_in(page, await make_token(guarded.database_url, "read"))
     await expect(page.get_by_text("✓ All Phases Complete")).to_be_visible()
     picture = page.get_by_role("list", name="Faces of").first.locator("img").first
     assert await picture.evaluate("async (image) => (await image.decode(), image.naturalWidth)") > 0
@@ -93,7 +94,7 @@ async def test_the_development_server_has_the_page_and_passes_all_that_it_asks_t
     page = reader.page
     with development_server(guarded, tmp_path / "vite.log") as url:
         await page.goto(f"{url}/#/sessions/{session_id}")
-        await log_in(page, await make_token(guarded, "control"))
+        await log_in(page, await make_token(guarded.database_url, "control"))
         await expect(page.get_by_text("✓ All Phases Complete")).to_be_visible()
         await page.get_by_text("Do again…").click()
         await page.get_by_role("button", name="Group faces again").click()

@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from tests.support.access import bearer, make_known_token
 from tests.support.real_servers import PostgresServer, run_apart, wait_for
 from tests.support.running_gateway import Gateway, running_gateway
 from tools.openapi import openapi_document
@@ -19,7 +20,7 @@ from triptych_common.errors import EXIT_BAD_CONFIGURATION
 from triptych_gateway import token_command
 from triptych_gateway.api.access.gate import COOKIE, UNGUARDED
 from triptych_gateway.api.document import INTERFACE, operations
-from triptych_gateway.catalog.access.tokens import Scope, create_token, revoke_token
+from triptych_gateway.catalog.access.tokens import Scope, revoke_token
 from triptych_gateway.catalog.database import create_engine
 
 SESSIONS: Final = "/api/v1/training/sessions"
@@ -57,14 +58,7 @@ def make(guarded: Gateway) -> Make:
     """Makes a token; its id and its secret."""
 
     def made(scope: Scope = "control", *, name: str = "a test", expires_at: datetime | None = None) -> tuple[int, str]:
-        async def work() -> tuple[int, str]:
-            engine = create_engine(guarded.database_url)
-            async with engine.begin() as connection:
-                token, secret = await create_token(connection, name=name, scope=scope, expires_at=expires_at)
-            await engine.dispose()
-            return token.id, secret
-
-        return run_apart(work())
+        return run_apart(make_known_token(guarded.database_url, scope, name=name, expires_at=expires_at))
 
     return made
 
@@ -77,10 +71,6 @@ def revoke(guarded: Gateway, token_id: int) -> None:
         await engine.dispose()
 
     run_apart(work())
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {secret}"}
 
 
 def client_with(guarded: Gateway, headers: dict[str, str]) -> httpx.Client:

@@ -70,6 +70,8 @@ def _ask(table: Table) -> list[Cell]:
                 nats_url=stack.enter_context(nats_server(folder)),
                 folder=folder,
                 TRIPTYCH_ACCESS="tokens",
+                TRIPTYCH_REQUESTS_PER_MINUTE="1000000",
+                TRIPTYCH_WRONG_TOKENS_PER_MINUTE="1000000",
             )
         )
         callers = all_callers(gateway.database_url)

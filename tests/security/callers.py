@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from tests.support.access import bearer
 from tests.support.real_servers import run_apart
 from triptych_gateway.api.access.gate import COOKIE
 from triptych_gateway.catalog.access.tokens import SCOPES, create_token, revoke_token
@@ -33,12 +34,12 @@ def all_callers(database_url: str) -> dict[str, Caller]:
     unknown = "triptych_" + "x" * 43
     ended = {}
     for which, article in _ENDED.items():
-        ended[f"{article} {which} token"] = Caller(headers=_bearer(secrets[which]))
+        ended[f"{article} {which} token"] = Caller(headers=bearer(secrets[which]))
         ended[f"{which} cookie, this page"] = Caller(headers=_cookie(secrets[which], _THIS_PAGE))
     return (
         {
             "nobody": Caller(),
-            "a token that nobody was given": Caller(headers=_bearer(unknown)),
+            "a token that nobody was given": Caller(headers=bearer(unknown)),
             "a token under another scheme": Caller(headers={"authorization": f"Basic {secrets['admin']}"}),
             "a token in the query": Caller(query={"token": secrets["admin"], "access_token": secrets["admin"]}),
             "a cookie that nobody was given": Caller(headers=_cookie(unknown, _THIS_PAGE)),
@@ -46,7 +47,7 @@ def all_callers(database_url: str) -> dict[str, Caller]:
                 headers=_cookie(secrets["admin"], {"sec-fetch-site": "same-site"})
             ),
             "admin cookie, a page without origin": Caller(headers=_cookie(secrets["admin"], {"origin": "null"})),
-            "admin cookie with a wrong token": Caller(headers=_cookie(secrets["admin"], _THIS_PAGE) | _bearer(unknown)),
+            "admin cookie with a wrong token": Caller(headers=_cookie(secrets["admin"], _THIS_PAGE) | bearer(unknown)),
         }
         | ended
         | {name: caller for scope in SCOPES for name, caller in _of_scope(scope, secrets[scope]).items()}
@@ -55,8 +56,8 @@ def all_callers(database_url: str) -> dict[str, Caller]:
 
 def _of_scope(scope: str, secret: str) -> dict[str, Caller]:
     callers = {
-        f"{scope} token": Caller(headers=_bearer(secret)),
-        f"{scope} token, from another site's page": Caller(headers=_bearer(secret) | _FOREIGN_PAGE),
+        f"{scope} token": Caller(headers=bearer(secret)),
+        f"{scope} token, from another site's page": Caller(headers=bearer(secret) | _FOREIGN_PAGE),
         f"{scope} cookie, this page": Caller(headers=_cookie(secret, _THIS_PAGE)),
     }
     # To one that may only look, a proof changes nothing.
@@ -78,10 +79,6 @@ async def _make_tokens(database_url: str) -> dict[str, str]:
         await revoke_token(connection, token.id)
     await engine.dispose()
     return secrets
-
-
-def _bearer(secret: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {secret}"}
 
 
 def _cookie(secret: str, more: Mapping[str, str]) -> dict[str, str]:

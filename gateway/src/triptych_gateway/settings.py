@@ -31,6 +31,11 @@ class GatewaySettings(MediaSettings, MetricsSettings, DatabaseSettings):
     access: Literal["auto", "off", "tokens"] = "auto"
     """Whether the interface asks for tokens: `auto` does wherever another machine could reach it, that is unless
     `TRIPTYCH_HTTP_HOST` is a loopback address; `off` refuses to start there."""
+    requests_per_minute: int = Field(default=12_000, ge=1)
+    """Requests in any minute of one token, or of one address without one, beyond which they are answered 429, where the
+    interface asks for tokens. A stream counts once. Each gateway counts for itself."""
+    wrong_tokens_per_minute: int = Field(default=60, ge=1)
+    """Logins, and requests with a token that does not hold, in any minute of one address, likewise."""
     data_dir: Path = Path("/var/lib/triptych")
     """Directory for the thumbnail cache."""
     embedder_addresses: _Addresses = ("127.0.0.1:50051",)

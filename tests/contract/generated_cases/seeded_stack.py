@@ -10,11 +10,10 @@ from typing import Any, Final
 import httpx
 from PIL import Image
 
+from tests.support.access import make_token
 from tests.support.real_servers import nats_server, postgres_server, run_apart
 from tests.support.scripted_stack import SESSIONS, Servers, Stack, Watch
 from tests.support.scripted_workers import scripted_workers
-from triptych_gateway.catalog.access.tokens import create_token
-from triptych_gateway.catalog.database import create_engine
 
 PHOTOS: Final = 12
 ENOUGH: Final = 4
@@ -125,21 +124,13 @@ def seeded_stack() -> Iterator[Seeded]:
             workers=stack.enter_context(scripted_workers()),
             folder=folder,
         )
-        credential = {"authorization": _BEARER + run_apart(_token(servers.database_url))}
+        credential = {"authorization": _BEARER + run_apart(make_token(servers.database_url, "admin"))}
         running = stack.enter_context(servers.stack(TRIPTYCH_ACCESS="tokens"))
         running.client.headers.update(credential)
         seeded = Seeded(stack=running, credential=credential)
         _seed(seeded.stack)
         seeded.learn()
         yield seeded
-
-
-async def _token(database_url: str) -> str:
-    engine = create_engine(database_url)
-    async with engine.begin() as connection:
-        _, secret = await create_token(connection, name="generated requests", scope="admin", expires_at=None)
-    await engine.dispose()
-    return secret
 
 
 def _seed(stack: Stack) -> None:

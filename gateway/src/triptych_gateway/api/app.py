@@ -10,7 +10,8 @@ from fastapi.staticfiles import StaticFiles
 
 from triptych_common import tracing
 from triptych_gateway.api import schemas
-from triptych_gateway.api.access.gate import AccessGate
+from triptych_gateway.api.access.gate import AccessGate, Guard
+from triptych_gateway.api.access.rate_limits import RateLimits
 from triptych_gateway.api.body_limit import BodyLimit
 from triptych_gateway.api.context import ApiContext, Context
 from triptych_gateway.api.document import DescribedApi
@@ -66,7 +67,7 @@ def create_app(context: ApiContext) -> FastAPI:
         app.add_middleware(TracedRequests)
     app.add_middleware(BodyLimit)
     app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
-    app.add_middleware(AccessGate, tokens=context.tokens)
+    app.add_middleware(AccessGate, guard=_guard(context))
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(context.settings.cors_origins),
@@ -75,6 +76,16 @@ def create_app(context: ApiContext) -> FastAPI:
     )
     _serve_page(app)
     return app
+
+
+def _guard(context: ApiContext) -> Guard | None:
+    if context.tokens is None:
+        return None
+    settings = context.settings
+    limits = RateLimits(
+        requests_per_minute=settings.requests_per_minute, attempts_per_minute=settings.wrong_tokens_per_minute
+    )
+    return Guard(tokens=context.tokens, limits=limits)
 
 
 def described_app() -> FastAPI:

@@ -136,7 +136,7 @@ def _responses(path: str, method: str, operation: Json) -> Json:
     if "requestBody" in operation:
         codes.append("body_too_large")
     if path.startswith(INTERFACE):
-        codes.append("database_away")
+        codes += ["too_many_requests", "database_away"]
         if path not in UNGUARDED:
             codes += ["unauthorized"] if needed_scope(method.upper(), path) == "read" else ["unauthorized", "forbidden"]
     by_status: dict[str, list[str]] = {}
@@ -151,7 +151,7 @@ def _error(status: str, codes: list[str]) -> Json:
         CODES_KEY: codes,
         "content": {"application/json": {"schema": _ERROR, "examples": {code: _example(code) for code in codes}}},
     }
-    if status == "503":
+    if status in ("429", "503"):
         answer["headers"] = {
             "Retry-After": {
                 "description": "Seconds to wait before the next try.",

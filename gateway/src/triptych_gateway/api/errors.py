@@ -49,6 +49,9 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "image_unreadable": Kind(409, "The photo is gone or cannot be decoded; `details` has the `reason`."),
     "body_too_large": Kind(413, "The body is larger than is read."),
     "invalid_request": Kind(422, "A parameter or the body is not as described; `detail` lists what is wrong."),
+    "too_many_requests": Kind(
+        429, "One token, or one address without one, asks too often; try again after `Retry-After` seconds."
+    ),
     "internal_error": Kind(500, "A defect of Triptych; its log has the details."),
     "database_away": Kind(503, "The database is away; try again after `Retry-After` seconds."),
     "service_away": Kind(503, "A service behind the gateway is away; try again after `Retry-After` seconds."),

@@ -1,4 +1,4 @@
-"""The gate before the interface: who asks, whether they may, and a line in the log for whatever changes something."""
+"""The gate before the interface: who asks, how often, whether they may, and a line for whatever changes something."""
 
 import re
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from starlette.types import Scope as Connection
 
 from triptych_common.logging import get_logger
 from triptych_gateway.api.access.known_tokens import KnownTokens
+from triptych_gateway.api.access.rate_limits import RateLimits, network_of
 from triptych_gateway.api.errors import answer
 from triptych_gateway.catalog.access.tokens import Scope, Token
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
@@ -20,7 +21,8 @@ log = get_logger(__name__)
 COOKIE: Final = "triptych_token"
 NOT_KNOWN: Final = "The token is not known, was revoked, or has expired."
 """Told of a secret, whichever of these it is."""
-UNGUARDED: Final = frozenset({"/api/v1/access/login", "/api/v1/access/logout"})
+_LOGIN: Final = "/api/v1/access/login"
+UNGUARDED: Final = frozenset({_LOGIN, "/api/v1/access/logout"})
 """Paths of the interface that nobody needs a token for."""
 _GUARDED: Final = "/api/"
 """The page, the description of the interface and the health check are for everybody."""
@@ -48,40 +50,86 @@ class _Credential:
     """A browser sends it by itself, whoever's page asks."""
 
 
-class AccessGate:
-    """ASGI middleware. Without ``tokens``, everybody who reaches this process may do everything."""
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a request is not passed on: a code of the catalogue, a sentence, and what goes with them."""
 
-    def __init__(self, app: ASGIApp, tokens: KnownTokens | None) -> None:
+    code: str
+    message: str
+    wait_seconds: int = 0
+    """Until it may be asked again; 0 where that is not what is missing."""
+
+    def headers(self) -> dict[str, str]:
+        if self.code == "unauthorized":
+            return {"WWW-Authenticate": "Bearer"}
+        return {"Retry-After": str(self.wait_seconds)} if self.wait_seconds else {}
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What the gate asks where it asks for tokens."""
+
+    tokens: KnownTokens
+    limits: RateLimits
+
+
+class AccessGate:
+    """ASGI middleware. Without a guard, everybody who reaches this process may do everything, as often as they like."""
+
+    def __init__(self, app: ASGIApp, guard: Guard | None) -> None:
         self._app = app
-        self._tokens = tokens
+        self._guard = guard
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 401 or 403."""
+        """Pass a request on, or answer 401, 403 or 429."""
         if scope["type"] != "http" or not scope["path"].startswith(_GUARDED):
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
         token: Token | None = None
-        if self._tokens is not None and path not in UNGUARDED:
+        if self._guard is not None:
             headers = Headers(scope=scope)
-            credential = _credential(headers)
+            credential = _credential(headers) if path not in UNGUARDED else None
             try:
-                token = await self._tokens.find(credential.secret) if credential is not None else None
+                token, refusal = await _asked(self._guard, scope, credential, headers)
             except DATABASE_AWAY as error:
                 if not is_away(error):
                     raise
-                await answer("database_away", "The database is away; try again in a moment.")(scope, receive, send)
-                return
-            refusal = _refusal(token, credential, headers, needed_scope(method, path))
+                refusal = _Refusal("database_away", "The database is away; try again in a moment.")
             if refusal is not None:
-                code, message = refusal
-                told = {"WWW-Authenticate": "Bearer"} if code == "unauthorized" else {}
-                log.info("refused", code=code, method=method, path=path, token=token.name if token else None)
-                await answer(code, message, headers=told)(scope, receive, send)
+                log.info("refused", code=refusal.code, method=method, path=path, token=token.name if token else None)
+                await answer(refusal.code, refusal.message, headers=refusal.headers())(scope, receive, send)
                 return
             if credential is not None:
-                send = _while_it_holds(send, self._tokens, credential.secret)
+                send = _while_it_holds(send, self._guard.tokens, credential.secret)
         await self._app(scope, receive, send if method in _LOOKING else _noted(send, method, path, token))
+
+
+async def _asked(
+    guard: Guard, scope: Connection, credential: _Credential | None, headers: Headers
+) -> tuple[Token | None, _Refusal | None]:
+    """Whose request it is, and why it is not to be answered. Raises as the database does where it is away."""
+    tokens, limits = guard.tokens, guard.limits
+    path, address = scope["path"], network_of(scope["client"][0] if scope["client"] else "")
+    token: Token | None = None
+    # A token that holds is known without asking: nobody else's guesses keep its owner out.
+    if path == _LOGIN or (credential is not None and not tokens.holds(credential.secret)):
+        wait = await limits.wait_for_attempt(address)
+        if wait:
+            return None, _too_often(wait, "Too many tokens from this address did not hold.")
+    if credential is not None:
+        token = await tokens.find(credential.secret)
+    wait = await limits.wait_for_request(f"token {token.id}" if token is not None else address)
+    if wait:
+        return token, _too_often(wait, "Too many requests.")
+    if path in UNGUARDED:
+        return None, None
+    return token, _refusal(token, credential, headers, needed_scope(scope["method"], path))
+
+
+def _too_often(wait_seconds: int, what: str) -> _Refusal:
+    unit = "second" if wait_seconds == 1 else "seconds"
+    return _Refusal("too_many_requests", f"{what} Try again in {wait_seconds} {unit}.", wait_seconds=wait_seconds)
 
 
 def _credential(headers: Headers) -> _Credential | None:
@@ -94,21 +142,19 @@ def _credential(headers: Headers) -> _Credential | None:
     return _Credential(cookie.value, is_cookie=True) if cookie is not None else None
 
 
-def _refusal(
-    token: Token | None, credential: _Credential | None, headers: Headers, needed: Scope
-) -> tuple[str, str] | None:
-    """Code and sentence, where the request is not to be answered."""
+def _refusal(token: Token | None, credential: _Credential | None, headers: Headers, needed: Scope) -> _Refusal | None:
     if credential is None:
-        return "unauthorized", (
+        return _Refusal(
+            "unauthorized",
             "A token is needed: send it as `Authorization: Bearer …`, log in on the page, or set TRIPTYCH_TOKEN for the"
-            " command line; `triptych token create` makes one."
+            " command line; `triptych token create` makes one.",
         )
     if token is None:
-        return "unauthorized", NOT_KNOWN
+        return _Refusal("unauthorized", NOT_KNOWN)
     if not token.may(needed):
-        return "forbidden", f"The token's scope is {token.scope}; this needs {needed}."
+        return _Refusal("forbidden", f"The token's scope is {token.scope}; this needs {needed}.")
     if credential.is_cookie and needed != "read" and not _is_of_this_origin(headers):
-        return "forbidden", "A page of another origin may not use this page's login."
+        return _Refusal("forbidden", "A page of another origin may not use this page's login.")
     return None
 
 
