@@ -209,7 +209,7 @@ def test_the_log_says_who_changed_what_and_holds_no_secret(guarded: Gateway, any
 
     wait_for(lambda: any(line.get("token_id") == token_id for line in lines()), "the change is in the log")
     (change,) = [line for line in lines() if line.get("token_id") == token_id]
-    assert (change["event"], change["token"]) == ("asked for a change", "Ünal's phone")
+    assert (change["event"], change["caller"]) == ("asked for a change", "Ünal's phone")
     assert (change["method"], change["path"], change["status"]) == ("POST", "/api/v1/categories", 201)
     assert secret not in guarded.log.read_text()
 

@@ -15,6 +15,7 @@ from triptych_common.media.locations import MediaRoots
 from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
 from triptych_common.rpc.channels import ReplicaPool
+from triptych_gateway.api.access.audit_log import AuditLog
 from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.app import create_app
 from triptych_gateway.api.catalog_watch import CatalogWatch
@@ -153,6 +154,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         health=health,
         pictures=pictures,
         queries=QueryEmbedder(pools["embedder"]),
+        audit_log=AuditLog(api_engine, keep_days=settings.audit_keep_days),
         tokens=KnownTokens(api_engine) if settings.asks_for_tokens else None,
     )
     reannouncer = Reannouncer(engine)
@@ -169,6 +171,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         "outbox relay": relay.run,
         "announcing again": reannouncer.run,
         "search upkeep": upkeep.run,
+        "audit log": context.audit_log.run,
     }
     if context.tokens is not None:
         parts["tokens"] = context.tokens.run

@@ -36,6 +36,8 @@ class GatewaySettings(MediaSettings, MetricsSettings, DatabaseSettings):
     interface asks for tokens. A stream counts once. Each gateway counts for itself."""
     wrong_tokens_per_minute: int = Field(default=60, ge=1)
     """Logins, and requests with a token that does not hold, in any minute of one address, likewise."""
+    audit_keep_days: int = Field(default=365, ge=1, le=36_500)
+    """Days for which it is kept who had what done."""
     data_dir: Path = Path("/var/lib/triptych")
     """Directory for the thumbnail cache."""
     embedder_addresses: _Addresses = ("127.0.0.1:50051",)

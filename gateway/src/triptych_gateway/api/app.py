@@ -19,6 +19,7 @@ from triptych_gateway.api.errors import install_error_handlers
 from triptych_gateway.api.picture_heads import PictureHeads
 from triptych_gateway.api.routes import (
     access,
+    audit,
     categories,
     control,
     directories,
@@ -52,6 +53,7 @@ _PARTS = (
     search,
     search_index,
     access,
+    audit,
 )
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
 <p>The web page is not built yet: run <code>make ui</code>. The interface is described at <a href="/docs">/docs</a>."""
@@ -67,7 +69,7 @@ def create_app(context: ApiContext) -> FastAPI:
         app.add_middleware(TracedRequests)
     app.add_middleware(BodyLimit)
     app.add_middleware(SnapshotShortcut, snapshots=context.snapshots)
-    app.add_middleware(AccessGate, guard=_guard(context))
+    app.add_middleware(AccessGate, guard=_guard(context), audit_log=context.audit_log)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(context.settings.cors_origins),

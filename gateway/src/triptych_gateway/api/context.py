@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.media.locations import MediaRoots
+from triptych_gateway.api.access.audit_log import AuditLog
 from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.pictures import Pictures
@@ -28,6 +29,7 @@ class ApiContext:
     health: HealthWatch
     pictures: Pictures
     queries: QueryEmbedder
+    audit_log: AuditLog
     tokens: KnownTokens | None
     """None where no token is asked for."""
 

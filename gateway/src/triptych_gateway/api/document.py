@@ -28,6 +28,7 @@ TAGS: Final[Mapping[str, str]] = {
     "search": "Photos that are like a text or another photo.",
     "images": "Photos, and pictures of them.",
     "access": "Logging in on the page, where tokens are asked for.",
+    "audit": "Who had what done.",
     "health": "Whether the gateway and what is behind it are there.",
 }
 _ABOUT: Final = """JSON keys are camelCase; request bodies accept snake_case too. Query parameters are snake_case.

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from triptych_gateway.cli.audit import audit
 from triptych_gateway.cli.backup import backup
 from triptych_gateway.cli.buttons import cancel, pause, restart, resume
 from triptych_gateway.cli.doctor import doctor
@@ -23,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, train, status, pause, resume, cancel, restart, people, samples, doctor):
+for command in (up, train, status, pause, resume, cancel, restart, people, samples, audit, doctor):
     app.command()(command)
 app.add_typer(models)
 app.add_typer(tokens)

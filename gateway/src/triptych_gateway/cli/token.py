@@ -30,8 +30,8 @@ def create_token(
     scope: Annotated[
         Scope,
         typer.Option(
-            help="read: look; control: also create, press buttons, name and correct; admin: also delete sessions and"
-            " rebuild indexes."
+            help="read: look; control: also create, press buttons, name and correct; admin: also delete sessions,"
+            " rebuild indexes and see who had what done."
         ),
     ] = Scope.CONTROL,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Until it expires; otherwise never.")] = None,

@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Audit
+         * @description Requests that were let through to change something, the latest first. Those that were refused are in the log.
+         */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/categories": {
         parameters: {
             query?: never;
@@ -1094,6 +1114,33 @@ export interface components {
             width: number | null;
         };
         /**
+         * AuditEntry
+         * @description A request that was let through and was to change something.
+         */
+        AuditEntry: {
+            /** @description Id of the operation; null where the interface has none such. */
+            action: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            at: string;
+            /** @description The token's name; null where no token was asked for. */
+            caller: string | null;
+            id: number;
+            method: string;
+            path: string;
+            /** @description The person that it was about. */
+            personId: number | null;
+            /** @description As the answer had it in its `X-Request-Id`. */
+            requestId: string;
+            /** @description The session that it was about. */
+            sessionId: number | null;
+            /** @description How it was answered: below 400 it was done. */
+            status: number;
+            tokenId: number | null;
+        };
+        /**
          * Box
          * @description A rectangle in shares of the upright photo.
          */
@@ -1838,6 +1885,18 @@ export interface components {
         };
         /** @enum {string} */
         OverallStatus: "pending" | "running" | "paused" | "completed" | "failed" | "cancelled";
+        /**
+         * Page[AuditEntry]
+         * @description A page of a list.
+         */
+        Page_AuditEntry_: {
+            hasMore: boolean;
+            items: components["schemas"]["AuditEntry"][];
+            /** @description Number of this page, from 1. */
+            page: number;
+            pageSize: number;
+            total: number;
+        };
         /**
          * Page[Category]
          * @description A page of a list.
@@ -2747,6 +2806,82 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `too_many_requests`: One token, or one address without one, asks too often; try again after `Retry-After` seconds. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: number;
+                /** @description Items of a page. */
+                page_size?: number;
+                /** @description Only what was about this session, there or not. */
+                session_id?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of a list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditEntry_"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
             };
             /** @description `too_many_requests`: One token, or one address without one, asks too often; try again after `Retry-After` seconds. */
             429: {

@@ -1,4 +1,4 @@
-"""The gate before the interface: who asks, how often, whether they may, and a line for whatever changes something."""
+"""The gate before the interface: who asks, how often, and whether they may; what changes something is recorded."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from triptych_common.logging import get_logger
+from triptych_gateway.api.access.audit_log import AuditLog
 from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.access.rate_limits import RateLimits, network_of
 from triptych_gateway.api.errors import answer
@@ -29,8 +30,9 @@ _GUARDED: Final = "/api/"
 _LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER: Final = re.compile(r"bearer +([\x21-\x7e]+)", re.IGNORECASE)
 _ADMINISTERED: Final = (
-    ("DELETE", re.compile(r"/api/v1/training/sessions/[^/]+/?")),
-    ("POST", re.compile(r"/api/v1/search/index/rebuild/?")),
+    (_LOOKING, re.compile(r"/api/v1/audit/?")),
+    ({"DELETE"}, re.compile(r"/api/v1/training/sessions/[^/]+/?")),
+    ({"POST"}, re.compile(r"/api/v1/search/index/rebuild/?")),
 )
 _QUESTIONS: Final = frozenset({"/api/v1/search", "/api/v1/training/directories/scan"})
 """Asked by POST for what they carry; they change nothing."""
@@ -38,9 +40,14 @@ _QUESTIONS: Final = frozenset({"/api/v1/search", "/api/v1/training/directories/s
 
 def needed_scope(method: str, path: str) -> Scope:
     """What a token must allow for a request."""
-    if method in _LOOKING or (method == "POST" and path.rstrip("/") in _QUESTIONS):
-        return "read"
-    return "admin" if any(method == verb and which.fullmatch(path) for verb, which in _ADMINISTERED) else "control"
+    if any(method in verbs and which.fullmatch(path) for verbs, which in _ADMINISTERED):
+        return "admin"
+    return "control" if changes_something(method, path) else "read"
+
+
+def changes_something(method: str, path: str) -> bool:
+    """Whether a request is to change something."""
+    return method not in _LOOKING and not (method == "POST" and path.rstrip("/") in _QUESTIONS)
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,10 @@ class Guard:
 class AccessGate:
     """ASGI middleware. Without a guard, everybody who reaches this process may do everything, as often as they like."""
 
-    def __init__(self, app: ASGIApp, guard: Guard | None) -> None:
+    def __init__(self, app: ASGIApp, guard: Guard | None, audit_log: AuditLog) -> None:
         self._app = app
         self._guard = guard
+        self._audit_log = audit_log
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 401, 403 or 429."""
@@ -102,7 +110,9 @@ class AccessGate:
                 return
             if credential is not None:
                 send = _while_it_holds(send, self._guard.tokens, credential.secret)
-        await self._app(scope, receive, send if method in _LOOKING else _noted(send, method, path, token))
+        if changes_something(method, path) and path not in UNGUARDED:
+            send = self._audit_log.recorded(send, scope, token)
+        await self._app(scope, receive, send)
 
 
 async def _asked(
@@ -179,15 +189,3 @@ def _while_it_holds(send: Send, tokens: KnownTokens, secret: str) -> Send:
         await send(message)
 
     return checked
-
-
-def _noted(send: Send, method: str, path: str, token: Token | None) -> Send:
-    """Tells the log who asked for a change, and how that was answered."""
-
-    async def noted(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            who = {"token": token.name, "token_id": token.id} if token is not None else {"token": None}
-            log.info("asked for a change", method=method, path=path, status=message["status"], **who)
-        await send(message)
-
-    return noted

@@ -4,10 +4,11 @@ import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api import schemas
+from triptych_gateway.api.access.audit_log import SUBJECT
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import ApiError, errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
@@ -33,7 +34,7 @@ router = APIRouter(prefix="/api/v1/training/sessions", tags=["training"])
         "service_away",
     ),
 )
-async def create_session(body: schemas.SessionCreate, context: Context) -> schemas.Session:
+async def create_session(body: schemas.SessionCreate, request: Request, context: Context) -> schemas.Session:
     """Create a session over a directory of photos; it waits until it is started."""
     root, chosen = await asyncio.to_thread(_allowed_directories, body, context.roots)
     config = body.config.model_dump(by_alias=False)
@@ -49,6 +50,7 @@ async def create_session(body: schemas.SessionCreate, context: Context) -> schem
             category_id=body.category_id,
             shard_size=body.config.batch_size or context.settings.shard_size,
         )
+        request.scope[SUBJECT] = {"session_id": session_id}
         return session_body(await sessions.get_session(connection, session_id))
 
 

@@ -1,6 +1,7 @@
 """The contract's bodies, one module for each part of the surface."""
 
 from triptych_gateway.api.schemas.access import LoggedIn, Login
+from triptych_gateway.api.schemas.audit import AuditEntry
 from triptych_gateway.api.schemas.base import (
     MAX_ID,
     Body,
@@ -105,6 +106,7 @@ from triptych_gateway.api.schemas.words import (
 __all__ = [
     "MAX_ID",
     "Asset",
+    "AuditEntry",
     "Body",
     "Box",
     "Category",

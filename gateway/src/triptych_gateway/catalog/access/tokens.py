@@ -19,8 +19,8 @@ from triptych_gateway.catalog.schema import tokens
 
 Scope = Literal["read", "control", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = ("read", "control", "admin")
-"""Each may what those before it may: look; press buttons, create, name and correct; delete sessions and rebuild
-indexes."""
+"""Each may what those before it may: look; press buttons, create, name and correct; delete sessions, rebuild
+indexes and see who had what done."""
 _PREFIX: Final = "triptych_"
 """So that people, and programs that look for leaked secrets, know what it is."""
 _SECRET_BYTES: Final = 32

@@ -1,6 +1,6 @@
 """The catalogue's tables, by area."""
 
-from triptych_gateway.catalog.schema.access import tokens
+from triptych_gateway.catalog.schema.access import audit, tokens
 from triptych_gateway.catalog.schema.base import LIVE_GENERATION, Vector, generations, metadata, search_tables
 from triptych_gateway.catalog.schema.kept_graphs import kept_faces, kept_graphs, kept_groups
 from triptych_gateway.catalog.schema.library import assets, directories, ignored_directories
@@ -33,6 +33,7 @@ __all__ = [
     "LIVE_GENERATION",
     "Vector",
     "assets",
+    "audit",
     "categories",
     "changed_persons",
     "clusterings",

@@ -33,6 +33,18 @@ class Page(Answer, Generic[Item]):
     has_more: bool
 
 
+class AuditEntry(Answer):
+    """A request that was let through and was to change something."""
+
+    at: datetime
+    caller: str | None
+    token_id: int | None
+    method: str
+    path: str
+    session_id: int | None
+    status: int
+
+
 class Session(Answer):
     """One training session; counts are photos."""
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 from triptych_gateway.cli.rest.answers import (
+    AuditEntry,
     Group,
     Health,
     Job,
@@ -148,6 +149,11 @@ class GatewayClient:
     async def all_groups(self, session_id: int) -> tuple[Group, ...]:
         """All groups of faces in a session's photos, page after page."""
         return await _every_item(lambda page: self.groups(session_id, page=page), key=lambda group: group.id)
+
+    async def audit(self, *, session_id: int | None, page_size: int) -> Page[AuditEntry]:
+        """The latest of what somebody had done, of one session where given."""
+        query = {"page_size": page_size} | ({} if session_id is None else {"session_id": session_id})
+        return self._read(Page[AuditEntry], await self._send("GET", "/api/v1/audit", query=query))
 
     async def search_index(self) -> SearchIndex:
         """What searches use, for each model."""
