@@ -94,10 +94,13 @@ async def measure_planning(directory: Path, *, photos: int) -> dict[str, float]:
                 await _press(client, run, "resume")
             await _until(run.is_planned)
             planned = time.perf_counter() - begun
-            before = await _goes_on(run, settled=0)
+            await _goes_on(run, settled=0)
             begin = {"begin_seconds": time.perf_counter() - begun, "begin_peak_megabytes": _peak_megabytes(running)}
-            gateway_process(running).kill()
-            resume_seconds = await _timed(lambda: _goes_on(run, settled=before))
+            gateway = gateway_process(running)
+            gateway.kill()
+            gateway.wait()
+            settled = await run.settled()
+            resume_seconds = await _timed(lambda: _goes_on(run, settled=settled))
             return {
                 "synthesise_seconds": rows,
                 "idle_peak_megabytes": idle,
@@ -157,14 +160,13 @@ async def _pause_the_plan(run: Run, client: httpx.AsyncClient) -> float:
     return seconds
 
 
-async def _goes_on(run: Run, *, settled: int) -> int:
-    """Wait until more photos have an outcome; returns how many."""
+async def _goes_on(run: Run, *, settled: int) -> None:
+    """Wait until more photos have an outcome."""
 
     async def is_further() -> bool:
         return await run.settled() > settled
 
     await _until(is_further)
-    return await run.settled()
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
