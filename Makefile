@@ -15,6 +15,8 @@ PROJECTS := pyproject.toml requirements.in requirements-weights.txt constraints.
 UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) ui/index.html ui/vite.config.ts ui/svelte.config.js ui/tsconfig.json
 PAGE := gateway/src/triptych_gateway/ui/index.html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What is compiled is kept: a stack is six processes, and tests start stacks by the dozen.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
