@@ -1872,6 +1872,7 @@ export interface components {
         OverallProgress: {
             /** @enum {string} */
             currentPhase: "training" | "face_detection" | "clustering" | "completed";
+            /** @description From its start until it ended or was paused, or until now; pauses before that are in it. */
             elapsedSeconds: number | null;
             etaConfidence: ("low" | "medium" | "high") | null;
             etaHighSeconds: number | null;
@@ -2092,6 +2093,7 @@ export interface components {
          */
         PhaseProgress: {
             completedAt: string | null;
+            /** @description From its start until it ended, or until now; pauses are in it. */
             elapsedSeconds: number | null;
             error: components["schemas"]["RunError"] | null;
             failed: number;
