@@ -139,3 +139,26 @@ async def test_a_photo_is_opened_and_closed_with_the_keyboard(reader: Reader, pe
     await reader.page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
     await expect(face).to_be_focused()
+
+
+async def test_whoever_goes_by_the_keyboard_stays_where_they_are(
+    reader: Reader, client: Client, session_id: int
+) -> None:
+    """What had the focus may be gone: a page that was left, a button that was pressed, a face that was taken out."""
+    page = reader.page
+    person = (await client.get("/faces/persons"))["items"][0]
+    await open_anew(reader, "#/sessions", heading="Sessions")
+    await page.get_by_role("link", name="People").press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
+
+    await page.get_by_role("button", name="Merge…").press("Enter")
+    await expect(page.locator("main li button").first).to_be_focused()
+    await page.get_by_role("button", name="Cancel").press("Enter")
+    await expect(page.get_by_role("button", name="Merge…")).to_be_focused()
+
+    await open_anew(reader, f"#/people/{person['id']}", heading=person["name"] or f"Person {person['id']}")
+    disown = page.get_by_role("list", name="Faces of").get_by_role("button", name="Not this person")
+    await expect(disown).to_have_count(person["faceCount"])
+    await disown.nth(1).press("Enter")
+    await expect(disown).to_have_count(person["faceCount"] - 1)
+    await expect(disown.nth(1)).to_be_focused()

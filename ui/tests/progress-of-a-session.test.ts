@@ -66,6 +66,18 @@ describe('overall', () => {
   });
 });
 
+it.each([
+  ['running', '50 s so far'],
+  ['paused', 'after 50 s'],
+  ['cancelled', 'after 50 s'],
+  ['completed', 'took 50 s'],
+] as const)('overall, %s, says how long that has taken', (status, told) => {
+  const { overallProgress } = snapshot(1, status);
+  const begun = { ...overallProgress, startedAt: '2026-01-12T10:00:00Z', elapsedSeconds: 50 };
+  render(Overall, { snapshot: snapshot(1, status, { overallProgress: begun }), completion: null });
+  expect(screen.getByText(told)).toBeTruthy();
+});
+
 describe('the way through the phases', () => {
   it('says of each phase how it stands, and which it is at', () => {
     render(Timeline, { phases: phasesInOrder(midway()), isStalled: false });
