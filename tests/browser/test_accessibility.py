@@ -1,21 +1,19 @@
 """For everyone: axe finds nothing to object to on any page, light or dark, and each can be used without a mouse."""
 
 import itertools
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.browser.conftest import TRAIN_SECONDS, Reader
+from tests.browser.axe import objections
+from tests.browser.conftest import SCHEMES, TRAIN_SECONDS, Reader
 from tests.browser.new_session import create
 from tests.support.running_triptych import Client, Triptych
 
 TRAIN_MILLISECONDS = 1_000 * TRAIN_SECONDS
-SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 FOCUSED = """
 () => {
     const one = document.activeElement;
@@ -31,13 +29,6 @@ OUT_OF_REACH = """
     .filter((one) => one.checkVisibility() && one.dataset.reached === undefined)
     .map((one) => one.outerHTML)
 """
-AXE = Path("ui/node_modules/axe-core/axe.min.js").resolve()
-
-
-@pytest.fixture
-def axe() -> Iterator[str]:
-    assert AXE.is_file(), "axe-core is not installed: run `make install`"
-    yield AXE.read_text()
 
 
 @pytest_asyncio.fixture
@@ -53,12 +44,6 @@ async def open_anew(reader: Reader, address: str, *, heading: str) -> None:
     await reader.open(address)
     await expect(reader.page.get_by_role("heading", name=heading).first).to_be_visible()
     await reader.page.wait_for_load_state("networkidle")
-
-
-async def objections(page: Page, axe: str) -> list[str]:
-    await page.evaluate(axe)
-    found: dict[str, Any] = await page.evaluate("() => axe.run(document)")
-    return [f"{one['id']}: {json.dumps([node['html'] for node in one['nodes']][:3])}" for one in found["violations"]]
 
 
 @pytest.fixture
@@ -77,26 +62,26 @@ def pages(session_id: int, person: dict[str, Any]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(["light", "dark"], [360, 1280])])
+@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(SCHEMES, [360, 1280])])
 async def test_no_page_is_objected_to(
-    reader: Reader, pages: dict[str, str], axe: str, scheme: Literal["light", "dark"], width: int
+    reader: Reader, pages: dict[str, str], scheme: Literal["light", "dark"], width: int
 ) -> None:
     page = reader.page
     await page.set_viewport_size({"width": width, "height": 800})
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     for address, heading in pages.items():
         await open_anew(reader, address, heading=heading)
-        assert await objections(page, axe) == [], address
+        assert await objections(page) == [], address
         assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), address
 
 
 async def test_no_state_of_a_session_is_objected_to_and_nothing_moves_where_the_reader_wants_no_motion(
-    reader: Reader, running: Triptych, new_photos: Path, axe: str
+    reader: Reader, running: Triptych, new_photos: Path
 ) -> None:
     async def look(state: str) -> None:
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            assert await objections(page, axe) == [], (state, scheme)
+            assert await objections(page) == [], (state, scheme)
 
     page = reader.page
     await create(reader, "Looked at", new_photos)
