@@ -61,6 +61,10 @@ class Composition:
         """Ids of a service's running containers."""
         return self("ps", "--quiet", service).split()
 
+    def log(self, service: str) -> str:
+        """What a service's one container has written to standard output, also before it was started again."""
+        return self._docker("logs", *self("ps", "--all", "--quiet", service).split())
+
     def kill(self, container: str) -> None:
         """End a container by SIGKILL; as who ended it by hand, the engine does not start it again."""
         self._docker("kill", container)
