@@ -80,8 +80,9 @@ class Composition:
 
     def host_address(self) -> str:
         """The address under which containers reach this machine, if the engine runs on it."""
-        shown = self._docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
-        return shown.strip()
+        (network,) = json.loads(self._docker("network", "inspect", f"{PROJECT}_public"))
+        address: str = network["IPAM"]["Config"][0]["Gateway"]
+        return address
 
     def with_file(self, file: str, **environment: str) -> "Composition":
         """The same project with one more Compose file."""
