@@ -13,7 +13,7 @@ _reservations: list[socket.socket] = []
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port on which nobody listens at an address, and which no other process of any test run gets while this lives."""
+    """A port of an address on which nobody listens, and which no other test run gets while this process lives."""
     for port in random.sample(range(_FIRST_PORT, _LAST_PORT), _LAST_PORT - _FIRST_PORT):
         with contextlib.suppress(OSError):
             reservation = _listening(_RESERVED_AT, port)
