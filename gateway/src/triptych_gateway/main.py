@@ -111,7 +111,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     stack.push_async_callback(search_engine.dispose)
     roots = MediaRoots(settings.media_roots, settings.store_access)
     pools = {
-        name: await stack.enter_async_context(ReplicaPool(addresses, service=name))
+        name: await stack.enter_async_context(ReplicaPool(addresses, service=name, token=settings.shared_token))
         for name, addresses in {
             "embedder": settings.embedder_addresses,
             "facedetect": settings.facedetect_addresses,

@@ -1,6 +1,7 @@
 """A gRPC server with health, reflection, typed errors and an orderly end."""
 
 import asyncio
+import ipaddress
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -12,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from triptych_common.errors import ConfigurationError, ServiceError
 from triptych_common.logging import get_logger
+from triptych_common.rpc.access import TokenInterceptor
 from triptych_common.rpc.status import to_status
 from triptych_common.tracing import served
 
@@ -100,14 +102,26 @@ def _is_ours(method: str | None) -> bool:
     return bool(method) and str(method).lstrip("/").startswith("triptych.")
 
 
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class GrpcServer:
     """Serves servicers on one address until SIGTERM or SIGINT, then drains."""
 
-    def __init__(self, *, listen: str, drain_seconds: float, max_concurrent_calls: int | None = None) -> None:
+    def __init__(
+        self, *, listen: str, drain_seconds: float, token: str | None = None, max_concurrent_calls: int | None = None
+    ) -> None:
+        """With a token, only who sends it is served."""
         self._listen = listen
         self._drain_seconds = drain_seconds
+        self._is_open = token is None and not _is_loopback(listen)
         self.server = grpc.aio.server(
-            interceptors=[_ErrorInterceptor()],
+            interceptors=[*([TokenInterceptor(token)] if token is not None else []), _ErrorInterceptor()],
             options=_SERVER_OPTIONS,
             maximum_concurrent_rpcs=max_concurrent_calls,
         )
@@ -135,6 +149,8 @@ class GrpcServer:
         await self.server.start()
         await self.set_serving(serving=serving)
         log.info("listening", address=self._listen, port=port, services=self._names)
+        if self._is_open:
+            log.warning("whoever reaches this address may call it: set TRIPTYCH_SERVICE_TOKEN", address=self._listen)
         return port
 
     async def set_serving(self, *, serving: bool) -> None:

@@ -17,6 +17,7 @@ QUERY_SECONDS: Final = 20.0
 """Deadline of one question; a service at work answers between two micro-batches."""
 _AWAY: Final = (
     grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,

@@ -35,6 +35,8 @@ class ServiceEnvironment:
 
     nats_urls: Mapping[str, str]
     """By name, for each of `GRPC_SERVICES` and the gateway: as whom it speaks to NATS."""
+    service_token: str
+    """What gateway and services show each other."""
     database_url: str
     data_directory: Path
     media_roots: tuple[Place, ...]
@@ -55,6 +57,7 @@ class ServiceEnvironment:
         environment = {key: value for key, value in self.inherited.items() if key not in withheld}
         environment |= {
             "NATS_URL": self.nats_urls[name],
+            "TRIPTYCH_SERVICE_TOKEN": self.service_token,
             "PYTHONUNBUFFERED": "1",
             "TRIPTYCH_DATA_DIR": str(self.data_directory),
             "TRIPTYCH_LOG_FORMAT": "console",

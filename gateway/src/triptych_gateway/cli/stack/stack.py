@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Mapping
@@ -92,6 +93,8 @@ class Stack:
         self._stages: list[list[Child]] = []
         self._processes: dict[str, ProcessRecord] = {}
         self._urls: StackUrls | None = None
+        # A new one for each life: nobody outside of this stack needs it for longer.
+        self._service_token = environment.get("TRIPTYCH_SERVICE_TOKEN") or secrets.token_urlsafe(32)
         self._stopping = asyncio.Event()
         self._failure: StackError | None = None
 
@@ -166,6 +169,7 @@ class Stack:
         models = chosen_models(self.data_directory, self._environment)
         environment = ServiceEnvironment(
             nats_urls=nats_urls,
+            service_token=self._service_token,
             database_url=database_url,
             data_directory=self.data_directory.root,
             media_roots=self.media_roots,
@@ -255,6 +259,7 @@ class Stack:
             nats_url=self.urls.nats,
             database_url=self.urls.database,
             addresses=self.urls.services,
+            service_token=self._service_token,
             media_roots=tuple(map(str, self.media_roots)),
             processes=self._processes,
         )
