@@ -1,7 +1,9 @@
 """What each part of Triptych may do at a real NATS server that is configured as the embedded one is."""
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import nats
 import nats.errors
@@ -10,6 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
+from tests.support.certificates import make_certificates
 from tests.support.nats_server import NatsServer
 from tests.support.progress_events import life
 from tests.support.real_servers import eventually, run_apart
@@ -197,6 +200,25 @@ async def test_who_restores_a_backup_may_forget_progress_and_nothing_else(server
 async def test_nobody_gets_in_with_another_password(server: NatsServer, user: str) -> None:
     with pytest.raises(nats.errors.AuthorizationError):
         await connect_nats(server.url.replace("nats://", f"nats://{user}:of-cluster@"), name="a stranger")
+
+
+async def test_nats_is_spoken_to_by_tls_where_its_url_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_certificates(tmp_path)
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text(f"""tls {{ cert_file: "{made.certificate}", key_file: "{made.key}" }}
+        {authorization(lambda user: f'"of-{user}"')}""")
+    server = NatsServer(folder=tmp_path, options=("--config", str(configuration)))
+    await server.start()
+    try:
+        url = url_of(server, "gateway").replace("nats://", "tls://")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await nats.connect(url, allow_reconnect=False, max_reconnect_attempts=1)
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.authority))
+        client = await connect_nats(url, name="gateway")
+        assert client.is_connected
+        await close_nats(client)
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,14 @@ from triptych_common.settings import ProcessSettings
 from triptych_gateway.settings import DatabaseSettings
 
 IMAGES: Final = ROOT / "deploy" / "images"
-SECRET_VARIABLES: Final = ("DATABASE_URL", "NATS_URL")
+SECRET_VARIABLES: Final = ("DATABASE_URL", "NATS_URL", "TRIPTYCH_SERVICE_TOKEN")
 _OF_THE_DATABASE: Final = (["triptych-migrate"], ["triptych-gateway-backup"])
 _SCALED: Final = ("embedder", "facedetect")
-_SOME_SECRET: Final = {"DATABASE_URL": "postgresql://somebody:hush@postgres/triptych", "NATS_URL": "nats://nats:4222"}
+_SOME_SECRET: Final = {
+    "DATABASE_URL": "postgresql://somebody:hush@postgres/triptych",
+    "NATS_URL": "nats://nats:4222",
+    "TRIPTYCH_SERVICE_TOKEN": "sixteen characters or more",
+}
 
 
 def settings_class(process: str, command: list[str]) -> type[ProcessSettings]:
@@ -61,6 +65,11 @@ def environment_problems(manifests: list[Manifest]) -> Iterator[str]:
         for name in SECRET_VARIABLES:
             if name in entries and "secretKeyRef" not in entries[name].get("valueFrom", {}):
                 yield f"{container}: {name} is not a reference to a secret"
+        if "TRIPTYCH_SERVICE_TOKEN" not in entries and container.serves:
+            yield f"{container}: answers whoever reaches it, without TRIPTYCH_SERVICE_TOKEN"
+        user = entries.get("NATS_URL", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("key")
+        if user is not None and user != f"{container.workload['metadata']['name']}-url":
+            yield f"{container}: speaks to NATS as somebody else, by the key {user}"
         values = {name: one.get("value", _SOME_SECRET.get(name, "")) for name, one in entries.items()}
         yield from settings_problems(str(container), settings_class(process, container.spec.get("command", [])), values)
     for manifest in of_kind(manifests, "Secret"):

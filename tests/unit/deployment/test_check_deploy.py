@@ -95,6 +95,11 @@ def without(manifests: list[Manifest], kind: str, name: str) -> None:
     manifests.remove(named(manifests, kind)[name])
 
 
+def nats_configuration(manifests: list[Manifest]) -> str:
+    text: str = named(manifests, "ConfigMap")["nats"]["data"]["nats.conf"]
+    return text
+
+
 def configure_nats(manifests: list[Manifest], configuration: str) -> None:
     named(manifests, "ConfigMap")["nats"]["data"]["nats.conf"] = configuration
 
@@ -227,12 +232,24 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         "1 replicas on 3 servers",
     ),
     "a variable that NATS is not given": (
-        lambda all_: configure_nats(all_, "authorization { user: $NATS_USER, password: $NATS_PASSWROD }"),
+        lambda all_: configure_nats(all_, "authorization { user: gateway, password: $NATS_PASSWROD }"),
         "ConfigMap nats: ",
     ),
     "a variable where NATS fills in none": (
-        lambda all_: configure_nats(all_, 'server_name: "a-$NATS_USER"'),
+        lambda all_: configure_nats(all_, 'server_name: "a-$NATS_PASSWORD_GATEWAY"'),
         "NATS fills in no variable inside of a string",
+    ),
+    "a worker that may publish more than its own": (
+        lambda all_: configure_nats(all_, nats_configuration(all_).replace("progress.v1.*.training", "progress.v1.>")),
+        "lets in others than",
+    ),
+    "a worker that speaks to NATS as another": (
+        lambda all_: variable(all_, "embedder", "NATS_URL")["valueFrom"]["secretKeyRef"].update(key="gateway-url"),
+        "speaks to NATS as somebody else, by the key gateway-url",
+    ),
+    "a service that answers everybody": (
+        lambda all_: container(all_, "cluster")["env"].remove(variable(all_, "cluster", "TRIPTYCH_SERVICE_TOKEN")),
+        "answers whoever reaches it",
     ),
     "an arrow that is not let through": (
         lambda all_: policy(all_, "nats").update(ingress=[]),
@@ -308,6 +325,10 @@ WRONG_COMPOSE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a password in the environment": (
         lambda services: services["gateway"]["environment"].update(DATABASE_URL="postgresql://a:b@c/d"),
         "DATABASE_URL is not to be in the environment",
+    ),
+    "secrets of another": (
+        lambda services: services["embedder"].update(volumes=["gateway-secrets:/run/triptych:ro"]),
+        "embedder: does not read secrets of its own",
     ),
     "another image": (
         lambda services: services["cluster"]["build"].update(dockerfile="deploy/images/progress.Dockerfile"),
