@@ -16,6 +16,7 @@ from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
 from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.api.access.audit_log import AuditLog
+from triptych_gateway.api.access.issuer import Issuer
 from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.app import create_app
 from triptych_gateway.api.catalog_watch import CatalogWatch
@@ -145,6 +146,9 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         max_pixels=settings.max_image_pixels,
     )
     stack.callback(pictures.close)
+    issuer = _issuer(settings)
+    if issuer is not None:
+        await stack.enter_async_context(issuer)
     context = ApiContext(
         settings=settings,
         engine=api_engine,
@@ -156,6 +160,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         queries=QueryEmbedder(pools["embedder"]),
         audit_log=AuditLog(api_engine, keep_days=settings.audit_keep_days),
         tokens=KnownTokens(api_engine) if settings.asks_for_tokens else None,
+        issuer=issuer,
     )
     reannouncer = Reannouncer(engine)
     relay = OutboxRelay(engine, nats_url=settings.nats_url, reannouncer=reannouncer)
@@ -176,6 +181,19 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     if context.tokens is not None:
         parts["tokens"] = context.tokens.run
     return context, _Background(parts, first=(lambda: live.prime(seconds=_PRIME_SECONDS), catalog.prime))
+
+
+def _issuer(settings: GatewaySettings) -> Issuer | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Issuer(
+        url=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        keys_url=settings.oidc_jwks_url,
+        algorithms=settings.oidc_algorithms,
+        claim=settings.oidc_scope_claim,
+        prefix=settings.oidc_scope_prefix,
+    )
 
 
 def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

@@ -87,7 +87,7 @@ def _guard(context: ApiContext) -> Guard | None:
     limits = RateLimits(
         requests_per_minute=settings.requests_per_minute, attempts_per_minute=settings.wrong_tokens_per_minute
     )
-    return Guard(tokens=context.tokens, limits=limits)
+    return Guard(tokens=context.tokens, limits=limits, issuer=context.issuer)
 
 
 def described_app() -> FastAPI:
