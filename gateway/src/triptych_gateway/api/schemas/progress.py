@@ -50,9 +50,7 @@ class PhaseProgress(Body):
     stage: str | None
     model: Model | None
     run: int
-    elapsed_seconds: float | None = Field(
-        description="From its start until it ended, or until now; pauses are in it."
-    )
+    elapsed_seconds: float | None = Field(description="From its start until it ended, or until now; pauses are in it.")
     started_at: Time | None
     completed_at: Time | None
 
