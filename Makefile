@@ -40,10 +40,11 @@ models: install ## Fetch the production models, install what runs them, and choo
 test: install ui-test ## Install, and run all tests
 	$(BIN)/python -m pytest
 
-# The slowest first: begun last, it would keep one of the two processes busy alone.
+# The slowest first: begun last, it would keep one of the processes busy alone.
+LONGEST_RESILIENCE := tests/resilience/test_pipeline_recovery.py
 .PHONY: test-resilience
 test-resilience: install ## Kill, stop and cut parts of whole stacks, and see that nothing is lost
-	$(BIN)/python -m pytest -q tests/resilience/test_pipeline_recovery.py tests/resilience
+	$(BIN)/python -m pytest -q $(LONGEST_RESILIENCE) $(filter-out $(LONGEST_RESILIENCE),$(wildcard tests/resilience/test_*.py))
 
 .PHONY: test-models
 test-models: $(MODELS_VENV)/bin/.installed ## Run the real open_clip and insightface code, in an environment of its own with PyTorch
