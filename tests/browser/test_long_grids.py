@@ -11,6 +11,8 @@ from tests.browser.conftest import Reader
 FACES: Final = 50_000
 MOST_ON_THE_PAGE: Final = 500
 PERSONS: Final = 400
+ARRIVE_MILLISECONDS: Final = 60_000
+"""For 15 MB to come through what drives the browser."""
 
 
 def face(number: int) -> dict[str, Any]:
@@ -31,16 +33,17 @@ def face(number: int) -> dict[str, Any]:
 
 
 async def test_a_grid_of_fifty_thousand_has_only_what_is_in_view_on_the_page(reader: Reader) -> None:
+    items = [face(number) for number in range(1, FACES + 1)]
+    body = json.dumps({"items": items, "total": FACES, "page": 1, "pageSize": FACES, "hasMore": False})
+
     async def answer(route: Route) -> None:
-        items = [face(number) for number in range(1, FACES + 1)]
-        page = {"items": items, "total": FACES, "page": 1, "pageSize": FACES, "hasMore": False}
-        await route.fulfill(content_type="application/json", body=json.dumps(page))
+        await route.fulfill(content_type="application/json", body=body)
 
     page = reader.page
     await page.route("**/api/v1/faces/unassigned?*", answer)
     await reader.open("#/people/unsorted")
     tiles = page.get_by_role("list", name="Unsorted faces").get_by_role("listitem")
-    await expect(tiles.first).to_have_attribute("aria-posinset", "1")
+    await expect(tiles.first).to_have_attribute("aria-posinset", "1", timeout=ARRIVE_MILLISECONDS)
     await expect(tiles.first).to_have_attribute("aria-setsize", str(FACES))
     assert await tiles.count() < MOST_ON_THE_PAGE
     height = await page.evaluate("() => document.documentElement.scrollHeight")
