@@ -92,4 +92,4 @@ async def test_a_reader_who_comes_back_from_a_person_is_where_they_were(reader: 
     await page.get_by_role("link", name="Sessions").click()
     await page.get_by_role("heading", name="Sessions").wait_for()
     await page.get_by_role("link", name="People").click()
-    await expect(page.get_by_role("link", name="Person 1", exact=True)).to_be_in_viewport()
+    await expect(page.get_by_role("link", name="Person 1 1 face", exact=True)).to_be_in_viewport()
