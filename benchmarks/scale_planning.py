@@ -96,9 +96,7 @@ async def measure_planning(directory: Path, *, photos: int) -> dict[str, float]:
             planned = time.perf_counter() - begun
             await _goes_on(run, settled=0)
             begin = {"begin_seconds": time.perf_counter() - begun, "begin_peak_megabytes": _peak_megabytes(running)}
-            gateway = gateway_process(running)
-            gateway.kill()
-            gateway.wait()
+            await _kill_the_gateway(running)
             settled = await run.settled()
             resume_seconds = await _timed(lambda: _goes_on(run, settled=settled))
             return {
@@ -158,6 +156,17 @@ async def _pause_the_plan(run: Run, client: httpx.AsyncClient) -> float:
     if await run.is_planned():
         raise RuntimeError("the plan was made before it could be paused: take more photos")
     return seconds
+
+
+async def _kill_the_gateway(running: Stack) -> None:
+    """Kill it, and wait until the stack, whose process it is, has noticed: it stores nothing any more."""
+    gateway = gateway_process(running)
+
+    async def is_gone() -> bool:
+        return not psutil.pid_exists(gateway.pid)
+
+    gateway.kill()
+    await _until(is_gone)
 
 
 async def _goes_on(run: Run, *, settled: int) -> None:
