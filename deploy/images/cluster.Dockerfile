@@ -39,7 +39,7 @@ ENV PATH=/opt/triptych/bin:$PATH \
     TRIPTYCH_LISTEN=0.0.0.0:50053 \
     TRIPTYCH_METRICS_LISTEN=0.0.0.0:9090
 EXPOSE 50053 9090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["triptych-health"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=30s --retries=3 CMD ["triptych-health"]
 ENTRYPOINT ["triptych-cluster"]
 
 FROM runtime AS cpu

@@ -50,7 +50,7 @@ ENV PATH=/opt/triptych/bin:$PATH \
     TRIPTYCH_LISTEN=0.0.0.0:50051 \
     TRIPTYCH_METRICS_LISTEN=0.0.0.0:9090
 EXPOSE 50051 9090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 CMD ["triptych-health"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=300s --retries=3 CMD ["triptych-health"]
 ENTRYPOINT ["triptych-embedder"]
 
 # With an NVIDIA GPU: the driver comes from the host (NVIDIA's container toolkit), CUDA's libraries from wheels.

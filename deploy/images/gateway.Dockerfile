@@ -53,7 +53,7 @@ ENV PATH=/opt/triptych/bin:$PATH \
     TRIPTYCH_HTTP_PORT=8000 \
     TRIPTYCH_METRICS_LISTEN=0.0.0.0:9090
 EXPOSE 8000 9090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 CMD ["triptych-health", "http://127.0.0.1:8000/health"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=120s --retries=3 CMD ["triptych-health", "http://127.0.0.1:8000/health"]
 ENTRYPOINT ["triptych-gateway"]
 
 # With the pictures that `triptych samples` makes a library of.
