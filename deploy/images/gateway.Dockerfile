@@ -17,7 +17,7 @@ RUN npm run build
 FROM ${BASE_IMAGE} AS build
 WORKDIR /source
 COPY constraints.txt ./
-COPY deploy/images/ deploy/images/
+COPY deploy/images/requirements-*.txt deploy/images/
 # pip stays outside of what it installs into.
 RUN python3 -m venv --without-pip /opt/triptych \
  && python3 -m venv /opt/build \
