@@ -382,6 +382,12 @@ def test_a_compose_file_keeps_to_its_specification(compose: Any) -> None:
         ("EXPOSE 50054", "EXPOSE 50055", "progress.Dockerfile: does not expose 50054"),
         ('CMD ["triptych-health"]', 'CMD ["true"]', "progress.Dockerfile: no line that has a health check"),
         ("WORKDIR /source", "RUN cd /source", "DL3003"),
+        ("--require-hashes --requirement", "--requirement", "installs files whose hashes nobody asks for: pip install"),
+        (
+            "python tools/install_parts.py",
+            "pip wheel",
+            "progress.Dockerfile: no line that installs what constraints.txt locks",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_dockerfile_is_found(old: str, new: str, complaint: str, tmp_path: Path) -> None:
@@ -399,6 +405,7 @@ def test_what_is_wrong_with_a_dockerfile_is_found(old: str, new: str, complaint:
 def test_what_images_install_in_place_of_a_package_is_of_its_version() -> None:
     assert list(substitute_problems()) == []
     assert list(substitute_problems("opencv-python==4.0\n"))
+    assert list(substitute_problems("opencv-python==4.0 \\\nopencv-python-headless==4.1\n"))
 
 
 def test_what_the_runbook_tells_to_restore_is_what_the_command_takes(gpu: list[Manifest]) -> None:
