@@ -13,6 +13,7 @@ from tools.metrics_table import metrics_table
 from tools.openapi import openapi_document, openapi_json
 from tools.settings_table import settings_table
 from tools.state_diagrams import run_states, session_states
+from tools.supply_chain.licences import licences_page
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 BEGIN: Final = "<!-- {name}: written by `make docs` -->\n"
@@ -25,6 +26,7 @@ PARTS: Final[dict[str, dict[str, Callable[[], str]]]] = {
 FILES: Final[dict[str, Callable[[], str]]] = {
     "openapi.json": openapi_json,
     "api-contract.md": lambda: contract_page(openapi_document()),
+    "licences.md": licences_page,
 }
 """File → what writes all of it."""
 
