@@ -1,4 +1,4 @@
-"""Nothing that a file holds is run by reading it: pickles, checkpoints and arrays are loaded in restricted form only."""
+"""Nothing that a file holds is run by reading it: pickles, checkpoints, arrays are loaded in restricted form only."""
 
 import ast
 from collections.abc import Iterator
