@@ -7,6 +7,7 @@ import typer
 from triptych_gateway.cli.audit import audit
 from triptych_gateway.cli.backup import backup
 from triptych_gateway.cli.buttons import cancel, pause, restart, resume
+from triptych_gateway.cli.diagnose.command import diagnose
 from triptych_gateway.cli.doctor import doctor
 from triptych_gateway.cli.models.commands import models
 from triptych_gateway.cli.people import people
@@ -24,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, train, status, pause, resume, cancel, restart, people, samples, audit, doctor):
+for command in (up, train, status, pause, resume, cancel, restart, people, samples, audit, doctor, diagnose):
     app.command()(command)
 app.add_typer(models)
 app.add_typer(tokens)

@@ -64,24 +64,29 @@ class ServiceEnvironment:
             "TRIPTYCH_MODELS_DIR": str(self.models_directory),
             "TRIPTYCH_MEDIA_ROOTS": os.pathsep.join(map(str, self.media_roots)),
         }
+        if (metrics := metrics_address(name, self.inherited)) is not None:
+            environment[_METRICS_LISTEN] = metrics
         if name != GATEWAY:
             model = {"TRIPTYCH_MODEL": self.models[name]} if name in self.models else {}
-            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]} | model | self._metrics_address(name)
+            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]} | model
         addresses = {f"TRIPTYCH_{service.upper()}_ADDRESSES": address for service, address in self.addresses.items()}
         return environment | {
             "DATABASE_URL": self.database_url,
             "TRIPTYCH_HTTP_HOST": self.http_host,
             "TRIPTYCH_HTTP_PORT": str(self.http_port),
             **addresses,
-            **self._metrics_address(name),
         }
 
-    def _metrics_address(self, name: str) -> dict[str, str]:
-        """Where a process is to serve its metrics: one port after the other, from the one that was asked for."""
-        host, _, port = self.inherited.get(_METRICS_LISTEN, "").rpartition(":")
-        if not port.isdecimal() or port == "0":
-            return {}
-        return {_METRICS_LISTEN: f"{host}:{int(port) + (*GRPC_SERVICES, GATEWAY).index(name)}"}
+
+def metrics_address(name: str, environment: Mapping[str, str]) -> str | None:
+    """Where a process is to serve its metrics, host:port: one port after the other, from the one that was asked for.
+
+    None where nobody has asked, or leaves it to the system.
+    """
+    host, _, port = environment.get(_METRICS_LISTEN, "").rpartition(":")
+    if not port.isdecimal() or port == "0":
+        return None
+    return f"{host}:{int(port) + (*GRPC_SERVICES, GATEWAY).index(name)}"
 
 
 def console_scripts() -> dict[str, tuple[str, ...]]:
