@@ -88,5 +88,5 @@ def _vector(content: bytes) -> NDArray[np.float32]:
 def _away(error: grpc.aio.AioRpcError) -> Exception:
     """What a failed question means: that nobody is there, or, unchanged, that something is wrong with it."""
     if error.code() in _AWAY:
-        return AwayError("The embedder does not answer; try again in a moment.", reason=error.code().name)
+        return AwayError("The embedder does not answer; try again in a moment.", reason="SERVICE_AWAY")
     return error
