@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from triptych_common.correlation import caller_ids, correlated
 from triptych_common.errors import ConfigurationError, ServiceError
 from triptych_common.logging import get_logger
 from triptych_common.rpc.access import TokenInterceptor
@@ -29,6 +30,9 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
 ]
 
+LIVE = "live"
+"""Name under which the health check says that the process answers, whatever it waits for: a model, or NATS."""
+
 _SERVER_OPTIONS: list[tuple[str, Any]] = [
     *CHANNEL_OPTIONS,
     ("grpc.so_reuseport", 0),
@@ -44,7 +48,9 @@ async def _refusals(context: Any, method: str) -> AsyncIterator[None]:
     """Ends a call with the status of the error that its method raises."""
     try:
         yield
+        log.debug("call answered", method=method)
     except ServiceError as error:
+        log.debug("call refused", method=method, reason=error.reason, error=error.message)
         await context.abort_with_status(to_status(error))
     except (grpc.aio.AbortError, asyncio.CancelledError):
         raise
@@ -70,7 +76,8 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         async def answer_one(request: Any, context: Any) -> Any:
             call = handler.unary_unary or handler.stream_unary
-            with served(method, context.invocation_metadata()):
+            metadata = context.invocation_metadata()
+            with correlated(**caller_ids(metadata)), served(method, metadata):
                 async with _refusals(context, method):
                     return await call(request, context)
 
@@ -80,7 +87,8 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
             await context.send_initial_metadata(())
             # Written from here, not yielded on: a cancelled call then closes the servicer's generator at once,
             # instead of leaving its clean-up to the garbage collector.
-            with served(method, context.invocation_metadata()):
+            metadata = context.invocation_metadata()
+            with correlated(**caller_ids(metadata)), served(method, metadata):
                 async with _refusals(context, method), aclosing(call(request, context)) as messages:
                     async for message in messages:
                         await context.write(message)
@@ -146,6 +154,7 @@ class GrpcServer:
             raise ConfigurationError(
                 f"The address {self._listen} cannot be listened on: another process may hold it. Set TRIPTYCH_LISTEN."
             ) from error
+        await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         await self.server.start()
         await self.set_serving(serving=serving)
         log.info("listening", address=self._listen, port=port, services=self._names)

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from triptych_common import tracing
-from triptych_gateway.api import schemas
+from triptych_gateway.api import request_ids, schemas
 from triptych_gateway.api.access.gate import AccessGate, Guard
 from triptych_gateway.api.access.rate_limits import RateLimits
 from triptych_gateway.api.body_limit import BodyLimit
@@ -74,8 +74,10 @@ def create_app(context: ApiContext) -> FastAPI:
         CORSMiddleware,
         allow_origins=list(context.settings.cors_origins),
         allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-        allow_headers=["content-type", "authorization", "last-event-id"],
+        allow_headers=["content-type", "authorization", "last-event-id", request_ids.HEADER],
+        expose_headers=[request_ids.HEADER],
     )
+    app.add_middleware(request_ids.RequestIds)
     _serve_page(app)
     return app
 

@@ -10,12 +10,14 @@ from sqlalchemy import func, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc, work_pb2
+from triptych_common.correlation import correlated
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_common.progress.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.rpc.channels import ReplicaPool
+from triptych_common.rpc.metadata import call_metadata
 from triptych_common.rpc.status import read_error
-from triptych_common.tracing import call_metadata, span
+from triptych_common.tracing import span
 from triptych_gateway.catalog.clustering import changed_persons, face_space, former_persons, kept_graphs, regrouping
 from triptych_gateway.catalog.clustering.kept_graphs import KeptGraph
 from triptych_gateway.catalog.database import CLUSTERING_LOCK
@@ -64,7 +66,10 @@ class ClusteringPhase:
         With them the faces of a restarted detection are shown. Raises PhaseFailedError, LeaseLostError, and what a lost
         database raises.
         """
-        with span("phase", phase="clustering", run=self._run.number):
+        with (
+            span("phase", phase="clustering", run=self._run.number),
+            correlated(phase="clustering", run=self._run.number),
+        ):
             await self._run_locked()
 
     async def _run_locked(self) -> None:
