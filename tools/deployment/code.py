@@ -24,6 +24,7 @@ from tools.deployment.manifests import (
 )
 from tools.metrics_table import metrics_table
 from tools.settings_table import PROCESSES, variable
+from triptych_common.rpc.server import LIVE
 from triptych_common.settings import ProcessSettings
 from triptych_gateway.settings import DatabaseSettings
 
@@ -108,6 +109,9 @@ def _probe_problems(container: Container, main: str, port: int) -> Iterator[str]
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container.spec.get(name, {})
         asked = probe.get("grpc", {}).get("port") if main == "grpc" else probe.get("httpGet", {}).get("port")
+        # Only whether it takes work may depend on what it waits for: a process that is started anew waits no less.
+        if main == "grpc" and probe.get("grpc", {}).get("service") != (None if name == "readinessProbe" else LIVE):
+            yield f"{container}: {name} asks for something else than {'work' if name == 'readinessProbe' else 'life'}"
         if asked not in (port, main) or (main == "http" and probe["httpGet"]["path"] != "/health"):
             yield f"{container}: {name} does not ask the process"
 

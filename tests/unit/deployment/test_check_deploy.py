@@ -168,8 +168,16 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         "no Service answers at clusterer:50053",
     ),
     "a probe of another port": (
-        lambda all_: container(all_, "progress")["livenessProbe"].update(grpc={"port": 1}),
+        lambda all_: container(all_, "progress")["livenessProbe"].update(grpc={"port": 1, "service": "live"}),
         "livenessProbe does not ask the process",
+    ),
+    "a process that is started anew while it waits for another": (
+        lambda all_: container(all_, "progress")["livenessProbe"].update(grpc={"port": 50054}),
+        "livenessProbe asks for something else than life",
+    ),
+    "work for a process that only lives": (
+        lambda all_: container(all_, "embedder")["readinessProbe"].update(grpc={"port": 50051, "service": "live"}),
+        "readinessProbe asks for something else than work",
     ),
     "a service that shows one replica": (
         lambda all_: named(all_, "Service")["embedder"]["spec"].pop("clusterIP"),
