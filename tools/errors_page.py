@@ -1,7 +1,7 @@
 """docs/errors.md: every code that Triptych answers with, from the code's own catalogues."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from triptych_common.error_reasons import REASONS, Explanation
 from triptych_common.errors import EXIT_BAD_CONFIGURATION, EXIT_BROKEN
@@ -72,7 +72,7 @@ def errors_page() -> str:
     )
 
 
-def _rows(explained: Mapping[str, Explanation]) -> Iterable[tuple[str, str, str]]:
+def _rows(explained: Mapping[Any, Explanation]) -> Iterable[tuple[str, str, str]]:
     return ((code, explanation.meaning, explanation.remedy) for code, explanation in explained.items())
 
 

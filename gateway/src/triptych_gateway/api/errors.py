@@ -120,6 +120,11 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
         "A parameter or the body is not as described; `detail` lists what is wrong.",
         "Change what `detail` names; `/docs` describes every request.",
     ),
+    "too_many_requests": Kind(
+        429,
+        "One token, or one address without one, asks too often; try again after `Retry-After` seconds.",
+        "Wait so long; a program that asks all the time should follow the stream in place of polling.",
+    ),
     "internal_error": Kind(
         500,
         "A defect of Triptych; its log has the details.",
@@ -134,11 +139,6 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
         503,
         "A service behind the gateway is away; try again after `Retry-After` seconds.",
         "See that the service runs: `triptych doctor`, or its log.",
-    ),
-    "too_many_requests": Kind(
-        429,
-        "One token, or one address without one, asks too often; try again after `Retry-After` seconds.",
-        "Wait so long; a program that asks all the time should follow the stream in place of polling.",
     ),
 }
 """Every code that is answered."""
