@@ -26,6 +26,7 @@ LOG = f"""2026-11-27T07:00:00Z [warning  ] a photo failed   path={PHOTO} code=co
 2026-11-27T07:00:01Z [error    ] request failed   headers={{'authorization': 'Bearer planted-bearer-4'}}
 2026-11-27T07:00:02Z [error    ] cannot connect to nats://triptych:planted-password-5@127.0.0.1:4222
 2026-11-27T07:00:03Z [info     ] shard done   done=32
+2026-11-27T07:00:04Z [info     ] a stray planted-file-8 in the middle
 """
 
 
@@ -65,6 +66,8 @@ def data(tmp_path: Path) -> Path:
     """A data directory in which something was logged."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "gateway.log").write_text(LOG)
+    (tmp_path / "nats").mkdir()
+    (tmp_path / "nats" / "gateway.password").write_text("planted-file-8\n")
     return tmp_path
 
 

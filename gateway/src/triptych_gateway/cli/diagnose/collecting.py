@@ -81,7 +81,8 @@ class Subject:
         known = secrets_in(self.environment)
         for url in (self.database_url, self.nats_url):
             known |= credentials_of(url) if url is not None else set()
-        for path in (self.data.nats / "password", self.data.postgres / "password"):
+        known |= {self.record.service_token} if self.record is not None else set()
+        for path in (*self.data.nats.glob("*password"), self.data.postgres / "password"):
             try:
                 known.add(path.read_text(encoding="utf-8", errors="replace").strip())
             except OSError:

@@ -6,6 +6,8 @@ import asyncpg
 import nats
 import nats.errors
 
+from triptych_common.progress.permissions import inbox_of
+
 _SECONDS: Final = 5.0
 _STATEMENT_MILLISECONDS: Final = 10_000
 MOST_SESSIONS: Final = 500
@@ -96,7 +98,12 @@ async def streams(url: str) -> dict[str, Any]:
         """What `connect` raises says it all."""
 
     client = await nats.connect(
-        url, allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=int(_SECONDS), error_cb=ignore
+        url,
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        connect_timeout=int(_SECONDS),
+        error_cb=ignore,
+        inbox_prefix=inbox_of(url),
     )
     try:
         stream = client.jetstream(timeout=_SECONDS)
