@@ -25,6 +25,7 @@ _LISTS: Final = {
     "person_id": "/api/v1/faces/persons",
     "group_id": "/api/v1/faces/clusters",
     "face_id": "/api/v1/faces/unassigned",
+    "forgetting_id": "/api/v1/privacy/forgettings",
 }
 """Part of a path → the list that has an id for it."""
 
@@ -55,6 +56,8 @@ def fill(gateway: Gateway, client: httpx.Client) -> Library:
     photo = found(bytes(folder / PHOTO), size=file.st_size, modified=file.st_mtime_ns)
     run_apart(_fill_catalogue(gateway.database_url, photo))
     client.post(_LISTS["category_id"], json={"name": "Family"}).raise_for_status()
+    forgotten = gateway.create(client)
+    client.post(_LISTS["forgetting_id"], json={"kind": "session", "id": forgotten}).raise_for_status()
     ids = {name: _first(client, path)["id"] for name, path in _LISTS.items()}
     job = _first(client, f"{_LISTS['session_id']}/{ids['session_id']}/jobs")
     ids |= {"job_id": job["id"], "asset_id": job["assetId"]}

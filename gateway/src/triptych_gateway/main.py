@@ -24,10 +24,12 @@ from triptych_gateway.api.context import ApiContext
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.picture_cache import PictureCache
+from triptych_gateway.api.picture_forgetting import PictureForgetting
 from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
 from triptych_gateway.http_server import serve
+from triptych_gateway.pipeline.forgetting import STATEMENT_SECONDS, Forgetter
 from triptych_gateway.pipeline.metrics import PipelineMetrics
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.photos.photo_services import EmbedderService, FaceDetectorService, PhotoService
@@ -110,6 +112,8 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     # Builds an index in one statement, and asks how far it is.
     search_engine = create_engine(settings.database_url, pool_size=1, statement_seconds=BUILD_STATEMENT_SECONDS)
     stack.push_async_callback(search_engine.dispose)
+    privacy_engine = create_engine(settings.database_url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    stack.push_async_callback(privacy_engine.dispose)
     roots = MediaRoots(settings.media_roots, settings.store_access)
     pools = {
         name: await stack.enter_async_context(ReplicaPool(addresses, service=name, token=settings.shared_token))
@@ -139,9 +143,10 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     )
     catalog = CatalogWatch(api_engine, counts_needed=lambda: live.is_stale)
     snapshots = Snapshots(catalog=catalog, live=live, health=health)
+    cache = PictureCache(settings.data_dir / "cache", most_bytes=settings.picture_cache_bytes)
     pictures = Pictures(
         roots=roots,
-        cache=PictureCache(settings.data_dir / "cache", most_bytes=settings.picture_cache_bytes),
+        cache=cache,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
     )
@@ -177,6 +182,8 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         "announcing again": reannouncer.run,
         "search upkeep": upkeep.run,
         "audit log": context.audit_log.run,
+        "forgetting": Forgetter(privacy_engine).run,
+        "pictures of the forgotten": PictureForgetting(api_engine, cache).run,
     }
     if context.tokens is not None:
         parts["tokens"] = context.tokens.run

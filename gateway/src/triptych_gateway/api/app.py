@@ -28,6 +28,7 @@ from triptych_gateway.api.routes import (
     images,
     jobs,
     persons,
+    privacy,
     progress,
     search,
     search_index,
@@ -52,6 +53,7 @@ _PARTS = (
     images,
     search,
     search_index,
+    privacy,
     access,
     audit,
 )

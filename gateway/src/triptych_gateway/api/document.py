@@ -27,6 +27,7 @@ TAGS: Final[Mapping[str, str]] = {
     "persons": "Persons: groups that somebody may have named, and corrections by hand.",
     "search": "Photos that are like a text or another photo.",
     "images": "Photos, and pictures of them.",
+    "privacy": "Forgetting persons, photos and sessions, with everything that was kept of them.",
     "access": "Logging in on the page, where tokens are asked for.",
     "audit": "Who had what done.",
     "health": "Whether the gateway and what is behind it are there.",

@@ -34,6 +34,8 @@ DISCOVERY_LOCK = 7_201_004
 one that gives known photos other paths."""
 SEARCH_LOCK = 7_201_005
 """Key of the advisory lock of the one gateway that keeps the tables that are searched."""
+PRIVACY_LOCK = 7_201_006
+"""Key of the advisory lock of the one gateway that forgets what is to be forgotten, or was kept for long enough."""
 LEAST_PGVECTOR = (0, 8)
 """Version of pgvector that walks its index on until enough rows pass a filter."""
 

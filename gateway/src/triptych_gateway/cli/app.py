@@ -9,6 +9,7 @@ from triptych_gateway.cli.backup import backup
 from triptych_gateway.cli.buttons import cancel, pause, restart, resume
 from triptych_gateway.cli.diagnose.command import diagnose
 from triptych_gateway.cli.doctor import doctor
+from triptych_gateway.cli.forget import forget
 from triptych_gateway.cli.models.commands import models
 from triptych_gateway.cli.people import people
 from triptych_gateway.cli.samples.command import samples
@@ -25,7 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, train, status, pause, resume, cancel, restart, people, samples, audit, doctor, diagnose):
+COMMANDS = (up, train, status, pause, resume, cancel, restart, people, forget, samples, audit, doctor, diagnose)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(models)
 app.add_typer(tokens)

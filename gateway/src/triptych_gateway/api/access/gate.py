@@ -35,6 +35,7 @@ _ADMINISTERED: Final = (
     (_LOOKING, re.compile(r"/api/v1/audit/?")),
     ({"DELETE"}, re.compile(r"/api/v1/training/sessions/[^/]+/?")),
     ({"POST"}, re.compile(r"/api/v1/search/index/rebuild/?")),
+    ({"POST"}, re.compile(r"/api/v1/privacy/forgettings/?")),
 )
 _QUESTIONS: Final = frozenset({"/api/v1/search", "/api/v1/training/directories/scan"})
 """Asked by POST for what they carry; they change nothing."""
