@@ -13,6 +13,7 @@ from triptych_gateway.cli.forget import forget
 from triptych_gateway.cli.models.commands import models
 from triptych_gateway.cli.people import people
 from triptych_gateway.cli.samples.command import samples
+from triptych_gateway.cli.scrub import scrub
 from triptych_gateway.cli.search import app as search
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.status import status
@@ -26,8 +27,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (up, train, status, pause, resume, cancel, restart, people, forget, samples, audit, doctor, diagnose)
-for command in COMMANDS:
+_COMMANDS = (
+    *(up, train, status, pause, resume, cancel, restart),
+    *(people, forget, scrub, samples, audit, doctor, diagnose),
+)
+for command in _COMMANDS:
     app.command()(command)
 app.add_typer(models)
 app.add_typer(tokens)

