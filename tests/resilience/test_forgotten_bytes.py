@@ -1,6 +1,5 @@
 """What was forgotten and scrubbed is in no file any more: a real library, and every byte under the data directory."""
 
-import asyncio
 import contextlib
 import subprocess
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.support.disk_search import files_with, part_of_half_vector, part_of_vector
+from tests.support.real_servers import eventually
 from tests.support.running_triptych import Client, Triptych, clean_environment, triptych, triptych_up, working_directory
 
 PHOTOS = 24
@@ -57,6 +57,10 @@ def searched(running: Triptych) -> Sequence[Path]:
     return [path for path in root.iterdir() if path.is_dir() and path not in skipped]
 
 
+def is_file(path: str) -> bool:
+    return Path(path).is_file()
+
+
 def floats(content: bytes) -> NDArray[np.float32]:
     """What `vector_send` gives: the dimension and an unused number, then numbers in network order."""
     return np.frombuffer(content[4:], ">f4").astype(np.float32)
@@ -96,12 +100,15 @@ async def train(client: Client, directory: Path) -> int:
     return session_id
 
 
-async def searchable(database: asyncpg.Connection) -> None:
-    async with asyncio.timeout(60):
-        while await database.fetchval("SELECT count(*) FROM search_queue") or not await database.fetchval(
-            "SELECT count(*) FROM search_spaces WHERE table_number IS NOT NULL"
-        ):
-            await asyncio.sleep(0.1)
+async def until_searchable(database: asyncpg.Connection) -> None:
+    async def holds() -> bool:
+        return bool(
+            await database.fetchval("""
+                SELECT NOT EXISTS (SELECT 1 FROM search_queue)
+                    AND EXISTS (SELECT 1 FROM search_spaces WHERE table_number IS NOT NULL)""")
+        )
+
+    await eventually(holds, "all photos are in the table that is searched")
 
 
 async def prepare(running: Triptych, client: Client, shared: Path, own: Path) -> Before:
@@ -122,7 +129,7 @@ async def prepare(running: Triptych, client: Client, shared: Path, own: Path) ->
     thumbnail = await client.get_picture(f"/images/{photo['assetId']}/thumbnail?size=320")
     database = await running.connect_database()
     try:
-        await searchable(database)
+        await until_searchable(database)
         embedding, half = await vectors_of_photo(database, photo["assetId"])
         own_photo = (await client.get_all(f"/training/sessions/{own_id}/jobs"))[0]["assetId"]
         own_embedding, own_half = await vectors_of_photo(database, own_photo)
@@ -203,7 +210,7 @@ async def test_nothing_that_was_forgotten_is_on_disk_and_everything_else_works()
 
                 assert files_with(before.forgotten, places) == {}
                 assert files_with(before.kept, places).keys() == before.kept.keys()
-                assert Path(before.photo_path).is_file(), "files of photos are never touched"
+                assert is_file(before.photo_path), "files of photos are never touched"
                 await check_that_it_works(client, before, shared)
                 vectors = {"the person's faces": before.forgotten["the person's faces"]}
                 assert files_with(vectors, places) == {}, "no later search stores a face where it is kept out"

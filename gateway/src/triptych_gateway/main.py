@@ -28,6 +28,7 @@ from triptych_gateway.api.picture_forgetting import PictureForgetting
 from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
+from triptych_gateway.catalog.privacy.retention import KeptFor
 from triptych_gateway.http_server import serve
 from triptych_gateway.pipeline.forgetting import STATEMENT_SECONDS, Forgetter
 from triptych_gateway.pipeline.metrics import PipelineMetrics
@@ -182,8 +183,8 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         "announcing again": reannouncer.run,
         "search upkeep": upkeep.run,
         "audit log": context.audit_log.run,
-        "forgetting": Forgetter(privacy_engine).run,
-        "pictures of the forgotten": PictureForgetting(api_engine, cache).run,
+        "forgetting": Forgetter(privacy_engine, kept_for=_kept_for(settings)).run,
+        "kept pictures": PictureForgetting(api_engine, cache, keep_days=settings.picture_keep_days).run,
     }
     if context.tokens is not None:
         parts["tokens"] = context.tokens.run
@@ -200,6 +201,14 @@ def _issuer(settings: GatewaySettings) -> Issuer | None:
         algorithms=settings.oidc_algorithms,
         claim=settings.oidc_scope_claim,
         prefix=settings.oidc_scope_prefix,
+    )
+
+
+def _kept_for(settings: GatewaySettings) -> KeptFor:
+    return KeptFor(
+        run_details_days=settings.run_details_keep_days,
+        missing_photos_days=settings.missing_photos_keep_days,
+        forgettings_days=settings.audit_keep_days,
     )
 
 

@@ -53,7 +53,7 @@ class GatewaySettings(MediaSettings, MetricsSettings, DatabaseSettings):
     wrong_tokens_per_minute: int = Field(default=60, ge=1)
     """Logins, and requests with a token that does not hold, in any minute of one address, likewise."""
     audit_keep_days: int = Field(default=365, ge=1, le=36_500)
-    """Days for which it is kept who had what done."""
+    """Days for which it is kept who had what done, and that something was forgotten."""
     data_dir: Path = Path("/var/lib/triptych")
     """Directory for the thumbnail cache."""
     embedder_addresses: _Addresses = ("127.0.0.1:50051",)
@@ -83,6 +83,13 @@ class GatewaySettings(MediaSettings, MetricsSettings, DatabaseSettings):
     """Bytes of memory that PostgreSQL may use to build a search index; where more are needed it takes longer."""
     picture_cache_bytes: int = Field(default=2 * 2**30, ge=0)
     """Bytes of thumbnails and face crops that are kept on disk; those not used for longest go first."""
+    picture_keep_days: int = Field(default=30, ge=0, le=36_500)
+    """Days for which a thumbnail or face crop is kept that nobody asks for; 0 is for as long as there is room."""
+    run_details_keep_days: int = Field(default=90, ge=0, le=36_500)
+    """Days after a session was completed for which it is kept which photos its runs had, and which files it could not
+    read; 0 is for ever."""
+    missing_photos_keep_days: int = Field(default=0, ge=0, le=36_500)
+    """Days after which a photo whose file is gone is forgotten with its faces; 0 is never, as a disk may be away."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = (
         "http://localhost:5173",
         "http://localhost:3000",

@@ -8,9 +8,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.logging import get_logger
-
-log = get_logger(__name__)
 
 _LOCK_SECONDS: Final = 60
 """How long a table may be in use by others before it is given up."""
@@ -55,7 +52,6 @@ async def _rewrite(connection: AsyncConnection, name: str, *, analyzes: bool) ->
         raise ConfigurationError(
             f"The table {name} stayed in use for {_LOCK_SECONDS} s: scrub again when nothing is at work."
         ) from error
-    log.info("a table was written anew", table=name)
 
 
 async def _outlast_transactions(connection: AsyncConnection) -> None:

@@ -12,9 +12,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.errors import ConfigurationError
-from triptych_common.logging import get_logger
-
-log = get_logger(__name__)
 
 _NOT_ALLOWED: Final = "42501"
 _CURRENT: Final = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"
@@ -54,7 +51,6 @@ async def _renew(connection: AsyncConnection) -> int:
             f"The tables are scrubbed, and {len(held)} older files of the write-ahead log are still held, by a"
             " replication slot, by archiving or by wal_keep_size: scrub again once they are let go."
         )
-    log.info("the write-ahead log was renewed", files=len(waiting))
     return len(waiting)
 
 
