@@ -9,13 +9,14 @@ from typing import Any
 
 import asyncpg
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from tests.support.disk_search import files_with, part_of_half_vector, part_of_vector
 from tests.support.real_servers import eventually
 from tests.support.running_triptych import Client, Triptych, clean_environment, triptych, triptych_up, working_directory
 
-PHOTOS = 24
+PHOTOS = 18
 TRAIN_SECONDS = 240
 NAME = "Wilhelmina Forgetmenot-Quux"
 SESSION_NAME = "a-session-nobody-shall-remember"
@@ -40,7 +41,7 @@ class Before:
     kept: Patterns
 
 
-def command(*arguments: str | int, data: Path | None = None) -> str:
+def command(*arguments: str | int | Path, data: Path | None = None) -> str:
     words = [str(one) for one in arguments] + (["--data-dir", str(data)] if data is not None else [])
     done = subprocess.run(
         triptych(*words), env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -191,6 +192,7 @@ async def check_that_it_works(client: Client, before: Before, shared: Path) -> N
     assert NAME not in named
 
 
+@pytest.mark.timeout(900)
 async def test_nothing_that_was_forgotten_is_on_disk_and_everything_else_works() -> None:
     with working_directory() as directory:
         shared, own = directory / "family", directory / "only-here"

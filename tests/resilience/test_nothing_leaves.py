@@ -63,6 +63,7 @@ def test_what_asks_around_is_counted(tmp_path: Path) -> None:
     assert attempts(tmp_path / "counters") == 3
 
 
+@pytest.mark.timeout(900)
 def test_a_whole_session_asks_for_nothing_beyond_this_machine() -> None:
     with working_directory() as directory:
         photos, counters = directory / "photos", directory / "counters"

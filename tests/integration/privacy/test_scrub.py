@@ -180,5 +180,5 @@ async def test_it_is_refused_while_a_session_runs_and_while_something_is_being_f
 def test_a_vector_is_found_wherever_it_is_cut(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 5000 + vector_of(1).tobytes() + b"y" * 5000)
     (tmp_path / "other").write_bytes(b"")
-    found = files_with({name: [part_of_vector(vector_of(name))] for name in (1, 2)}, [tmp_path])  # type: ignore[misc]
-    assert found == {1: [str(tmp_path / "file")]}
+    found = files_with({str(photo): [part_of_vector(vector_of(photo))] for photo in (1, 2)}, [tmp_path])
+    assert found == {"1": [str(tmp_path / "file")]}

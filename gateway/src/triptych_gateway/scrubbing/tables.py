@@ -61,7 +61,7 @@ async def _outlast_transactions(connection: AsyncConnection) -> None:
     while (count := (await connection.execute(text(_OLDER), {"began": began})).scalar_one()) > 0:
         if asyncio.get_running_loop().time() > deadline:
             raise ConfigurationError(
-                f"Transactions that began before ({count}) have gone on for {_PATIENCE_SECONDS:.0f} s, and may still see"
+                f"Transactions that began before ({count}) have gone on for {_PATIENCE_SECONDS:.0f} s, and may see"
                 " what was removed: scrub again when nothing is at work."
             )
         await asyncio.sleep(_POLL_SECONDS)
