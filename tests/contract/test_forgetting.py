@@ -52,6 +52,8 @@ def test_a_person_is_gone_and_the_answer_tells_how_much_that_was(client: httpx.C
     page = ok(client.get(FORGETTINGS))
     assert page.keys() == PAGE_KEYS
     assert [one["subjectId"] for one in page["items"]] == [people.ada]
+    asked = ok(client.get("/api/v1/audit"))["items"][0]
+    assert (asked["action"], asked["personId"]) == ("forget", people.ada)
 
 
 def test_a_session_goes_with_its_photos(client: httpx.Client, people: People) -> None:

@@ -15,13 +15,15 @@ from triptych_gateway.catalog.clustering.kept_graphs import KeptChange, KeptFace
 from triptych_gateway.catalog.database import CLUSTERING_LOCK
 from triptych_gateway.catalog.errors import NotFoundError
 from triptych_gateway.catalog.people import corrections
-from triptych_gateway.catalog.privacy import forgettings
+from triptych_gateway.catalog.privacy import forgettings, photo_removal
 from triptych_gateway.catalog.privacy.carrying_out import carry_on
 from triptych_gateway.catalog.privacy.forgettings import Forgetting, Kind
+from triptych_gateway.catalog.privacy.retention import KeptFor
 from triptych_gateway.catalog.privacy.waiting import MustWaitError
 from triptych_gateway.catalog.runs import lifecycle, results
 from triptych_gateway.catalog.sessions import control
 from triptych_gateway.catalog.states import NotAllowedError
+from triptych_gateway.pipeline.forgetting import Forgetter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,3 +307,53 @@ async def test_each_forgetting_has_a_later_mark(engine: AsyncEngine) -> None:
     assert marks[0] == ""
     assert marks[1] < marks[2]
     assert np.unique(marks).size == 3
+
+
+async def test_what_was_broken_off_goes_on_and_spares_what_another_session_has_taken_up_meanwhile(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo_removal, "PHOTOS_AT_ONCE", 1)
+    async with engine.begin() as connection:
+        those = await people(connection)
+        asked = await forgettings.ask(connection, "session", those.session_id)
+    for _ in range(2):
+        async with engine.begin() as connection:
+            assert not await carry_on(connection, asked.id)
+    async with engine.connect() as connection:
+        assert not await carry_on(connection, asked.id)
+        await connection.rollback()
+    async with engine.begin() as connection:
+        half = await forgettings.get_forgetting(connection, asked.id)
+        assert (half.sessions, half.photos, half.done_at) == (1, 1, None)
+        await new_session(connection, paths=[b"/photos/002"])
+
+    forgetter = Forgetter(engine, kept_for=KeptFor(run_details_days=0, missing_photos_days=0, forgettings_days=0))
+    async with engine.connect() as connection:
+        await forgetter.look(connection)
+
+    async with engine.begin() as connection:
+        done = await forgettings.get_forgetting(connection, asked.id)
+        assert (done.sessions, done.photos, done.faces) == (1, 2, 4)
+        assert await table(connection, "SELECT path FROM assets") == [(b"/photos/002",)]
+        assert await table(connection, "SELECT * FROM forgetting_photos") == []
+        assert await wrong_counters(connection) == []
+
+
+async def test_one_that_waits_says_for_what_and_holds_up_no_other(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        those = await people(connection)
+        at_work = await new_session(connection, paths=[b"/photos/a"])
+        waiting = await forgettings.ask(connection, "session", at_work)
+        other = await forgettings.ask(connection, "person", those.ada)
+        await control.start_session(connection, at_work)
+    forgetter = Forgetter(engine, kept_for=KeptFor(run_details_days=0, missing_photos_days=0, forgettings_days=0))
+    async with engine.connect() as connection:
+        await forgetter.look(connection)
+        assert (await forgettings.get_forgetting(connection, other.id)).done_at is not None
+        told = (await forgettings.get_forgetting(connection, waiting.id)).waits_for
+        assert told == f"Session {at_work} is running; it goes once that is over."
+        await control.cancel_session(connection, at_work)
+        await connection.commit()
+        await forgetter.look(connection)
+        done = await forgettings.get_forgetting(connection, waiting.id)
+        assert (done.waits_for, done.sessions, done.photos) == (None, 1, 1)

@@ -1,8 +1,9 @@
 """Forgetting persons, photos and sessions."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from triptych_gateway.api import schemas
+from triptych_gateway.api.access.audit_log import SUBJECT
 from triptych_gateway.api.context import Context
 from triptych_gateway.api.errors import errors
 from triptych_gateway.api.parameters import Id, PageNumber, PageSize
@@ -13,11 +14,12 @@ router = APIRouter(prefix="/api/v1/privacy/forgettings", tags=["privacy"])
 
 
 @router.post("", status_code=202, responses=errors("not_found", "not_allowed_now"))
-async def forget(body: schemas.Forget, context: Context) -> schemas.Forgetting:
+async def forget(body: schemas.Forget, request: Request, context: Context) -> schemas.Forgetting:
     """Have a person, a photo or a session removed with everything that was kept of it; the photos' files stay.
 
     It goes on by itself, and `doneAt` tells when it is done. Asked again, nothing changes.
     """
+    request.scope[SUBJECT] = {f"{body.kind}_id": body.id}
     async with context.engine.begin() as connection:
         return forgetting_body(await forgettings.ask(connection, body.kind, body.id, keeps_out=body.keep_out))
 
