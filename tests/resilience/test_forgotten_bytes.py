@@ -195,10 +195,11 @@ async def check_that_it_works(client: Client, before: Before, shared: Path) -> N
 @pytest.mark.timeout(900)
 async def test_nothing_that_was_forgotten_is_on_disk_and_everything_else_works() -> None:
     with working_directory() as directory:
-        shared, own = directory / "family", directory / "only-here"
+        media = directory / "media"
+        shared, own = media / "family", media / "only-here"
         command("samples", shared, "--count", PHOTOS)
         command("samples", own, "--count", 4, "--seed", 77)
-        with triptych_up(directory, media_roots=[shared, own], settings={}) as running:
+        with triptych_up(directory, media_roots=[media], settings={}) as running:
             places = searched(running)
             async with contextlib.aclosing(Client(running.url)) as client:
                 before = await prepare(running, client, shared, own)
