@@ -26,11 +26,11 @@ from tools.metrics_table import metrics_table
 from tools.settings_table import PROCESSES, variable
 from triptych_common.rpc.server import LIVE
 from triptych_common.settings import ProcessSettings
-from triptych_gateway.settings import DatabaseSettings
+from triptych_gateway.settings import DatabaseSettings, MigrationSettings
 
 IMAGES: Final = ROOT / "deploy" / "images"
 SECRET_VARIABLES: Final = ("DATABASE_URL", "NATS_URL", "TRIPTYCH_SERVICE_TOKEN")
-_OF_THE_DATABASE: Final = (["triptych-migrate"], ["triptych-gateway-backup"])
+_OF_THE_DATABASE: Final = (["triptych-gateway-backup"],)
 _SCALED: Final = ("embedder", "facedetect")
 _SOME_SECRET: Final = {
     "DATABASE_URL": "postgresql://somebody:hush@postgres/triptych",
@@ -41,6 +41,8 @@ _SOME_SECRET: Final = {
 
 def settings_class(process: str, command: list[str]) -> type[ProcessSettings]:
     """Settings of what a container runs."""
+    if command[:1] == ["triptych-migrate"]:
+        return MigrationSettings
     return DatabaseSettings if command[:1] in _OF_THE_DATABASE else PROCESSES[process]
 
 

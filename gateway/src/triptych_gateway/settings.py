@@ -24,6 +24,19 @@ class DatabaseSettings(ProcessSettings):
     """PostgreSQL with pgvector, as postgresql://user:password@host/name."""
 
 
+class MigrationSettings(DatabaseSettings):
+    """Settings of what brings the schema to this version."""
+
+    database_owner_url: str | None = Field(default=None, repr=False)
+    """The same database, as its owner, who may change its tables. Where it is set, `triptych-migrate` uses it, and
+    makes of `DATABASE_URL`'s role one that may change rows alone, as which gateways work."""
+
+    @field_validator("database_owner_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
+
+
 class GatewaySettings(MediaSettings, MetricsSettings, DatabaseSettings):
     """Settings of the gateway: REST interface, catalogue and pipeline."""
 

@@ -51,7 +51,7 @@ _COUNTS: Final = """
     SELECT (SELECT count(*) FROM sessions) AS sessions, (SELECT count(*) FROM assets) AS photos,
         (SELECT count(*) FROM faces) AS faces, (SELECT count(*) FROM persons) AS persons,
         (SELECT count(*) FROM persons WHERE name IS NOT NULL) AS named_persons"""
-_DERIVED: Final = "public.search_vectors_*"
+_DERIVED: Final = "*.search_vectors_*"
 """Tables that the gateway makes anew out of the embeddings, and replaces while a dump would hold on to them."""
 
 

@@ -16,6 +16,8 @@ from triptych_gateway.cli.stack.supervisor import ChildPlan
 SERVICE_HOST = "127.0.0.1"
 GRPC_SERVICES = ("progress", "embedder", "facedetect", "cluster")
 """They need NATS only, so they start together."""
+MIGRATE = "migrate"
+"""Brings the catalogue to this version, and ends."""
 GATEWAY = "gateway"
 """Starts after all others: it calls them."""
 
@@ -97,6 +99,7 @@ def console_scripts() -> dict[str, tuple[str, ...]]:
     """
     folder = Path(sys.executable).parent
     programs = {name: folder / f"triptych-{name}" for name in (*GRPC_SERVICES, GATEWAY)}
+    programs[MIGRATE] = folder / "triptych-migrate"
     missing = [path.name for path in programs.values() if not path.is_file()]
     if missing:
         raise StackError(f"Not installed beside {sys.executable}: {', '.join(missing)}. Install triptych's services.")
