@@ -94,7 +94,6 @@ def role_url(owner_url: str) -> str:
         "SET session_replication_role = replica",
         "SET ROLE triptych",
         "ALTER ROLE gateways SUPERUSER",
-        "GRANT ALL ON audit TO PUBLIC",
         "SELECT pg_read_file('/etc/passwd')",
         "COPY sessions TO PROGRAM 'cat'",
         "SELECT passwd FROM pg_shadow",
