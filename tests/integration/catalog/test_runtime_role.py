@@ -14,6 +14,8 @@ import pytest
 from tests.support.real_servers import PostgresServer, run_apart, wait_for
 from tests.support.running_gateway import running_gateway
 from triptych_common.errors import EXIT_BAD_CONFIGURATION
+from triptych_gateway.backup.creating import create_backup
+from triptych_gateway.backup.restoring import restore_backup
 
 SEARCH_TABLE = "search_vectors_77"
 
@@ -159,3 +161,20 @@ def test_a_role_that_may_everything_is_refused(postgres: PostgresServer, owner_u
     assert said.returncode == EXIT_BAD_CONFIGURATION
     assert "may more than a gateway needs" in said.stdout + said.stderr
     assert "secret" not in said.stdout + said.stderr
+
+
+@pytest.mark.usefixtures("owner_url")
+def test_after_a_restore_the_rights_are_given_again(postgres: PostgresServer, tmp_path: Path) -> None:
+    name = postgres.create_database()
+    url = postgres.url(name)
+    assert migrate_by_command(url, as_role(url)).returncode == 0
+    execute(as_role(url), "CREATE TABLE search_vectors_1 (asset_id bigint)", "SELECT 1")
+
+    backup = run_apart(create_backup(url, tmp_path, environment={}))
+    run_apart(restore_backup(url, backup, replace=True, nats_url=None))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        execute(as_role(url), "SELECT count(*) FROM sessions")
+    assert migrate_by_command(url, as_role(url)).returncode == 0
+
+    assert execute(as_role(url), "SELECT count(*) FROM sessions") == 0
+    postgres.drop_database(name)
