@@ -87,7 +87,7 @@ async def vectors_of_photo(database: asyncpg.Connection, asset_id: int) -> tuple
     rows = await database.fetch("SELECT vector_send(embedding) AS vector FROM embeddings WHERE asset_id = $1", asset_id)
     number = await database.fetchval("SELECT table_number FROM search_spaces")
     half = await database.fetchval(
-        f"SELECT halfvec_send(vector) FROM search_vectors_{number} WHERE asset_id = $1",  # noqa: S608 - a number
+        f"SELECT halfvec_send(vector) FROM search.search_vectors_{number} WHERE asset_id = $1",  # noqa: S608 - a number
         asset_id,
     )
     return [part_of_vector(floats(row["vector"])) for row in rows], [part_of_half_vector(halves(half))]

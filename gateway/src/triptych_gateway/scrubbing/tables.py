@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_common.errors import ConfigurationError
+from triptych_gateway.catalog.runtime_role import SEARCH_SCHEMA
 
 _LOCK_SECONDS: Final = 60
 """How long a table may be in use by others before it is given up."""
@@ -19,11 +20,11 @@ _OLDER: Final = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < CAST(:began AS timestamptz)
         AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)"""
-_TABLES: Final = """
+_TABLES: Final = f"""
     SELECT format('%I.%I', n.nspname, c.relname) AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relpersistence = 'p'
-    ORDER BY pg_total_relation_size(c.oid) DESC, c.oid"""
+    WHERE n.nspname IN (current_schema(), '{SEARCH_SCHEMA}') AND c.relkind = 'r' AND c.relpersistence = 'p'
+    ORDER BY pg_total_relation_size(c.oid) DESC, c.oid"""  # noqa: S608 - a constant
 _STATISTICS: Final = "pg_catalog.pg_statistic"
 """Holds values of columns, for the planner: paths, names, vectors."""
 
