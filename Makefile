@@ -189,8 +189,13 @@ readme-picture: install browser ## Picture a session at work for the README; MED
 contract-snapshot: environment ## Take the REST contract as it is now for what is promised
 	$(BIN)/python -m tools.contract_snapshot
 
+# Not the environment: where a pin is missing, that cannot be made before there is one.
+$(BIN)/uv:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(LOCKED) uv
+
 .PHONY: lock
-lock: environment ## Renew constraints.txt, versions and hashes, to the newest that fit together; KEEP=1: only what is missing
+lock: $(BIN)/uv ## Renew constraints.txt, versions and hashes, to the newest that fit together; KEEP=1: only what is missing
 	$(COMPILE) $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
 		$(addprefix --group pyproject.toml:,dev bench cluster-bench contract browser supply-chain) --output-file constraints.txt \
 		requirements.in requirements-models.in $(addprefix deploy/images/requirements-,build.txt gpu.txt headless.txt)
