@@ -57,6 +57,13 @@ class Composition:
         ids = self("ps", "--all", "--quiet", service).split()
         return [one["State"] for one in json.loads(self._docker("inspect", *ids))]
 
+    def ways_out(self, service: str) -> set[str]:
+        """Networks of a service's containers that the engine lets out of this machine."""
+        containers = json.loads(self._docker("inspect", *self.running(service)))
+        names = {name for one in containers for name in one["NetworkSettings"]["Networks"]}
+        networks = json.loads(self._docker("network", "inspect", *sorted(names)))
+        return {one["Name"].removeprefix(f"{PROJECT}_") for one in networks if not one["Internal"]}
+
     def running(self, service: str) -> list[str]:
         """Ids of a service's running containers."""
         return self("ps", "--quiet", service).split()
