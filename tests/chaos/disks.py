@@ -1,0 +1,62 @@
+"""Small disks of parts, that can be filled: file systems in memory.
+
+Whoever mounts them should have a mount namespace of its own (`unshare --mount`), so that they are gone however it ends.
+"""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_SIZES: Final[Mapping[str, str]] = {"postgres": "384m", "nats": "128m", "gateway": "16m"}
+_BALLAST: Final = "ballast"
+_BLOCK_BYTES: Final = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disks:
+    """The disk of each part that writes files, by its name."""
+
+    mounts: Mapping[str, Path]
+
+    @contextlib.contextmanager
+    def filled(self, part: str) -> Iterator[None]:
+        """Leave a part not one byte of room. Raises RuntimeError where it has no disk of its own."""
+        if not self.mounts[part].is_mount():
+            raise RuntimeError(f"{self.mounts[part]} is no disk of its own")
+        ballast = self.mounts[part] / _BALLAST
+        _fill(ballast)
+        try:
+            yield
+        finally:
+            ballast.unlink()
+
+
+def _fill(path: Path) -> None:
+    """Write until there is no room, in blocks that get smaller."""
+    with path.open("wb", buffering=0) as file:
+        size = _BLOCK_BYTES
+        while size:
+            try:
+                if file.write(bytes(size)) < size:
+                    size //= 2
+            except OSError:
+                size //= 2
+
+
+@contextlib.contextmanager
+def disks_of_a_stack(directory: Path, *, mounted: bool) -> Iterator[Disks]:
+    """The disks of a stack under its directory; where they may not be mounted they are directories."""
+    mounts = {"postgres": directory / "data" / "postgres", "nats": directory / "data" / "nats"}
+    mounts["gateway"] = directory / "gateway"
+    (directory / "data").mkdir(mode=0o711)
+    for mount in mounts.values():
+        mount.mkdir()
+    with contextlib.ExitStack() as exits:
+        for part, mount in mounts.items() if mounted else ():
+            options = f"size={_SIZES[part]},mode=711"
+            subprocess.run(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount)), check=True)
+            exits.callback(subprocess.run, ("umount", "--lazy", str(mount)), check=True)
+        yield Disks(mounts=mounts)
