@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,10 @@ def run_all(cells: Sequence[Cell], state: State, *, has_disks: bool) -> None:
         with contextlib.ExitStack() as exits:
             stage = asyncio.run(prepare(exits.enter_context(chaos_stack(has_disks=has_disks))))
             outcome = _until_failure(waiting, stage, state)
+            if not outcome.passed:
+                logs = state.logs(outcome.cell)
+                shutil.copytree(stage.stack.triptych.data.logs, logs, dirs_exist_ok=True)
+                print(f"what the parts wrote is in {logs}", file=sys.stderr)
             try:
                 exits.close()
             except AssertionError as error:

@@ -22,6 +22,8 @@ SHARD_PHOTOS: Final = 8
 MICRO_BATCH: Final = 2
 SECONDS_PER_PHOTO: Final = 0.05
 PERSONS: Final = 6
+UNDISTURBED: Final = 1
+"""The id of a stack's first session."""
 _SETTINGS: Final = {
     "TRIPTYCH_MICRO_BATCH": str(MICRO_BATCH),
     # Little of NATS's disk, which is small.

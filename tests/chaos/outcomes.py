@@ -61,6 +61,10 @@ class State:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(outcome)) + "\n")
 
+    def logs(self, cell: str) -> Path:
+        """Where the logs of a stack are kept on which a cell has failed."""
+        return self.path.with_name("logs") / cell.replace(" ", "-")
+
     def _all(self) -> list[Outcome]:
         if not self.path.exists():
             return []

@@ -75,7 +75,7 @@ async def _disturb(cell: Cell, stack: ChaosStack, outcome: Outcome, leftovers: L
         keeping = asyncio.create_task(ledger.keep())
         try:
             async with watched(stack.triptych.url, session_id) as readers:
-                strikes = Strikes(stack=stack, session_id=session_id, readers=readers, problems=outcome.problems)
+                strikes = Strikes(stack=stack, readers=readers, problems=outcome.problems)
                 await _strike_all(cell, strikes, outcome, leftovers)
                 await until_aggregated(stack.triptych, session_id, photos=PHOTOS)
         finally:

@@ -7,7 +7,7 @@ from typing import Final
 import psutil
 
 from tests.chaos.cells import Blow
-from tests.chaos.chaos_stack import ChaosStack
+from tests.chaos.chaos_stack import UNDISTURBED, ChaosStack
 from tests.chaos.faults import inflicted
 from tests.chaos.watching import Readers
 from tests.support.running_triptych import Client
@@ -25,7 +25,6 @@ class Strikes:
     """The faults of one cell."""
 
     stack: ChaosStack
-    session_id: int
     readers: Readers
     problems: list[str]
     ended_at: float = 0.0
@@ -77,10 +76,13 @@ class Strikes:
         self._held = []
 
     async def _look_at_pictures(self) -> None:
-        """Ask for pictures that the gateway would like to keep on its disk."""
+        """Ask for pictures that the gateway would like to keep on its disk.
+
+        They are of the undisturbed session's photos, since to make them reads photos.
+        """
         client = Client(self.stack.triptych.url)
         try:
-            jobs = await client.get_all(f"/training/sessions/{self.session_id}/jobs")
+            jobs = await client.get_all(f"/training/sessions/{UNDISTURBED}/jobs")
             for job in jobs[:_PICTURES]:
                 await client.get_picture(f"/images/{job['assetId']}/thumbnail?size=64")
         finally:

@@ -6,11 +6,15 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import nats
 import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
 
 from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
 from triptych_gateway.cli.stack.errors import StackError
@@ -87,10 +91,11 @@ class EmbeddedNats:
             is_ready=self.is_ready,
             prepare=self.prepare,
             ready_deadline_seconds=_READY_DEADLINE_SECONDS,
+            why_restart=self.why_restart,
         )
 
     async def prepare(self) -> None:
-        """Writes its configuration.
+        """Writes its configuration, where it is another than at the last start: its disk may be full since.
 
         Raises:
             StackError: it cannot be written.
@@ -98,7 +103,7 @@ class EmbeddedNats:
         # Strings in double quotes take the escapes of JSON; a path may hold anything.
         store = str(self._directory).replace("\\", "\\\\").replace('"', '\\"')
         text = (
-            "# Written at each start.\n"
+            "# Written by each start that needs another.\n"
             'server_name: "triptych"\n'
             f'host: "{NATS_HOST}"\n'
             f"port: {self._port}\n"
@@ -108,13 +113,26 @@ class EmbeddedNats:
             f'authorization {{ user: "{_USER}", password: "{self._password}", timeout: 5 }}\n'
         )
         try:
-            write_private(self._configuration, text)
+            if not self._configuration.exists() or self._configuration.read_text(encoding="utf-8") != text:
+                write_private(self._configuration, text)
         except OSError as error:
             raise StackError(f"{self._configuration} cannot be written: {error.strerror}.") from error
 
     async def is_ready(self) -> bool:
         """Whether it answers and JetStream is up."""
         return await nats_answers(self.url) is None
+
+    async def why_restart(self) -> str | None:
+        """Says so where it has turned JetStream off, as it does for good when its disk is full."""
+        try:
+            async with connected(self.url) as client:
+                await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
+        except nats.js.errors.ServiceUnavailableError:
+            return "NATS has turned JetStream off, as it does when its disk is full"
+        except (nats.errors.Error, OSError, TimeoutError):
+            # Slow, or just ending: neither is mended by a start.
+            return None
+        return None
 
     @property
     def _configuration(self) -> Path:
@@ -138,29 +156,41 @@ def is_worth_showing(line: str) -> bool:
     return any(level in line for level in _SHOWN_LEVELS) and _EXPECTED_WARNING not in line
 
 
-async def nats_answers(url: str) -> str | None:
-    """None when the server at `url` accepts its user and has JetStream; else why not, without the password."""
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    """A connection to the server at `url`, made at once or not at all.
+
+    Raises:
+        nats.errors.Error, OSError, TimeoutError: it cannot be made.
+    """
 
     async def ignore(_error: Exception) -> None:
         """The exception that `connect` raises says it all; nats-py would also log it."""
 
+    # nats-py tries a first connection again and again, forever with 0 attempts: the deadline is ours.
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        client = await nats.connect(
+            url,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=_RETRY_SECONDS,
+            connect_timeout=_CONNECT_SECONDS,
+            error_cb=ignore,
+        )
     try:
-        # nats-py tries a first connection again and again, forever with 0 attempts: the deadline is ours.
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            client = await nats.connect(
-                url,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=_RETRY_SECONDS,
-                connect_timeout=_CONNECT_SECONDS,
-                error_cb=ignore,
-            )
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        return str(error) or type(error).__name__
-    try:
-        await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        return f"JetStream does not answer: {error or type(error).__name__}"
+        yield client
     finally:
         await client.close()
+
+
+async def nats_answers(url: str) -> str | None:
+    """None when the server at `url` accepts its user and has JetStream; else why not, without the password."""
+    try:
+        async with connected(url) as client:
+            try:
+                await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                return f"JetStream does not answer: {error or type(error).__name__}"
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        return str(error) or type(error).__name__
     return None
