@@ -4,6 +4,8 @@ Whoever mounts them should have a mount namespace of its own (`unshare --mount`)
 """
 
 import contextlib
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _SIZES: Final[Mapping[str, str]] = {"postgres": "384m", "nats": "128m", "gateway": "16m"}
-_BALLAST: Final = "ballast"
+_LITTLE_BYTES: Final = 8 * 2**20
 _BLOCK_BYTES: Final = 2**20
 
 
@@ -22,16 +24,31 @@ class Disks:
     mounts: Mapping[str, Path]
 
     @contextlib.contextmanager
-    def filled(self, part: str) -> Iterator[None]:
-        """Leave a part not one byte of room. Raises RuntimeError where it has no disk of its own."""
+    def crowded(self, part: str) -> Iterator[None]:
+        """Leave a part little room, so that the rest is quickly taken. Raises RuntimeError where it has no disk."""
         if not self.mounts[part].is_mount():
             raise RuntimeError(f"{self.mounts[part]} is no disk of its own")
-        ballast = self.mounts[part] / _BALLAST
-        _fill(ballast)
-        try:
+        room = shutil.disk_usage(self.mounts[part]).free - _LITTLE_BYTES
+        with _ballast(self.mounts[part] / "crowd") as path:
+            if room > 0:
+                with path.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, room)
             yield
-        finally:
-            ballast.unlink()
+
+    @contextlib.contextmanager
+    def filled(self, part: str) -> Iterator[None]:
+        """Leave a part not one byte of room."""
+        with _ballast(self.mounts[part] / "ballast") as path:
+            _fill(path)
+            yield
+
+
+@contextlib.contextmanager
+def _ballast(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _fill(path: Path) -> None:

@@ -1,6 +1,7 @@
 """When faults begin, and what is done while they last."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,6 +40,10 @@ class Strikes:
 
     async def strike(self, blow: Blow, *, must_hit: bool) -> None:
         """Wait for a fault's moment, and have it for as long as it lasts."""
+        with self.stack.disks.crowded(blow.part) if blow.fault == "full" else contextlib.nullcontext():
+            await self._strike(blow, must_hit=must_hit)
+
+    async def _strike(self, blow: Blow, *, must_hit: bool) -> None:
         if not await self._until_moment(blow.phase):
             if must_hit:
                 self.problems.append(f"{blow.phase} was over before it could be hit")

@@ -108,6 +108,10 @@ class Client:
         """The answer to a request, whatever its status."""
         return await self._http.post(path, **request)
 
+    async def delete(self, path: str) -> httpx.Response:
+        """The answer to a request to delete something, whatever its status."""
+        return await self._http.delete(path)
+
     async def change(self, path: str, body: Mapping[str, Any]) -> Any:
         """What something is once it is changed (PATCH); any status but 200 raises."""
         answer = await self._http.patch(path, json=body)

