@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="begin anew")
     parser.add_argument("--disks", action="store_true", help="mount small disks, in a mount namespace of one's own")
     chosen = parser.parse_args()
-    state = State(path=chosen.state / f"seed-{chosen.seed}.jsonl")
+    # The short form is begun anew each time: not what a longer run has come to.
+    series = "short" if chosen.cells == "short" else "all"
+    state = State(path=chosen.state / f"{series}-{chosen.seed}.jsonl")
     if chosen.fresh:
         state.path.unlink(missing_ok=True)
     cells = choose(chosen.seed, which=chosen.cells, only=chosen.only)
