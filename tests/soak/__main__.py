@@ -28,9 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--short", action="store_true", help="memory is told and not judged: nothing is warm by then"
-    )
+    parser.add_argument("--short", action="store_true", help="memory is told and not judged: nothing is warm by then")
     chosen = parser.parse_args()
     with chaos_stack(has_disks=False) as stack:
         figures, problems = asyncio.run(

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Final
 
 _ERROR: Final = re.compile(r"\[error|\[critical|Traceback|\[ERR\]|\[FTL\]|\b(ERROR|FATAL|PANIC):")
-_EXPECTED: Final[dict[str, str]] = {}
-"""Regular expressions of lines that may come, each with its reason. None is expected of a stack to which nothing is
-done but what a person does."""
+_EXPECTED: Final = {
+    r"FATAL:  the database system is (not yet accepting connections|starting up)": (
+        "the stack asks a PostgreSQL that has just been started until it answers"
+    ),
+}
+"""Regular expressions of lines that may come, each with its reason."""
 
 
 def errors(directory: Path) -> Counter[str]:
