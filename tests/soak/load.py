@@ -15,6 +15,8 @@ MOST_SESSIONS: Final = 6
 """Known at a time; the oldest goes when another comes."""
 _PAUSES_SECONDS: Final = (0.2, 1.5)
 _BUTTONS: Final = {
+    "pending": ("start",),
+    "discovering": ("pause", "cancel"),
     "running": ("pause", "cancel"),
     "paused": ("resume", "cancel"),
     "completed": ("restart-training", "restart-faces", "restart-clustering"),
@@ -22,6 +24,7 @@ _BUTTONS: Final = {
     "cancelled": ("start",),
 }
 """What is pressed of a session in each state."""
+_UNDER_WAY: Final = ("pending", "discovering", "running", "paused")
 _LET_BE: Final = 0.5
 """How often a session is left to itself, so that some come to their end."""
 _REFUSED: Final = (httpx.codes.CONFLICT,)
@@ -67,7 +70,7 @@ class Load:
                 for session in sessions:
                     if session["status"] == "paused":
                         await self._press(session, "resume")
-                if all(session["status"] not in ("running", "paused") for session in sessions):
+                if all(session["status"] not in _UNDER_WAY for session in sessions):
                     return sessions
                 await asyncio.sleep(_PAUSES_SECONDS[0])
 
