@@ -257,7 +257,12 @@ class Stack:
             media_roots=tuple(map(str, self.media_roots)),
             processes=self._processes,
         )
-        record.write(self.data_directory.record)
+        try:
+            record.write(self.data_directory.record)
+        except OSError as error:
+            # What runs goes on, also on a full disk; the next start of a process writes it again.
+            if self._sink is not None:
+                self._sink.say(f"{self.data_directory.record} is not up to date: {error.strerror}.")
 
     def _give_up(self, error: StackError) -> None:
         if self._failure is None:
