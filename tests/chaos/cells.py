@@ -16,6 +16,8 @@ FAULTS: Final[dict[Fault, str]] = {
 }
 SECONDS: Final[dict[Fault, float]] = {"kill": 0, "stop": 30, "cut": 20, "full": 10, "slow": 10}
 PARTS: Final = ("gateway", "embedder", "facedetect", "cluster", "progress", "nats", "postgres")
+SUPERVISOR: Final = "triptych"
+"""It keeps the parts running; its own death is every part's, which tests/resilience looks at."""
 PHASES: Final = ("training", "face_detection", "clustering")
 WITHOUT_DISK: Final = {
     "embedder": "it writes no file",
@@ -80,7 +82,7 @@ def matrix(seed: int) -> list[Cell]:
             for phase in PHASES:
                 name = f"{fault} {part} in {phase}"
                 cells.append(Cell(name=name, blows=(_blow(Random(f"{seed} {name}"), fault, part, phase),)))
-    return cells
+    return [*cells, *(_full_supervisor(seed, phase) for phase in PHASES)]
 
 
 def schedules(seed: int) -> list[Cell]:
@@ -99,6 +101,14 @@ def choose(seed: int, *, which: str, only: str) -> list[Cell]:
         "short": [by_name[name] for name in _SHORT],
     }[which]
     return [cell for cell in chosen if only in cell.name]
+
+
+def _full_supervisor(seed: int, phase: str) -> Cell:
+    """No room for the supervisor's log and record, while a part dies of which it has to write."""
+    name = f"full {SUPERVISOR} in {phase}"
+    random = Random(f"{seed} {name}")
+    killed = random.choice(PARTS)
+    return Cell(name=name, blows=(_blow(random, "full", SUPERVISOR, phase), _blow(random, "kill", killed, phase)))
 
 
 def _schedule(seed: int, number: int) -> Cell:

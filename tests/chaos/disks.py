@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_SIZES: Final[Mapping[str, str]] = {"postgres": "384m", "nats": "128m", "gateway": "16m"}
+_SIZES: Final[Mapping[str, str]] = {"triptych": "32m", "postgres": "384m", "nats": "128m", "gateway": "16m"}
 _LITTLE_BYTES: Final = 8 * 2**20
 _BLOCK_BYTES: Final = 2**20
 
@@ -66,14 +66,14 @@ def _fill(path: Path) -> None:
 @contextlib.contextmanager
 def disks_of_a_stack(directory: Path, *, mounted: bool) -> Iterator[Disks]:
     """The disks of a stack under its directory; where they may not be mounted they are directories."""
-    mounts = {"postgres": directory / "data" / "postgres", "nats": directory / "data" / "nats"}
-    mounts["gateway"] = directory / "gateway"
-    (directory / "data").mkdir(mode=0o711)
-    for mount in mounts.values():
-        mount.mkdir()
+    data = directory / "data"
+    # Whose own files are the log and the record of who runs; the others' disks are mounted on it.
+    mounts = {"triptych": data, "postgres": data / "postgres", "nats": data / "nats", "gateway": directory / "gateway"}
     with contextlib.ExitStack() as exits:
-        for part, mount in mounts.items() if mounted else ():
-            options = f"size={_SIZES[part]},mode=711"
-            subprocess.run(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount)), check=True)
-            exits.callback(subprocess.run, ("umount", "--lazy", str(mount)), check=True)
+        for part, mount in mounts.items():
+            mount.mkdir(mode=0o711)
+            if mounted:
+                options = f"size={_SIZES[part]},mode=711"
+                subprocess.run(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount)), check=True)
+                exits.callback(subprocess.run, ("umount", "--lazy", str(mount)), check=True)
         yield Disks(mounts=mounts)

@@ -69,6 +69,7 @@ async def soak(
     figures = {
         "pressed": dict(sorted(load.pressed.items())),
         "refused": load.refused,
+        "put_off": dict(load.put_off),
         "completed_in_the_end": len(completed),
         "parts": samples.figures(),
         "seconds": round(time.monotonic() - began, 1),

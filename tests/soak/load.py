@@ -40,6 +40,8 @@ class Load:
     random: Random
     pressed: Counter[str] = field(default_factory=Counter)
     refused: int = 0
+    put_off: Counter[str] = field(default_factory=Counter)
+    """Answers that asked to try again in a moment: a statement took longer than an answer may."""
     _sessions: int = 0
 
     async def run(self) -> None:
@@ -88,6 +90,8 @@ class Load:
     def _count(self, button: str, answer: httpx.Response) -> None:
         if answer.status_code in _REFUSED:
             self.refused += 1
+        elif answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            self.put_off[button] += 1
         elif not answer.is_success:
             raise RuntimeError(f"{button} was answered {answer.status_code}: {answer.text}")
         else:
