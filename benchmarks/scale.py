@@ -36,6 +36,7 @@ MOST: Final = {
     "joined_seconds": 30,
     "lost_photos": 0,
     "takeover_seconds_max": 30,
+    "pause_seconds": 2,
     "begin_peak_megabytes": 1024,
     "resume_peak_megabytes": 1024,
 }

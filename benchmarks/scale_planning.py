@@ -3,6 +3,12 @@
 The rows of the photos are made by PostgreSQL itself, in place of discovery, whose own bench is `discovery.py`. All else
 is real: the session is started by its button, and the gateway gives each photo its place in the run, counts the shards,
 and sends the first ones to a service. Their files are not there, which is none of the planning's business.
+
+- ``pause_seconds``: from the button, pressed while places are written, until PostgreSQL is at them no more;
+- ``places_seconds``, ``begin_seconds``: from `resume` until all have places, until the first photos have an outcome;
+- ``resume_seconds``: from the death of the gateway (SIGKILL) until more photos have an outcome;
+- ``…_peak_megabytes``: the most memory that the gateway had, before anything was planned, at the beginning, and after
+  its death.
 """
 
 import time
@@ -23,7 +29,7 @@ from triptych_gateway.cli.stack.waiting import wait_until_answered
 
 _STATEMENT_SECONDS: Final = 900.0
 _DEADLINE_SECONDS: Final = 900.0
-_POLL_SECONDS: Final = 0.25
+_POLL_SECONDS: Final = 0.1
 _PHOTOS_PER_DIRECTORY: Final = 2_000
 
 _INDEXES: Final = """
@@ -44,6 +50,9 @@ _TOTALS: Final = "UPDATE runs SET total = $2 WHERE session_id = $1 AND phase <> 
 _STANDS: Final = """
     SELECT model IS NOT NULL AS planned, done + failed AS settled FROM runs
     WHERE session_id = $1 AND phase = 'training'"""
+_IS_BEING_PLANNED: Final = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND state = 'active' AND query LIKE '%INSERT INTO run_items%')"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,10 @@ class Run:
     async def is_planned(self) -> bool:
         """Whether its photos have their places."""
         return bool((await self.connection.fetchrow(_STANDS, self.session_id))["planned"])
+
+    async def is_being_planned(self) -> bool:
+        """Whether places are being written."""
+        return bool(await self.connection.fetchval(_IS_BEING_PLANNED))
 
     async def settled(self) -> int:
         """Photos that have an outcome."""
@@ -76,17 +89,20 @@ async def measure_planning(directory: Path, *, photos: int) -> dict[str, float]:
                 run = Run(connection=connection, session_id=created.json()["id"])
                 rows = await _timed(lambda: _synthesise(run, media, photos))
                 idle = _peak_megabytes(running)
+                pause_seconds = await _pause_the_plan(run, client)
                 begun = time.perf_counter()
-                (await client.post(f"/sessions/{run.session_id}/start")).raise_for_status()
+                await _press(client, run, "resume")
             await _until(run.is_planned)
             planned = time.perf_counter() - begun
-            before = await _goes_on(run, settled=0)
+            await _goes_on(run, settled=0)
             begin = {"begin_seconds": time.perf_counter() - begun, "begin_peak_megabytes": _peak_megabytes(running)}
-            gateway_process(running).kill()
-            resume_seconds = await _timed(lambda: _goes_on(run, settled=before))
+            await _kill_the_gateway(running)
+            settled = await run.settled()
+            resume_seconds = await _timed(lambda: _goes_on(run, settled=settled))
             return {
                 "synthesise_seconds": rows,
                 "idle_peak_megabytes": idle,
+                "pause_seconds": pause_seconds,
                 "places_seconds": planned,
                 **begin,
                 "resume_seconds": resume_seconds,
@@ -115,14 +131,51 @@ async def _synthesise(run: Run, media: Path, photos: int) -> None:
     await run.connection.execute("ANALYZE")
 
 
-async def _goes_on(run: Run, *, settled: int) -> int:
-    """Wait until more photos have an outcome; returns how many."""
+async def _press(client: httpx.AsyncClient, run: Run, button: str) -> None:
+    (await client.post(f"/sessions/{run.session_id}/{button}")).raise_for_status()
+
+
+async def _pause_the_plan(run: Run, client: httpx.AsyncClient) -> float:
+    """Start the session, and pause it while places are written; returns the seconds until PostgreSQL has stopped.
+
+    Raises RuntimeError for photos that are too few to be seen being planned.
+    """
+
+    async def has_come_to_it() -> bool:
+        return await run.is_being_planned() or await run.is_planned()
+
+    async def has_stopped() -> bool:
+        return not await run.is_being_planned()
+
+    await _press(client, run, "start")
+    await _until(has_come_to_it)
+    began = time.perf_counter()
+    await _press(client, run, "pause")
+    await _until(has_stopped)
+    seconds = time.perf_counter() - began
+    if await run.is_planned():
+        raise RuntimeError("the plan was made before it could be paused: take more photos")
+    return seconds
+
+
+async def _kill_the_gateway(running: Stack) -> None:
+    """Kill it, and wait until the stack, whose process it is, has noticed: it stores nothing any more."""
+    gateway = gateway_process(running)
+
+    async def is_gone() -> bool:
+        return not psutil.pid_exists(gateway.pid)
+
+    gateway.kill()
+    await _until(is_gone)
+
+
+async def _goes_on(run: Run, *, settled: int) -> None:
+    """Wait until more photos have an outcome."""
 
     async def is_further() -> bool:
         return await run.settled() > settled
 
     await _until(is_further)
-    return await run.settled()
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -18,7 +18,7 @@ from triptych_common.media import ImageFailure
 from triptych_common.media.loading import LoadedImage
 from triptych_common.photos.queue import DecodedPhoto, PhotoRequest
 from triptych_common.photos.tracing import traced
-from triptych_common.tracing import call_metadata, current_traceparent, served, span
+from triptych_common.tracing import current_traceparent, served, span, trace_metadata
 
 _TIMES = 20_000
 
@@ -43,7 +43,7 @@ def main() -> None:
 
     def call() -> None:
         with span("call", assets=[1, 2, 3], ordinals=[1, 2, 3]):
-            call_metadata()
+            trace_metadata()
 
     def answer() -> None:
         with served("/triptych.v1.Embedder/EmbedImages", metadata):

@@ -1,5 +1,7 @@
 """Real servers that several tests share: one PostgreSQL and one NATS for all of them, a fresh database for each."""
 
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from tests.support.nats_server import NatsServer
 from tests.support.real_servers import PostgresServer, nats_server, postgres_server
 from triptych_gateway.catalog.database import create_engine
 
+# What is compiled, of tests too, is kept: each of pytest's processes imports all tests, and they start hundreds more.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A busy machine must not decide a test: no example has a deadline, and none is too slow to be made up.
 hypothesis.settings.register_profile("triptych", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("triptych")

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from tools.contract_page import contract_page
+from tools.errors_page import errors_page
 from tools.metrics_table import metrics_table
 from tools.openapi import openapi_document, openapi_json
 from tools.settings_table import settings_table
 from tools.state_diagrams import run_states, session_states
+from tools.supply_chain.licences import licences_page
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 BEGIN: Final = "<!-- {name}: written by `make docs` -->\n"
@@ -25,6 +27,8 @@ PARTS: Final[dict[str, dict[str, Callable[[], str]]]] = {
 FILES: Final[dict[str, Callable[[], str]]] = {
     "openapi.json": openapi_json,
     "api-contract.md": lambda: contract_page(openapi_document()),
+    "errors.md": errors_page,
+    "licences.md": licences_page,
 }
 """File → what writes all of it."""
 

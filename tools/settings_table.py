@@ -12,7 +12,7 @@ from triptych_common.settings import ProcessSettings
 from triptych_embedder.main import EmbedderSettings
 from triptych_facedetect.main import FaceDetectSettings
 from triptych_gateway.cli.settings import CommandSettings
-from triptych_gateway.settings import GatewaySettings
+from triptych_gateway.settings import DatabaseSettings, GatewaySettings, MigrationSettings
 from triptych_progress.main import ProgressSettings
 
 PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
@@ -24,6 +24,8 @@ PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
 }
 COMMAND: Final[dict[str, type[BaseModel]]] = {"`triptych`": CommandSettings}
 """What is read by the command line, and not by the processes that it starts."""
+MIGRATE: Final = "`triptych-migrate`"
+"""Reads, beside what gateways read of the database, something of its own."""
 
 
 def variable(name: str, field: FieldInfo) -> str:
@@ -52,6 +54,9 @@ def settings_table() -> str:
                 sys.exit(f"{settings.__name__}.{name} has no docstring")
             meaning = " ".join(field.description.split())
             rows.setdefault((variable(name, field), default(field), meaning), []).append(process)
+    for name in MigrationSettings.model_fields.keys() - DatabaseSettings.model_fields.keys():
+        field = MigrationSettings.model_fields[name]
+        rows[variable(name, field), default(field), " ".join((field.description or "").split())] = [MIGRATE]
     lines = ["| variable | of | default | meaning |", "|---|---|---|---|"]
     for (name, value, meaning), processes in sorted(rows.items()):
         of = "all" if len(processes) == len(PROCESSES) else ", ".join(processes)

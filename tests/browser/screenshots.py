@@ -8,18 +8,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.browser.browsers import launch_chromium
-from tests.browser.conftest import write_samples
+from tests.browser.conftest import SCHEMES, write_samples
 from tests.browser.pacing import photo_by_photo
 from tests.browser.page_states import PageState
 from tests.browser.scenes import SCENES, faces_looked_for, until
 from tests.support.running_triptych import Client, Triptych, triptych_up, working_directory
 
-_SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 _WINDOWS: Final = ((360, 740), (1440, 900), (3840, 2160))
 """Widths and heights of a phone, a laptop, and 4K, in pixels."""
 _SETTLE_MILLISECONDS: Final = 800
@@ -74,7 +73,7 @@ class Studio:
             started_at = time.monotonic()
             context = await self.browser.new_context(locale="en-US", reduced_motion="reduce")
             page = await bring_about(context, url or self.running.url, state)
-            for scheme, (width, height) in itertools.product(_SCHEMES, _WINDOWS):
+            for scheme, (width, height) in itertools.product(SCHEMES, _WINDOWS):
                 await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 await page.set_viewport_size({"width": width, "height": height})
                 await picture_one(page, self.target / f"{name}-{scheme}-{width}.png")

@@ -1,21 +1,19 @@
 """For everyone: axe finds nothing to object to on any page, light or dark, and each can be used without a mouse."""
 
 import itertools
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.browser.conftest import TRAIN_SECONDS, Reader
+from tests.browser.axe import objections
+from tests.browser.conftest import SCHEMES, TRAIN_SECONDS, Reader
 from tests.browser.new_session import create
 from tests.support.running_triptych import Client, Triptych
 
 TRAIN_MILLISECONDS = 1_000 * TRAIN_SECONDS
-SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 FOCUSED = """
 () => {
     const one = document.activeElement;
@@ -31,13 +29,6 @@ OUT_OF_REACH = """
     .filter((one) => one.checkVisibility() && one.dataset.reached === undefined)
     .map((one) => one.outerHTML)
 """
-AXE = Path("ui/node_modules/axe-core/axe.min.js").resolve()
-
-
-@pytest.fixture
-def axe() -> Iterator[str]:
-    assert AXE.is_file(), "axe-core is not installed: run `make install`"
-    yield AXE.read_text()
 
 
 @pytest_asyncio.fixture
@@ -53,12 +44,6 @@ async def open_anew(reader: Reader, address: str, *, heading: str) -> None:
     await reader.open(address)
     await expect(reader.page.get_by_role("heading", name=heading).first).to_be_visible()
     await reader.page.wait_for_load_state("networkidle")
-
-
-async def objections(page: Page, axe: str) -> list[str]:
-    await page.evaluate(axe)
-    found: dict[str, Any] = await page.evaluate("() => axe.run(document)")
-    return [f"{one['id']}: {json.dumps([node['html'] for node in one['nodes']][:3])}" for one in found["violations"]]
 
 
 @pytest.fixture
@@ -77,26 +62,26 @@ def pages(session_id: int, person: dict[str, Any]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(["light", "dark"], [360, 1280])])
+@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(SCHEMES, [360, 1280])])
 async def test_no_page_is_objected_to(
-    reader: Reader, pages: dict[str, str], axe: str, scheme: Literal["light", "dark"], width: int
+    reader: Reader, pages: dict[str, str], scheme: Literal["light", "dark"], width: int
 ) -> None:
     page = reader.page
     await page.set_viewport_size({"width": width, "height": 800})
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     for address, heading in pages.items():
         await open_anew(reader, address, heading=heading)
-        assert await objections(page, axe) == [], address
+        assert await objections(page) == [], address
         assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), address
 
 
 async def test_no_state_of_a_session_is_objected_to_and_nothing_moves_where_the_reader_wants_no_motion(
-    reader: Reader, running: Triptych, new_photos: Path, axe: str
+    reader: Reader, running: Triptych, new_photos: Path
 ) -> None:
     async def look(state: str) -> None:
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            assert await objections(page, axe) == [], (state, scheme)
+            assert await objections(page) == [], (state, scheme)
 
     page = reader.page
     await create(reader, "Looked at", new_photos)
@@ -139,3 +124,26 @@ async def test_a_photo_is_opened_and_closed_with_the_keyboard(reader: Reader, pe
     await reader.page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
     await expect(face).to_be_focused()
+
+
+async def test_whoever_goes_by_the_keyboard_stays_where_they_are(
+    reader: Reader, client: Client, session_id: int
+) -> None:
+    """What had the focus may be gone: a page that was left, a button that was pressed, a face that was taken out."""
+    page = reader.page
+    person = (await client.get("/faces/persons"))["items"][0]
+    await open_anew(reader, "#/sessions", heading="Sessions")
+    await page.get_by_role("link", name="People").press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
+
+    await page.get_by_role("button", name="Merge…").press("Enter")
+    await expect(page.locator("main li button").first).to_be_focused()
+    await page.get_by_role("button", name="Cancel").press("Enter")
+    await expect(page.get_by_role("button", name="Merge…")).to_be_focused()
+
+    await open_anew(reader, f"#/people/{person['id']}", heading=person["name"] or f"Person {person['id']}")
+    disown = page.get_by_role("list", name="Faces of").get_by_role("button", name="Not this person")
+    await expect(disown).to_have_count(person["faceCount"])
+    await disown.nth(1).press("Enter")
+    await expect(disown).to_have_count(person["faceCount"] - 1)
+    await expect(disown.nth(1)).to_be_focused()

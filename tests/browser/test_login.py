@@ -12,7 +12,8 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Reader
+from tests.browser.axe import objections
+from tests.browser.conftest import SCHEMES, Reader
 from tests.browser.guarded_gateway import guarded_gateway
 from tests.support.access import make_token
 from tests.support.ports import free_port
@@ -71,6 +72,9 @@ async def test_a_reader_logs_in_sees_everything_and_logs_out(reader: Reader, gua
     await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     await log_in(page, "not-a-token")
     await expect(page.get_by_role("alert")).to_contain_text("not known")
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        assert await objections(page) == [], scheme
     await log_in(page, await make_token(guarded.database_url, "read"))
     await expect(page.get_by_text("✓ All Phases Complete")).to_be_visible()
     picture = page.get_by_role("list", name="Faces of").first.locator("img").first

@@ -1,6 +1,7 @@
 """What training was for: people who are named, merged, hidden and corrected, and photos that are found."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,20 @@ async def test_photos_like_one_are_found_and_text_is_refused_where_the_model_can
     await reader.page.get_by_label("Or by a picture").set_input_files(picture)
     await expect(found.first).to_contain_text(picture.name)
     await expect(found.first).to_contain_text("similarity 1.00")
+
+
+async def test_a_person_is_forgotten_only_once_somebody_says_yes(reader: Reader, client: Client) -> None:
+    person = (await client.get("/faces/persons"))["items"][-1]
+    page = reader.page
+    await reader.open(f"#/people/{person['id']}")
+    await page.get_by_role("button", name="Forget this person…").click()
+    dialog = page.get_by_role("alertdialog")
+    await expect(dialog).to_contain_text("The photos stay.")
+    await dialog.get_by_role("button", name="Keep").click()
+    assert (await client.get(f"/faces/persons/{person['id']}"))["id"] == person["id"]
+
+    await page.get_by_role("button", name="Forget this person…").click()
+    await dialog.get_by_role("button", name="Forget").click()
+
+    await expect(page).to_have_url(re.compile("#/people$"))
+    assert person["id"] not in {one["id"] for one in (await client.get("/faces/persons"))["items"]}

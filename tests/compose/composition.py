@@ -61,6 +61,10 @@ class Composition:
         """Ids of a service's running containers."""
         return self("ps", "--quiet", service).split()
 
+    def log(self, service: str) -> str:
+        """What a service's one container has written to standard output, also before it was started again."""
+        return self._docker("logs", *self("ps", "--all", "--quiet", service).split())
+
     def kill(self, container: str) -> None:
         """End a container by SIGKILL; as who ended it by hand, the engine does not start it again."""
         self._docker("kill", container)
@@ -76,8 +80,9 @@ class Composition:
 
     def host_address(self) -> str:
         """The address under which containers reach this machine, if the engine runs on it."""
-        shown = self._docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
-        return shown.strip()
+        (network,) = json.loads(self._docker("network", "inspect", f"{PROJECT}_public"))
+        address: str = network["IPAM"]["Config"][0]["Gateway"]
+        return address
 
     def with_file(self, file: str, **environment: str) -> "Composition":
         """The same project with one more Compose file."""

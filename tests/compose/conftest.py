@@ -24,8 +24,7 @@ def first_token(compose: Composition) -> str:
 
 def printed_tokens(compose: Composition) -> list[str]:
     """Tokens in the log of `first-token`."""
-    log = compose("logs", "--no-log-prefix", "--no-color", "first-token")
-    return [line for line in log.splitlines() if line.startswith("triptych_")]
+    return [line for line in compose.log("first-token").splitlines() if line.startswith("triptych_")]
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from tests.compose.training import Training
 from tests.support.object_storage import Storage, running_storage
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def storage(compose: Composition) -> Iterator[Storage]:
     """A store on this machine, which containers with a way out reach."""
     with running_storage(compose.host_address()) as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def with_buckets(compose: Composition, storage: Storage) -> Iterator[Composition]:
     """Gateway, embedder and face detector that read a bucket beside `/photos`."""
     access = {**os.environ, **storage.environment}

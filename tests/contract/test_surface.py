@@ -1,6 +1,7 @@
 """What holds for the whole surface: health, cross-origin rules, methods, groups, and the description of itself."""
 
 import itertools
+import re
 import socket
 from collections.abc import Iterator
 
@@ -108,3 +109,23 @@ def test_a_body_beyond_the_limit_is_413_whether_or_not_its_size_is_declared(clie
 
 def test_every_list_is_measured_by_bench_catalog() -> None:
     assert offered(openapi_document()) == list(ENDPOINTS)
+
+
+def test_the_description_for_people_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    needed = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page)
+
+    assert len(needed) >= 3
+    assert "//" not in "".join(needed)
+    assert {client.get(path).status_code for path in needed} == {200}
+    assert "url: '/openapi.json'" in page
+
+
+def test_the_page_may_run_no_script_of_others_and_be_framed_by_nobody(client: httpx.Client) -> None:
+    headers = client.get("/").headers
+
+    policy = dict(rule.split(" ", 1) for rule in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"

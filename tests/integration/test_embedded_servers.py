@@ -27,7 +27,7 @@ from triptych_gateway.cli.stack.postgres import EmbeddedPostgres
 from triptych_gateway.cli.stack.postgres_binaries import find_postgres_binaries
 from triptych_gateway.cli.stack.postgres_place import find_place
 from triptych_gateway.cli.stack.record import StackRecord, running_stack
-from triptych_gateway.cli.stack.services import GATEWAY, GRPC_SERVICES
+from triptych_gateway.cli.stack.services import GATEWAY, GRPC_SERVICES, MIGRATE, console_scripts
 from triptych_gateway.cli.stack.stack import Stack, StackOptions
 from triptych_gateway.cli.stack.unix_user import unprivileged_user
 from triptych_gateway.cli.stack.waiting import wait_until_answered
@@ -73,7 +73,7 @@ DEADLINE_SECONDS = 60.0
 def stand_ins() -> dict[str, tuple[str, ...]]:
     """A program for each service that only answers the question whether it is ready."""
     programs: dict[str, tuple[str, ...]] = dict.fromkeys(GRPC_SERVICES, (sys.executable, "-c", GRPC_STAND_IN))
-    return programs | {GATEWAY: (sys.executable, "-c", GATEWAY_STAND_IN)}
+    return programs | {GATEWAY: (sys.executable, "-c", GATEWAY_STAND_IN), MIGRATE: console_scripts()[MIGRATE]}
 
 
 def stack_on(directory: Path, **environment: str) -> Stack:

@@ -19,6 +19,7 @@ from triptych_gateway.catalog.search import search_spaces, search_tables
 from triptych_gateway.catalog.search.search_spaces import SearchSpace
 from triptych_gateway.pipeline import search_upkeep
 from triptych_gateway.pipeline.search_upkeep import SearchUpkeep
+from triptych_gateway.pipeline.taking_turns import lock_if_free
 
 BUILD_BYTES = 2**26
 
@@ -320,7 +321,7 @@ async def test_one_gateway_of_all_keeps_the_tables_and_another_takes_over(
     async with engine.connect() as other:
         assert (await table(other, f"SELECT pg_try_advisory_lock({SEARCH_LOCK})"))[0][0]
         await other.commit()
-        async with upkeep(engine)._locked() as held_back:
+        async with lock_if_free(engine, SEARCH_LOCK) as held_back:
             assert held_back is None
         async with at_work(engine):
             await table(other, f"SELECT pg_advisory_unlock({SEARCH_LOCK})")

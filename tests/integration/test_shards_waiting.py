@@ -1,7 +1,6 @@
 """How much work waits for each service of photos, as an autoscaler reads it from the gateway."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,9 +18,7 @@ from tests.support.real_servers import eventually
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_workers import MICRO_BATCH, ScriptedWorkers, scripted_workers
 from triptych_common.metrics import serving_metrics
-from triptych_gateway.catalog.runs import leases
 from triptych_gateway.pipeline.metrics import PipelineMetrics
-from triptych_gateway.pipeline.ownership import OwnedSession
 from triptych_gateway.pipeline.photos.photo_services import CATALOGUE_USERS
 
 SHARD_PHOTOS = 16
@@ -53,25 +50,6 @@ async def address(pipeline: Pipeline) -> AsyncIterator[str]:
         yield where
 
 
-@contextlib.asynccontextmanager
-async def renewed(pipeline: Pipeline, *sessions: OwnedSession) -> AsyncIterator[None]:
-    """Keep the leases, as the scheduler does."""
-
-    async def renew() -> None:
-        while True:
-            for session in sessions:
-                async with pipeline.engine.begin() as connection:
-                    await leases.renew(connection, session.lease)
-            await asyncio.sleep(leases.RENEW_SECONDS / 5)
-
-    renewing = asyncio.create_task(renew())
-    try:
-        yield
-    finally:
-        renewing.cancel()
-        await asyncio.wait([renewing])
-
-
 def waiting(scrape: Scrape) -> dict[str, float]:
     return scrape.by_label("triptych_shards_waiting", "service")
 
@@ -88,7 +66,7 @@ async def test_shards_wait_first_for_one_service_then_for_the_other_then_for_non
         await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS, folder="a"),
         await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS, folder="b"),
     ]
-    async with renewed(pipeline, *sessions), asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks:
         for session in sessions:
             tasks.create_task(pipeline.run(session))
 
@@ -118,12 +96,11 @@ async def test_a_session_that_is_halted_waits_for_nothing(
 ) -> None:
     workers.embedder.photos_of_work = 0
     session = await pipeline.take(photo_count=SHARDS * SHARD_PHOTOS)
-    async with renewed(pipeline, session):
-        working = asyncio.create_task(pipeline.run(session))
-        await scrape_until(address, lambda one: in_flight(one)["embedder"] > 0, "it is at work")
+    working = asyncio.create_task(pipeline.run(session))
+    await scrape_until(address, lambda one: in_flight(one)["embedder"] > 0, "it is at work")
 
-        working.cancel()
-        await asyncio.wait([working])
+    working.cancel()
+    await asyncio.wait([working])
 
     await scrape_until(address, lambda one: waiting(one) == in_flight(one) == NOTHING, "nothing waits")
 
@@ -146,15 +123,14 @@ async def test_however_many_shards_are_to_be_stored_at_once_others_have_connecti
             waits = await table(connection, "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
         return waits == [(CATALOGUE_USERS,)] and workers.embedder.worked == SHARDS * SHARD_PHOTOS
 
-    async with renewed(pipeline, session):
-        running = asyncio.create_task(pipeline.run(session))
-        await eventually(all_are_in_flight, "every shard is in flight")
-        async with pipeline.engine.begin() as holding:
-            await holding.execute(text("SELECT 1 FROM sessions FOR UPDATE"))
-            workers.embedder.photos_of_work = NEVER
-            await eventually(some_wait_for_the_row, "every answer has come, and some wait to be stored")
-            assert pool.checkedout() <= 1 + CATALOGUE_USERS + 1, "this one, theirs, and the lease's"
-        await running
+    running = asyncio.create_task(pipeline.run(session))
+    await eventually(all_are_in_flight, "every shard is in flight")
+    async with pipeline.engine.begin() as holding:
+        await holding.execute(text("SELECT 1 FROM sessions FOR UPDATE"))
+        workers.embedder.photos_of_work = NEVER
+        await eventually(some_wait_for_the_row, "every answer has come, and some wait to be stored")
+        assert pool.checkedout() <= 1 + CATALOGUE_USERS, "this one, and theirs"
+    await running
 
     assert (await pipeline.session(session)).status == "completed"
 

@@ -18,6 +18,7 @@ from tests.security.callers import all_callers
 from tests.security.library import contents, fill
 from tests.security.routes import routes_of_the_code
 from tests.security.table import PAGE, Table, read_table
+from tests.support.issuer import AUDIENCE, running_issuer
 from tests.support.real_servers import nats_server, postgres_server
 from tests.support.running_gateway import running_gateway
 from tools.openapi import openapi_document
@@ -64,17 +65,20 @@ def _ask(table: Table) -> list[Cell]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="triptych-security-")))
         postgres = stack.enter_context(postgres_server())
+        issuer = stack.enter_context(running_issuer())
         gateway = stack.enter_context(
             running_gateway(
                 database_url=postgres.url(postgres.create_database()),
                 nats_url=stack.enter_context(nats_server(folder)),
                 folder=folder,
                 TRIPTYCH_ACCESS="tokens",
+                TRIPTYCH_OIDC_ISSUER=issuer.url,
+                TRIPTYCH_OIDC_AUDIENCE=AUDIENCE,
                 TRIPTYCH_REQUESTS_PER_MINUTE="1000000",
                 TRIPTYCH_WRONG_TOKENS_PER_MINUTE="1000000",
             )
         )
-        callers = all_callers(gateway.database_url)
+        callers = all_callers(gateway.database_url, issuer)
         _same("callers", callers, table.answers)
         client = stack.enter_context(gateway.client())
         client.headers.update(callers["admin token"].headers)

@@ -169,7 +169,8 @@ def takes_a_path(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> bo
 
 async def ask_all(url: str, table: Table, callers: Mapping[str, Caller], library: Library) -> list[Cell]:
     """Every route for every caller, by every detour, and with paths that are nobody's business."""
-    limits = httpx.Limits(max_connections=_REFUSED_AT_ONCE + _ANSWERED_AT_ONCE)
+    # A connection for each request: one that is kept may be closed just when it is used again.
+    limits = httpx.Limits(max_connections=_REFUSED_AT_ONCE + _ANSWERED_AT_ONCE, max_keepalive_connections=0)
     async with httpx.AsyncClient(
         base_url=url, timeout=60, limits=limits, verify=NO_AUTHORITIES, trust_env=False
     ) as client:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tests.support.access import bearer
+from tests.support.issuer import RunningIssuer
 from tests.support.real_servers import run_apart
 from triptych_gateway.api.access.gate import COOKIE
 from triptych_gateway.catalog.access.tokens import SCOPES, create_token, revoke_token
@@ -28,8 +29,8 @@ class Caller:
     query: Mapping[str, str] = field(default_factory=dict)
 
 
-def all_callers(database_url: str) -> dict[str, Caller]:
-    """By the names of the page; makes the tokens that they need."""
+def all_callers(database_url: str, issuer: RunningIssuer) -> dict[str, Caller]:
+    """By the names of the page; makes the tokens and bearers that they need."""
     secrets = run_apart(_make_tokens(database_url))
     unknown = "triptych_" + "x" * 43
     ended = {}
@@ -50,8 +51,24 @@ def all_callers(database_url: str) -> dict[str, Caller]:
             "admin cookie with a wrong token": Caller(headers=_cookie(secrets["admin"], _THIS_PAGE) | bearer(unknown)),
         }
         | ended
+        | _vouched_for(issuer)
         | {name: caller for scope in SCOPES for name, caller in _of_scope(scope, secrets[scope]).items()}
     )
+
+
+def _vouched_for(issuer: RunningIssuer) -> dict[str, Caller]:
+    admin = "triptych:admin"
+    signed = {
+        **{f"{scope} bearer of the issuer": issuer.bearer(scope=f"triptych:{scope}") for scope in SCOPES},
+        "bearer of the issuer without a scope": issuer.bearer(scope="openid"),
+        "expired bearer of the issuer": issuer.bearer(scope=admin, exp=1),
+        "bearer of the issuer for somebody else": issuer.bearer(scope=admin, aud="another"),
+        "bearer of another issuer": issuer.bearer(scope=admin, iss=FOREIGN),
+        "bearer that nobody signed": issuer.forged({"alg": "none", "kid": "first"}, None, scope=admin),
+    }
+    callers = {name: Caller(headers=bearer(secret)) for name, secret in signed.items()}
+    cookie = Caller(headers=_cookie(issuer.bearer(scope=admin), _THIS_PAGE))
+    return callers | {"admin bearer of the issuer as a cookie, this page": cookie}
 
 
 def _of_scope(scope: str, secret: str) -> dict[str, Caller]:

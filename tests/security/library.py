@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support.catalogue import found, new_session
 from tests.support.people import detect, regroup
-from tests.support.real_servers import run_apart
+from tests.support.real_servers import run_apart, wait_for
 from tests.support.running_gateway import Gateway
 from triptych_gateway.catalog.database import create_engine
 from triptych_gateway.catalog.library.photos import FoundPhoto, add_photos
@@ -25,6 +25,7 @@ _LISTS: Final = {
     "person_id": "/api/v1/faces/persons",
     "group_id": "/api/v1/faces/clusters",
     "face_id": "/api/v1/faces/unassigned",
+    "forgetting_id": "/api/v1/privacy/forgettings",
 }
 """Part of a path → the list that has an id for it."""
 
@@ -55,10 +56,18 @@ def fill(gateway: Gateway, client: httpx.Client) -> Library:
     photo = found(bytes(folder / PHOTO), size=file.st_size, modified=file.st_mtime_ns)
     run_apart(_fill_catalogue(gateway.database_url, photo))
     client.post(_LISTS["category_id"], json={"name": "Family"}).raise_for_status()
+    _forget(client, gateway.create(client))
     ids = {name: _first(client, path)["id"] for name, path in _LISTS.items()}
     job = _first(client, f"{_LISTS['session_id']}/{ids['session_id']}/jobs")
     ids |= {"job_id": job["id"], "asset_id": job["assetId"]}
     return Library(folder=folder, ids=ids, hidden=_hide(gateway.media, folder))
+
+
+def _forget(client: httpx.Client, session_id: int) -> None:
+    body = {"kind": "session", "id": session_id}
+    asked = client.post(_LISTS["forgetting_id"], json=body).raise_for_status().json()
+    where = f"{_LISTS['forgetting_id']}/{asked['id']}"
+    wait_for(lambda: client.get(where).raise_for_status().json()["doneAt"] is not None, "a session is forgotten")
 
 
 def _hide(media: Path, folder: Path) -> dict[str, list[str]]:

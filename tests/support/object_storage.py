@@ -22,7 +22,7 @@ class Storage:
     """The server, and what tests put there."""
 
     def __init__(self, host: str) -> None:
-        self._host, self._port = host, free_port()
+        self._host, self._port = host, free_port(host)
         self._server: ThreadedMotoServer | None = None
         self.start()
         self._client = s3fs.S3FileSystem(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.catalogue import WEIGHTS, found, table
@@ -49,6 +50,8 @@ class Pipeline:
             await control.start_session(connection, session_id)
             await sessions.mark_discovered(connection, session_id)
             lease = await leases.claim(connection, holder=f"the test for {session_id}")
+            # Nobody renews it, and no test is to be over before it lapses.
+            await connection.execute(text("UPDATE leases SET expires_at = now() + interval '1 hour'"))
         assert lease is not None
         assert lease.session_id == session_id
         return OwnedSession(self.engine, lease)

@@ -12,13 +12,13 @@ _RESERVED_AT = "127.0.0.83"
 _reservations: list[socket.socket] = []
 
 
-def free_port() -> int:
-    """A port on which nobody listens, and which no other process of any test run gets while this one lives."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of an address on which nobody listens, and which no other test run gets while this process lives."""
     for port in random.sample(range(_FIRST_PORT, _LAST_PORT), _LAST_PORT - _FIRST_PORT):
         with contextlib.suppress(OSError):
             reservation = _listening(_RESERVED_AT, port)
             _reservations.append(reservation)
-            _listening("127.0.0.1", port).close()
+            _listening(host, port).close()
             return port
     raise AssertionError("every port is taken")
 

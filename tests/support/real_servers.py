@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,14 +60,17 @@ class PostgresServer:
 
     embedded: EmbeddedPostgres
     log: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Besides those that Triptych gives it, and over them."""
     process: subprocess.Popen[bytes] = field(init=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = self.embedded.plan().command
+        settings = tuple(part for name, value in self.settings.items() for part in ("-c", f"{name}={value}"))
         arguments = bound_to_this_process(
-            (*command.arguments, *_NOTHING_LASTS), user=command.user, death_signal=command.death_signal
+            (*command.arguments, *_NOTHING_LASTS, *settings), user=command.user, death_signal=command.death_signal
         )
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -122,7 +125,7 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(**settings: str) -> Iterator[PostgresServer]:
     """A new PostgreSQL whose data lies under the system's temporary directory, where its own user can reach it."""
     folder = Path(tempfile.mkdtemp(prefix="triptych-tests-"))
     try:
@@ -132,7 +135,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         directory.create()
         said: list[str] = []
         embedded = run_apart(EmbeddedPostgres.install(directory, said.append))
-        server = PostgresServer(embedded=embedded, log=folder / "postgres.log")
+        server = PostgresServer(embedded=embedded, log=folder / "postgres.log", settings=settings)
         server.start()
         try:
             server.prepare_template()

@@ -24,18 +24,25 @@ from tools.deployment.manifests import (
 )
 from tools.metrics_table import metrics_table
 from tools.settings_table import PROCESSES, variable
+from triptych_common.rpc.server import LIVE
 from triptych_common.settings import ProcessSettings
-from triptych_gateway.settings import DatabaseSettings
+from triptych_gateway.settings import DatabaseSettings, MigrationSettings
 
 IMAGES: Final = ROOT / "deploy" / "images"
-SECRET_VARIABLES: Final = ("DATABASE_URL", "NATS_URL")
-_OF_THE_DATABASE: Final = (["triptych-migrate"], ["triptych-gateway-backup"])
+SECRET_VARIABLES: Final = ("DATABASE_URL", "NATS_URL", "TRIPTYCH_SERVICE_TOKEN")
+_OF_THE_DATABASE: Final = (["triptych-gateway-backup"],)
 _SCALED: Final = ("embedder", "facedetect")
-_SOME_SECRET: Final = {"DATABASE_URL": "postgresql://somebody:hush@postgres/triptych", "NATS_URL": "nats://nats:4222"}
+_SOME_SECRET: Final = {
+    "DATABASE_URL": "postgresql://somebody:hush@postgres/triptych",
+    "NATS_URL": "nats://nats:4222",
+    "TRIPTYCH_SERVICE_TOKEN": "sixteen characters or more",
+}
 
 
 def settings_class(process: str, command: list[str]) -> type[ProcessSettings]:
     """Settings of what a container runs."""
+    if command[:1] == ["triptych-migrate"]:
+        return MigrationSettings
     return DatabaseSettings if command[:1] in _OF_THE_DATABASE else PROCESSES[process]
 
 
@@ -61,6 +68,11 @@ def environment_problems(manifests: list[Manifest]) -> Iterator[str]:
         for name in SECRET_VARIABLES:
             if name in entries and "secretKeyRef" not in entries[name].get("valueFrom", {}):
                 yield f"{container}: {name} is not a reference to a secret"
+        if "TRIPTYCH_SERVICE_TOKEN" not in entries and container.serves:
+            yield f"{container}: answers whoever reaches it, without TRIPTYCH_SERVICE_TOKEN"
+        user = entries.get("NATS_URL", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("key")
+        if user is not None and user != f"{container.workload['metadata']['name']}-url":
+            yield f"{container}: speaks to NATS as somebody else, by the key {user}"
         values = {name: one.get("value", _SOME_SECRET.get(name, "")) for name, one in entries.items()}
         yield from settings_problems(str(container), settings_class(process, container.spec.get("command", [])), values)
     for manifest in of_kind(manifests, "Secret"):
@@ -99,6 +111,9 @@ def _probe_problems(container: Container, main: str, port: int) -> Iterator[str]
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container.spec.get(name, {})
         asked = probe.get("grpc", {}).get("port") if main == "grpc" else probe.get("httpGet", {}).get("port")
+        # Only whether it takes work may depend on what it waits for: a process that is started anew waits no less.
+        if main == "grpc" and probe.get("grpc", {}).get("service") != (None if name == "readinessProbe" else LIVE):
+            yield f"{container}: {name} asks for something else than {'work' if name == 'readinessProbe' else 'life'}"
         if asked not in (port, main) or (main == "http" and probe["httpGet"]["path"] != "/health"):
             yield f"{container}: {name} does not ask the process"
 

@@ -14,7 +14,11 @@ _OF_THE_DATABASE: Final = ("first-token", "backup")
 """Commands of the gateway's image that work on the catalogue's database."""
 _DEFAULT: Final = re.compile(r"\$\{\w+:-([^}]*)\}")
 # What stands in the files that `make_secrets.py` writes.
-_FILES: Final = {"NATS_URL": "nats://nats:4222", "DATABASE_URL": "postgresql://postgres/triptych"}
+_FILES: Final = {
+    "NATS_URL": "nats://nats:4222",
+    "TRIPTYCH_SERVICE_TOKEN": "sixteen characters or more",
+    "DATABASE_URL": "postgresql://postgres/triptych",
+}
 
 
 def composition_problems(compose: dict[str, Any]) -> Iterator[str]:
@@ -44,8 +48,10 @@ def _our_problems(name: str, service: dict[str, Any]) -> Iterator[str]:
     for variable in SECRET_VARIABLES:
         if variable in environment:
             yield f"{name}: {variable} is not to be in the environment"
-    secrets = _FILES if name == "gateway" else {"NATS_URL": _FILES["NATS_URL"]}
+    secrets = {key: value for key, value in _FILES.items() if key != "DATABASE_URL" or name == "gateway"}
     yield from settings_problems(name, PROCESSES[name], {**environment, **secrets})
+    if f"{name}-secrets:{environment.get('TRIPTYCH_SECRETS_DIR')}:ro" not in service.get("volumes", []):
+        yield f"{name}: does not read secrets of its own"
     dockerfile = service.get("build", {}).get("dockerfile", "")
     if (ROOT / dockerfile) != IMAGES / f"{name}.Dockerfile" or not (ROOT / dockerfile).is_file():
         yield f"{name}: is not built by deploy/images/{name}.Dockerfile"

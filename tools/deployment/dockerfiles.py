@@ -17,10 +17,10 @@ _NEEDED: Final = {
     r"^USER 10001:10001$": "runs as nobody in particular",
     r"^HEALTHCHECK .*triptych-health": "has a health check",
     r"org\.opencontainers\.image\.revision": "has OCI labels",
-    r"PIP_CONSTRAINT=/source/constraints\.txt": "installs what constraints.txt says",
+    r"tools/install_parts\.py --into /opt/triptych ": "installs what constraints.txt locks",
 }
-_SUBSTITUTES: Final = {"requirements-headless.txt": "opencv-python"}
-"""Requirements in place of a package of constraints.txt, of the same version."""
+_SUBSTITUTES: Final = {"opencv-python-headless": "opencv-python"}
+"""Package that images install → the one of the same version that it takes the place of."""
 
 
 def dockerfile_problems(folder: Path = IMAGES) -> Iterator[str]:
@@ -45,6 +45,9 @@ def _one(name: str, text: str) -> Iterator[str]:
     for pattern, what in _NEEDED.items():
         if not re.search(pattern, text, flags=re.MULTILINE):
             yield f"{name}.Dockerfile: no line that {what}"
+    for install in re.findall(r"pip(?: --python \S+)? install (?:\\\n|[^&\n])*", text):
+        if "--require-hashes" not in install:
+            yield f"{name}.Dockerfile: installs files whose hashes nobody asks for: {' '.join(install.split())}"
     default = PROCESSES[name].model_fields.get("listen") or PROCESSES[name].model_fields["http_port"]
     port = str(default.default).rpartition(":")[2]
     if not re.search(rf"^EXPOSE {port} ", text, flags=re.MULTILINE):
@@ -56,7 +59,7 @@ def _one(name: str, text: str) -> Iterator[str]:
 def substitute_problems(constraints: str | None = None) -> Iterator[str]:
     """Packages that images install in place of others, against the versions that tests run with."""
     locked = constraints if constraints is not None else (ROOT / "constraints.txt").read_text()
-    for file, package in _SUBSTITUTES.items():
-        version = re.findall(rf"^{package}==(\S+)", locked, flags=re.MULTILINE)
-        if version != re.findall(r"==(\S+)", (IMAGES / file).read_text()):
-            yield f"{file}: not the version of {package} in constraints.txt, {', '.join(version)}"
+    versions = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", locked, flags=re.MULTILINE))
+    for substitute, package in _SUBSTITUTES.items():
+        if package not in versions or versions[package] != versions.get(substitute):
+            yield f"constraints.txt: {substitute} {versions.get(substitute)} is for {package} {versions.get(package)}"

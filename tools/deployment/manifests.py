@@ -23,7 +23,7 @@ def build(overlay: Path) -> list[Manifest]:
     """The manifests of an overlay. Raises subprocess.CalledProcessError, whose ``stderr`` says what is wrong."""
     kubectl = str(Path(sys.executable).with_name("kubectl"))
     built = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, text=True, check=True)
-    return list(yaml.safe_load_all(built.stdout))
+    return list(yaml.load_all(built.stdout, Loader=yaml.CSafeLoader))
 
 
 def called(manifest: Manifest) -> str:

@@ -1,5 +1,7 @@
 """Each manifest against the schema of its kind; unknown fields are wrong."""
 
+import functools
+import json
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
@@ -92,19 +94,29 @@ CUSTOM: Final[dict[tuple[str, str], type[BaseModel]]] = {
 def manifest_problems(manifests: list[Manifest]) -> Iterator[str]:
     """What of each manifest its schema does not allow."""
     for manifest in manifests:
-        custom = CUSTOM.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
-        try:
-            if custom is not None:
-                custom.model_validate(manifest["spec"])
-            else:
-                kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
-        except ValidationError as error:
-            for one in error.errors():
-                yield f"{called(manifest)}: spec.{'.'.join(map(str, one['loc']))}: {one['msg']}"
-        except kubernetes_validate.ValidationError as error:
-            yield f"{called(manifest)}: {'.'.join(map(str, error.path))}: {error.message}"
-        except kubernetes_validate.SchemaNotFoundError:
-            yield f"{called(manifest)}: no schema is known for {manifest.get('apiVersion')}"
+        yield from _problems_of(json.dumps(manifest, sort_keys=True))
+
+
+@functools.cache
+def _problems_of(manifest_json: str) -> tuple[str, ...]:
+    # Overlays have most manifests in common, and for each of them all schemas are read anew.
+    return tuple(_schema_problems(json.loads(manifest_json)))
+
+
+def _schema_problems(manifest: Manifest) -> Iterator[str]:
+    custom = CUSTOM.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
+    try:
+        if custom is not None:
+            custom.model_validate(manifest["spec"])
+        else:
+            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    except ValidationError as error:
+        for one in error.errors():
+            yield f"{called(manifest)}: spec.{'.'.join(map(str, one['loc']))}: {one['msg']}"
+    except kubernetes_validate.ValidationError as error:
+        yield f"{called(manifest)}: {'.'.join(map(str, error.path))}: {error.message}"
+    except kubernetes_validate.SchemaNotFoundError:
+        yield f"{called(manifest)}: no schema is known for {manifest.get('apiVersion')}"
 
 
 def compose_problems(compose: dict[str, Any]) -> Iterator[str]:

@@ -54,6 +54,12 @@ describe('its range', () => {
     expect(moved).toEqual({ at: after(2_300), range: { from: after(2_300), to: after(3_300) } });
   });
 
+  it('is not told by the clock where it is of seconds', () => {
+    const seconds = completionOf(null, NOW, expected(30, { ...uncertain, etaLowSeconds: 20, etaHighSeconds: 130 }));
+    expect(seconds?.range).toEqual({ from: after(20), to: after(130) });
+    expect(seconds && completionInWords(seconds, NOW).range).toBe('');
+  });
+
   it('stays while its ends breathe', () => {
     const before = completionOf(null, NOW, expected(2_700, uncertain));
     const next = expected(2_710, { ...uncertain, etaLowSeconds: 2_420, etaHighSeconds: 3_280 });

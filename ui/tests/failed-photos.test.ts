@@ -1,6 +1,6 @@
 /** The photos that failed: each with its reason, to be tried again one by one or all at once. */
 
-import { render, screen } from '@testing-library/svelte';
+import { render, screen, waitFor } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
 import { afterEach, expect, it, vi } from 'vitest';
 import type { Action } from '../src/lib/api/client';
@@ -76,6 +76,15 @@ it('offers that only where it can be done', async () => {
   show({ canRetry: false });
   await screen.findByText('a.jpg');
   expect(screen.queryByRole('button', { name: 'Try all failed photos again' })).toBeNull();
+});
+
+it('shows nothing while those that failed are tried again', async () => {
+  const none = { items: [], total: 0, page: 1, pageSize: PAGE_SIZE, hasMore: false };
+  standIn({ 'GET /api/v1/training/sessions/7/jobs': () => none });
+  render(FailedPhotos, { sessionId: 7, failed: 2, canRetry: false, disabled: false, onask: vi.fn() });
+  await waitFor(() => {
+    expect(screen.queryByRole('heading')).toBeNull();
+  });
 });
 
 it('shows them page by page, and keeps those that are shown when more fail', async () => {

@@ -42,6 +42,16 @@ it('notices an absent gateway from a failed request, waits for it, and counts it
   expect(gateway.noticed(new Error('something else'))).toBe(false);
 });
 
+it('has pages load anew, but not at once, where a request was lost though the gateway answers', async () => {
+  const returnsBefore = gateway.returns;
+  fetchMock.mockImplementation(() => healthy());
+  expect(gateway.noticed(new GatewayAway('The gateway does not answer.'))).toBe(true);
+  await vi.advanceTimersByTimeAsync(RECHECK_MILLISECONDS - 1);
+  expect([gateway.away, gateway.returns]).toEqual([false, returnsBefore]);
+  await vi.advanceTimersByTimeAsync(20 * RECHECK_MILLISECONDS);
+  expect(gateway.returns).toBe(returnsBefore + 1);
+});
+
 it('looks again while a service behind the gateway is away', async () => {
   fetchMock.mockImplementation(() => healthy('away'));
   await gateway.check();

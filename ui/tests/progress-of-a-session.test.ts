@@ -53,7 +53,8 @@ describe('overall', () => {
   it('says when it will be done, with the range while that is uncertain', () => {
     const range = { from: at - 5 * 60_000, to: at + 10 * 60_000 };
     render(Overall, { snapshot: midway(), completion: { at, range } });
-    expect(text(screen.getByText(/^Est\. completion:/))).toMatch(/^Est\. completion: 2:45 PM ?·? ?2:40 – 2:55 PM$/);
+    const line = screen.getByText(/^Est\. completion:/).closest('.left');
+    expect(line && text(line)).toMatch(/^Est\. completion: 2:45 PM ?·? ?2:40 – 2:55 PM$/);
   });
 
   it('says that all is complete, and no more when it will be', () => {
@@ -63,6 +64,18 @@ describe('overall', () => {
     expect(screen.getByText('100%')).toBeTruthy();
     expect(screen.queryByText(/Est\. completion/)).toBeNull();
   });
+});
+
+it.each([
+  ['running', '50 s so far'],
+  ['paused', 'after 50 s'],
+  ['cancelled', 'after 50 s'],
+  ['completed', 'took 50 s'],
+] as const)('overall, %s, says how long that has taken', (status, told) => {
+  const { overallProgress } = snapshot(1, status);
+  const begun = { ...overallProgress, startedAt: '2026-01-12T10:00:00Z', elapsedSeconds: 50 };
+  render(Overall, { snapshot: snapshot(1, status, { overallProgress: begun }), completion: null });
+  expect(screen.getByText(told)).toBeTruthy();
 });
 
 describe('the way through the phases', () => {
@@ -114,6 +127,7 @@ describe('a phase', () => {
   it('tells no rate and no time left while nothing goes on', () => {
     const told = text(show({}, true));
     expect(told).toContain('Stalled');
+    expect(told).not.toContain('Running');
     expect(told).not.toContain('/min');
     expect(told).not.toContain('left');
   });
@@ -125,6 +139,14 @@ describe('a phase', () => {
     const told = text(screen.getByRole('region', { name: 'Clustering' }));
     expect(told).toContain('Pending');
     expect(told).toContain('about 20 s');
+  });
+
+  it('says that more faces are grouped than the session found', () => {
+    const progress = { ...phase('clustering').progress, current: 40, total: 84 };
+    render(PhaseCard, { phase: phase('clustering', { status: 'running', progress }), isStalled: false });
+    const told = text(screen.getByRole('region', { name: 'Clustering' }));
+    expect(told).toContain('40 / 84 faces');
+    expect(told).toContain('all faces of the library');
   });
 });
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Directory, Model, OverallProgress, OverallStatus } from '../src/lib/api/types';
 import {
   canRetryFailed,
+  forgettingPerson,
   headline,
   isTrainingOnly,
   offers,
@@ -189,5 +190,15 @@ describe('a directory', () => {
       trainingInWords({ ...directory, trainingStatus }),
     );
     expect(told).toEqual(['', '30 trained', '✓ trained', 'in training']);
+  });
+});
+
+describe('forgetting a person', () => {
+  it('is asked for by name, with what goes and what stays', () => {
+    const asked = forgettingPerson({ id: 7, name: 'Ada', faceCount: 1, assetCount: 2 });
+    expect(asked.question).toBe('Forget Ada?');
+    expect(asked.consequence).toContain('1 face in 2 photos');
+    expect(asked.consequence).toContain('The photos stay.');
+    expect(forgettingPerson({ id: 7, name: null, faceCount: 3, assetCount: 3 }).question).toBe('Forget Person 7?');
   });
 });

@@ -34,9 +34,17 @@ class ProcessSettings(BaseSettings):
     """One JSON object per line, or lines for a person."""
     nats_url: str = Field(default="nats://127.0.0.1:4222", validation_alias=AliasChoices("NATS_URL"), repr=False)
     """NATS server(s) with JetStream, comma-separated, with credentials if they are needed."""
+    service_token: SecretStr | None = Field(default=None, min_length=16)
+    """What gateway and services show each other before one answers the other: the same for all of an installation, 16
+    characters or more. Where it is not set, whoever reaches a service may call it. `triptych up` makes one."""
     secrets_dir: Path | None = None
     """Directory with a file for each variable that is not to be in the environment, named as it is and holding its
     value. The environment wins."""
+
+    @property
+    def shared_token(self) -> str | None:
+        """The token that is shown to services, and asked for by them."""
+        return _secret(self.service_token)
 
     @classmethod
     def read(cls) -> Self:

@@ -16,6 +16,7 @@ from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
 from triptych_common.rpc.channels import ReplicaPool
 from triptych_gateway.api.access.audit_log import AuditLog
+from triptych_gateway.api.access.issuer import Issuer
 from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.app import create_app
 from triptych_gateway.api.catalog_watch import CatalogWatch
@@ -23,10 +24,13 @@ from triptych_gateway.api.context import ApiContext
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.picture_cache import PictureCache
+from triptych_gateway.api.picture_forgetting import PictureForgetting
 from triptych_gateway.api.pictures import Pictures
 from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
+from triptych_gateway.catalog.privacy.retention import KeptFor
 from triptych_gateway.http_server import serve
+from triptych_gateway.pipeline.forgetting import STATEMENT_SECONDS, Forgetter
 from triptych_gateway.pipeline.metrics import PipelineMetrics
 from triptych_gateway.pipeline.outbox_relay import OutboxRelay
 from triptych_gateway.pipeline.photos.photo_services import EmbedderService, FaceDetectorService, PhotoService
@@ -109,9 +113,11 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     # Builds an index in one statement, and asks how far it is.
     search_engine = create_engine(settings.database_url, pool_size=1, statement_seconds=BUILD_STATEMENT_SECONDS)
     stack.push_async_callback(search_engine.dispose)
+    privacy_engine = create_engine(settings.database_url, pool_size=1, statement_seconds=STATEMENT_SECONDS)
+    stack.push_async_callback(privacy_engine.dispose)
     roots = MediaRoots(settings.media_roots, settings.store_access)
     pools = {
-        name: await stack.enter_async_context(ReplicaPool(addresses, service=name))
+        name: await stack.enter_async_context(ReplicaPool(addresses, service=name, token=settings.shared_token))
         for name, addresses in {
             "embedder": settings.embedder_addresses,
             "facedetect": settings.facedetect_addresses,
@@ -138,13 +144,17 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     )
     catalog = CatalogWatch(api_engine, counts_needed=lambda: live.is_stale)
     snapshots = Snapshots(catalog=catalog, live=live, health=health)
+    cache = PictureCache(settings.data_dir / "cache", most_bytes=settings.picture_cache_bytes)
     pictures = Pictures(
         roots=roots,
-        cache=PictureCache(settings.data_dir / "cache", most_bytes=settings.picture_cache_bytes),
+        cache=cache,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
     )
     stack.callback(pictures.close)
+    issuer = _issuer(settings)
+    if issuer is not None:
+        await stack.enter_async_context(issuer)
     context = ApiContext(
         settings=settings,
         engine=api_engine,
@@ -156,6 +166,7 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         queries=QueryEmbedder(pools["embedder"]),
         audit_log=AuditLog(api_engine, keep_days=settings.audit_keep_days),
         tokens=KnownTokens(api_engine) if settings.asks_for_tokens else None,
+        issuer=issuer,
     )
     reannouncer = Reannouncer(engine)
     relay = OutboxRelay(engine, nats_url=settings.nats_url, reannouncer=reannouncer)
@@ -172,10 +183,33 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
         "announcing again": reannouncer.run,
         "search upkeep": upkeep.run,
         "audit log": context.audit_log.run,
+        "forgetting": Forgetter(privacy_engine, kept_for=_kept_for(settings)).run,
+        "kept pictures": PictureForgetting(api_engine, cache, keep_days=settings.picture_keep_days).run,
     }
     if context.tokens is not None:
         parts["tokens"] = context.tokens.run
     return context, _Background(parts, first=(lambda: live.prime(seconds=_PRIME_SECONDS), catalog.prime))
+
+
+def _issuer(settings: GatewaySettings) -> Issuer | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Issuer(
+        url=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        keys_url=settings.oidc_jwks_url,
+        algorithms=settings.oidc_algorithms,
+        claim=settings.oidc_scope_claim,
+        prefix=settings.oidc_scope_prefix,
+    )
+
+
+def _kept_for(settings: GatewaySettings) -> KeptFor:
+    return KeptFor(
+        run_details_days=settings.run_details_keep_days,
+        missing_photos_days=settings.missing_photos_keep_days,
+        forgettings_days=settings.audit_keep_days,
+    )
 
 
 def _lifespan(background: _Background) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

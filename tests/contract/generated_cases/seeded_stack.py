@@ -25,6 +25,7 @@ _LISTS: Final[Mapping[str, str]] = {
     "person_id": "/api/v1/faces/persons",
     "face_session_id": "/api/v1/faces/sessions",
     "category_id": "/api/v1/categories",
+    "forgetting_id": "/api/v1/privacy/forgettings",
 }
 """Parameter → the list that has ids for it."""
 
@@ -96,6 +97,8 @@ class Seeded:
         }
         for restart in ("restart-training", "restart-faces", "restart-clustering"):
             self.known_of[f"POST {SESSIONS}/{{session_id}}/{restart}"] = {"session_id": list(completed)}
+        # A session that nobody else needs: with persons and photos what other operations ask for would go.
+        self.known_of["POST /api/v1/privacy/forgettings"] = {"kind": ["session"], "id": [pending]}
         with_failures = next((one["id"] for one in _items(client, SESSIONS) if one["failedImages"] > 0), None)
         if with_failures is not None:
             self.known_of[f"POST {SESSIONS}/{{session_id}}/jobs/{{job_id}}/retry"] = {
@@ -141,6 +144,7 @@ def _seed(stack: Stack) -> None:
     for number in range(ENOUGH):
         (stack.gateway.media / "town" / f"left-out-{number}").mkdir()
     _photos(stack.gateway.media / "sea", first_colour=100)
+    _forget(stack, _pending(stack))
     # From now on sessions over the sea stay at work, until they are paused or cancelled.
     stack.worker("training").photos_of_work = stack.worker("training").worked
 
@@ -151,6 +155,11 @@ def _create_categories(client: httpx.Client) -> None:
         if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
             return
         answer.raise_for_status()
+
+
+def _forget(stack: Stack, session_id: int) -> None:
+    body = {"kind": "session", "id": session_id}
+    stack.client.post(_LISTS["forgetting_id"], json=body).raise_for_status()
 
 
 def _photos(directory: Path, *, first_colour: int) -> Path:

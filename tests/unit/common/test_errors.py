@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc
 from triptych_common import errors
 from triptych_common.errors import ConfigurationError, OverloadedError, ServiceError
-from triptych_common.rpc.server import GrpcServer
+from triptych_common.rpc.server import LIVE, GrpcServer
 from triptych_common.rpc.status import read_error
 
 _SERVICE = "triptych.v1.Embedder"
@@ -138,6 +138,14 @@ async def test_health_says_not_serving_until_told_otherwise(channel: grpc.aio.Ch
     assert (await anext(watch)).status == health_pb2.HealthCheckResponse.NOT_SERVING
     await server.set_serving(serving=True)
     assert (await anext(watch)).status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_process_lives_before_it_takes_work(channel: grpc.aio.Channel, server: GrpcServer) -> None:
+    stub = health_pb2_grpc.HealthStub(channel)
+    waiting = await stub.Check(health_pb2.HealthCheckRequest(service=_SERVICE))
+    living = await stub.Check(health_pb2.HealthCheckRequest(service=LIVE))
+    assert waiting.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert living.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_an_address_that_cannot_be_had_is_a_matter_of_configuration() -> None:

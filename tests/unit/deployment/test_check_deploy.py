@@ -95,6 +95,11 @@ def without(manifests: list[Manifest], kind: str, name: str) -> None:
     manifests.remove(named(manifests, kind)[name])
 
 
+def nats_configuration(manifests: list[Manifest]) -> str:
+    text: str = named(manifests, "ConfigMap")["nats"]["data"]["nats.conf"]
+    return text
+
+
 def configure_nats(manifests: list[Manifest], configuration: str) -> None:
     named(manifests, "ConfigMap")["nats"]["data"]["nats.conf"] = configuration
 
@@ -163,8 +168,16 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         "no Service answers at clusterer:50053",
     ),
     "a probe of another port": (
-        lambda all_: container(all_, "progress")["livenessProbe"].update(grpc={"port": 1}),
+        lambda all_: container(all_, "progress")["livenessProbe"].update(grpc={"port": 1, "service": "live"}),
         "livenessProbe does not ask the process",
+    ),
+    "a process that is started anew while it waits for another": (
+        lambda all_: container(all_, "progress")["livenessProbe"].update(grpc={"port": 50054}),
+        "livenessProbe asks for something else than life",
+    ),
+    "work for a process that only lives": (
+        lambda all_: container(all_, "embedder")["readinessProbe"].update(grpc={"port": 50051, "service": "live"}),
+        "readinessProbe asks for something else than work",
     ),
     "a service that shows one replica": (
         lambda all_: named(all_, "Service")["embedder"]["spec"].pop("clusterIP"),
@@ -227,12 +240,24 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         "1 replicas on 3 servers",
     ),
     "a variable that NATS is not given": (
-        lambda all_: configure_nats(all_, "authorization { user: $NATS_USER, password: $NATS_PASSWROD }"),
+        lambda all_: configure_nats(all_, "authorization { user: gateway, password: $NATS_PASSWROD }"),
         "ConfigMap nats: ",
     ),
     "a variable where NATS fills in none": (
-        lambda all_: configure_nats(all_, 'server_name: "a-$NATS_USER"'),
+        lambda all_: configure_nats(all_, 'server_name: "a-$NATS_PASSWORD_GATEWAY"'),
         "NATS fills in no variable inside of a string",
+    ),
+    "a worker that may publish more than its own": (
+        lambda all_: configure_nats(all_, nats_configuration(all_).replace("progress.v1.*.training", "progress.v1.>")),
+        "lets in others than",
+    ),
+    "a worker that speaks to NATS as another": (
+        lambda all_: variable(all_, "embedder", "NATS_URL")["valueFrom"]["secretKeyRef"].update(key="gateway-url"),
+        "speaks to NATS as somebody else, by the key gateway-url",
+    ),
+    "a service that answers everybody": (
+        lambda all_: container(all_, "cluster")["env"].remove(variable(all_, "cluster", "TRIPTYCH_SERVICE_TOKEN")),
+        "answers whoever reaches it",
     ),
     "an arrow that is not let through": (
         lambda all_: policy(all_, "nats").update(ingress=[]),
@@ -309,6 +334,10 @@ WRONG_COMPOSE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda services: services["gateway"]["environment"].update(DATABASE_URL="postgresql://a:b@c/d"),
         "DATABASE_URL is not to be in the environment",
     ),
+    "secrets of another": (
+        lambda services: services["embedder"].update(volumes=["gateway-secrets:/run/triptych:ro"]),
+        "embedder: does not read secrets of its own",
+    ),
     "another image": (
         lambda services: services["cluster"]["build"].update(dockerfile="deploy/images/progress.Dockerfile"),
         "cluster: is not built by",
@@ -361,6 +390,12 @@ def test_a_compose_file_keeps_to_its_specification(compose: Any) -> None:
         ("EXPOSE 50054", "EXPOSE 50055", "progress.Dockerfile: does not expose 50054"),
         ('CMD ["triptych-health"]', 'CMD ["true"]', "progress.Dockerfile: no line that has a health check"),
         ("WORKDIR /source", "RUN cd /source", "DL3003"),
+        ("--require-hashes --requirement", "--requirement", "installs files whose hashes nobody asks for: pip install"),
+        (
+            "python tools/install_parts.py",
+            "pip wheel",
+            "progress.Dockerfile: no line that installs what constraints.txt locks",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_dockerfile_is_found(old: str, new: str, complaint: str, tmp_path: Path) -> None:
@@ -378,6 +413,7 @@ def test_what_is_wrong_with_a_dockerfile_is_found(old: str, new: str, complaint:
 def test_what_images_install_in_place_of_a_package_is_of_its_version() -> None:
     assert list(substitute_problems()) == []
     assert list(substitute_problems("opencv-python==4.0\n"))
+    assert list(substitute_problems("opencv-python==4.0 \\\nopencv-python-headless==4.1\n"))
 
 
 def test_what_the_runbook_tells_to_restore_is_what_the_command_takes(gpu: list[Manifest]) -> None:

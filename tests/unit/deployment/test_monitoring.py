@@ -171,6 +171,9 @@ def test_the_runbook_is_a_part_of_the_documentation() -> None:
 def test_the_rules_own_tests_find_a_rule_that_does_not_ring(folder: Path) -> None:
     assert list(promtool_problems(folder)) == []
 
+    configuration = folder / "prometheus.yaml"
+    configuration.write_text(configuration.read_text().replace("scrape_interval: 15s", "scrape_interval: soon"))
+    assert any("soon" in problem for problem in promtool_problems(folder))
     change_alerts(folder, lambda rules: rules[0].update(expr='absent(up{process="gateway"})'))
 
     assert any("TriptychGatewayAway" in problem for problem in promtool_problems(folder))

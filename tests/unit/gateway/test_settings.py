@@ -1,6 +1,7 @@
 """The gateway's settings: out of the environment, checked before anything starts."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,44 @@ def test_a_directory_of_secrets_that_is_not_there_is_told(environment: pytest.Mo
 
 def test_passwords_do_not_show() -> None:
     assert "hush" not in repr(read())
+
+
+ISSUER = {
+    "TRIPTYCH_ACCESS": "tokens",
+    "TRIPTYCH_OIDC_ISSUER": "https://login.example/realms/family",
+    "TRIPTYCH_OIDC_AUDIENCE": "triptych",
+}
+
+
+def read_with(environment: pytest.MonkeyPatch, variables: Mapping[str, str]) -> GatewaySettings:
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    return read()
+
+
+def test_an_issuer_is_named_with_whom_its_bearers_are_for(environment: pytest.MonkeyPatch) -> None:
+    settings = read_with(environment, ISSUER | {"TRIPTYCH_OIDC_ALGORITHMS": "PS256, EdDSA"})
+
+    assert (settings.oidc_issuer, settings.oidc_audience) == ("https://login.example/realms/family", "triptych")
+    assert settings.oidc_algorithms == ("PS256", "EdDSA")
+    assert read_with(environment, {"TRIPTYCH_OIDC_ISSUER": "http://127.0.0.1:8080"}).oidc_issuer is not None
+    assert read_with(environment, {"TRIPTYCH_OIDC_ISSUER": ""}).oidc_issuer is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"TRIPTYCH_OIDC_AUDIENCE": ""}, "TRIPTYCH_OIDC_AUDIENCE"),
+        ({"TRIPTYCH_ACCESS": "auto"}, "TRIPTYCH_ACCESS"),
+        ({"TRIPTYCH_OIDC_ISSUER": "http://login.example"}, "https"),
+        ({"TRIPTYCH_OIDC_JWKS_URL": "http://login.example/keys"}, "https"),
+        ({"TRIPTYCH_OIDC_ALGORITHMS": "RS256,HS256"}, "signatures are some of"),
+        ({"TRIPTYCH_OIDC_ALGORITHMS": "none"}, "signatures are some of"),
+        ({"TRIPTYCH_OIDC_ALGORITHMS": ""}, "signatures are some of"),
+    ],
+)
+def test_an_issuer_that_anybody_could_speak_for_is_refused(
+    environment: pytest.MonkeyPatch, wrong: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ValidationError, match=told):
+        read_with(environment, ISSUER | wrong)

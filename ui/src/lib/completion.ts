@@ -6,6 +6,8 @@ import { clockRange, clockTime, wideRange } from './format';
 /** A told moment stays until the estimate leaves it by more than this, or by this share of what remains. */
 const STEADY_SECONDS = 45;
 const STEADY_SHARE = 0.05;
+/** Ends of a range nearer than this read alike by a clock: how long is left tells more. */
+const CLOSE_MILLISECONDS = 120_000;
 
 /** Moments in milliseconds since the epoch. */
 export interface Completion {
@@ -34,7 +36,8 @@ function steady(told: number | null, now: number, seconds: number): number {
   return Math.abs(estimate - told) > tolerated ? estimate : told;
 }
 
-/** "2:45 PM", and while that is uncertain the range "2:40 – 2:55 PM" (else empty), as seen from now. */
+/** "2:45 PM", and where that is uncertain by minutes the range "2:40 – 2:55 PM" (else empty), as seen from now. */
 export function completionInWords({ at, range }: Completion, now: number): { time: string; range: string } {
-  return { time: clockTime(at, now), range: range === null ? '' : clockRange(range.from, range.to, now) };
+  const isTold = range !== null && range.to - range.from >= CLOSE_MILLISECONDS;
+  return { time: clockTime(at, now), range: isTold ? clockRange(range.from, range.to, now) : '' };
 }

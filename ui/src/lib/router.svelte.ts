@@ -52,10 +52,18 @@ export function similarHref(assetId: number): string {
 
 let current = $state<Route>(parseRoute(location.hash));
 
+let previous: Route | null = null;
+
 addEventListener('hashchange', () => {
+  previous = current;
   current = parseRoute(location.hash);
 });
 
 export function route(): Route {
   return current;
+}
+
+/** The page before this one; null for the first. */
+export function previousRoute(): Route | null {
+  return previous;
 }

@@ -232,6 +232,19 @@ export function personName(person: Pick<Person, 'id' | 'name'>): string {
   return person.name ?? `Person ${person.id}`;
 }
 
+/** What is asked before a person is forgotten. */
+export function forgettingPerson(person: Pick<Person, 'id' | 'name' | 'faceCount' | 'assetCount'>): Confirmation {
+  const faces = countOf(person.faceCount, 'face', 'faces');
+  return {
+    question: `Forget ${personName(person)}?`,
+    consequence:
+      `${faces} in ${countOf(person.assetCount, 'photo', 'photos')} and the name are removed for good, and no face is` +
+      ' stored again at these places. The photos stay.',
+    yes: 'Forget',
+    no: 'Keep',
+  };
+}
+
 /** The last part of a path. */
 export function fileName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);

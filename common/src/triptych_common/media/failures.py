@@ -1,9 +1,11 @@
 """The reasons for which a photo can be without a result."""
 
 import errno
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
 from triptych.v1 import image_pb2
+from triptych_common.error_reasons import Explanation
 
 ImageFailureCode = Literal[
     "not_found",
@@ -18,6 +20,39 @@ ImageFailureCode = Literal[
     "model_failed",
     "worker_lost",
 ]
+
+FAILURES: Final[Mapping[ImageFailureCode, Explanation]] = {
+    "not_found": Explanation(
+        "The file does not exist.", "Put it back, or start the session again: it is left out then."
+    ),
+    "permission_denied": Explanation(
+        "The file may not be read.", "Let the services' user read it, and try the photo again."
+    ),
+    "path_not_allowed": Explanation(
+        "The photo lies outside the media roots of a service.", "Give gateway and services the same media roots."
+    ),
+    "symlink_loop": Explanation("The link leads back to itself.", "Remove the link, or let it lead to the photo."),
+    "empty_file": Explanation("The file has no bytes.", "Copy it again from where it came."),
+    "unsupported_format": Explanation(
+        "The content is of no picture format that is read.", "Convert it, or leave it where it is: it does no harm."
+    ),
+    "corrupt": Explanation("The content is damaged or cut short.", "Copy it again from where it came."),
+    "too_large": Explanation(
+        "The file or the picture is larger than may be.",
+        "Make it smaller, or raise TRIPTYCH_MAX_IMAGE_PIXELS and the memory.",
+    ),
+    "read_failed": Explanation(
+        "Reading failed.", "See to the disk or the network, and try the photo again; the service's log has the details."
+    ),
+    "model_failed": Explanation(
+        "The model failed on this photo.", "Try the photo again; where it repeats, the service's log has the details."
+    ),
+    "worker_lost": Explanation(
+        "The worker died each time it was given this photo.",
+        "Look at the photo and the worker's log, and report it; all other photos are done.",
+    ),
+}
+"""What each code means, and what to do about the photo."""
 
 _WireCode: TypeAlias = "image_pb2.ImageErrorCode.ValueType"
 

@@ -43,7 +43,7 @@ async def serve_photo_service(
 
     ``add`` makes the service and adds it to a gRPC server; ``load`` makes its core once the server answers.
     """
-    server = GrpcServer(listen=listen, drain_seconds=settings.drain_seconds)
+    server = GrpcServer(listen=listen, drain_seconds=settings.drain_seconds, token=settings.shared_token)
     async with ProgressPublisher(nats_url=settings.nats_url, source=source) as publisher:
         service = add(publisher, server.server)
         metrics = PhotoMetrics(lambda: service.core.batches if service.core is not None else None)

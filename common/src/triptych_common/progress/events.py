@@ -19,6 +19,7 @@ without content, which one of them answers with REANNOUNCE_ACCEPTED."""
 REANNOUNCE_ACCEPTED = b"accepted"
 
 _DUPLICATE_WINDOW_SECONDS: Final = 120.0
+_FORGOTTEN: Final = "forgotten"
 
 PhaseValue: TypeAlias = "work_pb2.Phase.ValueType"
 """A phase as it stands on the wire."""
@@ -40,6 +41,22 @@ PHASES_BY_NAME: dict[str, PhaseValue] = {
 def subject_of(session_id: int, phase: int) -> str:
     """Subject of a session's phase, such as ``progress.v1.17.face_detection``."""
     return f"progress.v1.{session_id}.{PHASE_NAMES[phase]}"
+
+
+def subjects_of(session_id: int, *, wildcard: str = "*") -> str:
+    """All subjects of a session, in NATS's words or in those of another language of patterns."""
+    return f"progress.v1.{session_id}.{wildcard}"
+
+
+def forgotten_subject(session_id: int) -> str:
+    """Subject of the one event without content which says that a session is to be forgotten."""
+    return f"progress.v1.{session_id}.{_FORGOTTEN}"
+
+
+def forgotten_session(subject: str) -> int | None:
+    """The session that an event under this subject has forgotten; None where it is an event of another kind."""
+    head, _, last = subject.rpartition(".")
+    return int(head.rpartition(".")[2]) if last == _FORGOTTEN else None
 
 
 @dataclass(frozen=True, kw_only=True)

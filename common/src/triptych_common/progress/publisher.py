@@ -24,6 +24,7 @@ from triptych.v1 import progress_event_pb2
 from triptych_common.logging import get_logger
 from triptych_common.progress.events import PhaseValue, subject_of
 from triptych_common.progress.nats_client import LeanClient
+from triptych_common.progress.permissions import inbox_of
 from triptych_common.tracing import current_traceparent
 
 log = get_logger(__name__)
@@ -110,6 +111,7 @@ async def connect_nats(url: str, *, name: str) -> Client:
     client = LeanClient()
     options: dict[str, Any] = {
         "name": name,
+        "inbox_prefix": inbox_of(url),
         "allow_reconnect": True,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": 0.25,

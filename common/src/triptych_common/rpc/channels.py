@@ -12,6 +12,7 @@ import grpc
 
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
+from triptych_common.rpc.access import TokenChannel
 from triptych_common.rpc.server import CHANNEL_OPTIONS
 
 log = get_logger(__name__)
@@ -78,8 +79,12 @@ class ReplicaPool:
     An async context manager: leaving it closes all channels.
     """
 
-    def __init__(self, addresses: Sequence[str], *, service: str, resolve_seconds: float = 10.0) -> None:
+    def __init__(
+        self, addresses: Sequence[str], *, service: str, token: str | None = None, resolve_seconds: float = 10.0
+    ) -> None:
+        """With a token, every call sends it."""
         self._addresses = tuple(addresses)
+        self._token = token
         self._service = service
         self._resolve_seconds = resolve_seconds
         self._replicas: dict[str, Replica] = {}
@@ -128,7 +133,13 @@ class ReplicaPool:
             yield replica
             replica.has_answered()
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                log.warning(
+                    "a replica refuses this process's TRIPTYCH_SERVICE_TOKEN",
+                    service=self._service,
+                    address=replica.address,
+                )
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED):
                 replica.was_away(clock())
             elif error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
                 replica.has_answered()
@@ -152,7 +163,7 @@ class ReplicaPool:
                 log.warning("address does not resolve", service=self._service, address=address, error=str(error))
         found = {number for numbers in self._resolved.values() for number in numbers}
         for address in found - self._replicas.keys():
-            self._replicas[address] = Replica(address, grpc.aio.insecure_channel(address, options=_OPTIONS))
+            self._replicas[address] = Replica(address, self._channel(address))
         for address in self._replicas.keys() - found:
             replica = self._replicas.pop(address)
             replica.leaving = True
@@ -160,6 +171,10 @@ class ReplicaPool:
                 await replica.channel.close(None)
         for listener in self._listeners:
             listener(len(self._replicas))
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        return channel if self._token is None else TokenChannel(channel, self._token)
 
 
 async def _look_up(address: str) -> set[str]:

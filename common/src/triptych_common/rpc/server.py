@@ -1,6 +1,7 @@
 """A gRPC server with health, reflection, typed errors and an orderly end."""
 
 import asyncio
+import ipaddress
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -10,8 +11,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from triptych_common.correlation import caller_ids, correlated
 from triptych_common.errors import ConfigurationError, ServiceError
 from triptych_common.logging import get_logger
+from triptych_common.rpc.access import TokenInterceptor
 from triptych_common.rpc.status import to_status
 from triptych_common.tracing import served
 
@@ -26,6 +29,9 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
 ]
+
+LIVE = "live"
+"""Name under which the health check says that the process answers, whatever it waits for: a model, or NATS."""
 
 _SERVER_OPTIONS: list[tuple[str, Any]] = [
     *CHANNEL_OPTIONS,
@@ -42,7 +48,9 @@ async def _refusals(context: Any, method: str) -> AsyncIterator[None]:
     """Ends a call with the status of the error that its method raises."""
     try:
         yield
+        log.debug("call answered", method=method)
     except ServiceError as error:
+        log.debug("call refused", method=method, reason=error.reason, error=error.message)
         await context.abort_with_status(to_status(error))
     except (grpc.aio.AbortError, asyncio.CancelledError):
         raise
@@ -68,7 +76,8 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         async def answer_one(request: Any, context: Any) -> Any:
             call = handler.unary_unary or handler.stream_unary
-            with served(method, context.invocation_metadata()):
+            metadata = context.invocation_metadata()
+            with correlated(**caller_ids(metadata)), served(method, metadata):
                 async with _refusals(context, method):
                     return await call(request, context)
 
@@ -78,7 +87,8 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):
             await context.send_initial_metadata(())
             # Written from here, not yielded on: a cancelled call then closes the servicer's generator at once,
             # instead of leaving its clean-up to the garbage collector.
-            with served(method, context.invocation_metadata()):
+            metadata = context.invocation_metadata()
+            with correlated(**caller_ids(metadata)), served(method, metadata):
                 async with _refusals(context, method), aclosing(call(request, context)) as messages:
                     async for message in messages:
                         await context.write(message)
@@ -100,14 +110,26 @@ def _is_ours(method: str | None) -> bool:
     return bool(method) and str(method).lstrip("/").startswith("triptych.")
 
 
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class GrpcServer:
     """Serves servicers on one address until SIGTERM or SIGINT, then drains."""
 
-    def __init__(self, *, listen: str, drain_seconds: float, max_concurrent_calls: int | None = None) -> None:
+    def __init__(
+        self, *, listen: str, drain_seconds: float, token: str | None = None, max_concurrent_calls: int | None = None
+    ) -> None:
+        """With a token, only who sends it is served."""
         self._listen = listen
         self._drain_seconds = drain_seconds
+        self._is_open = token is None and not _is_loopback(listen)
         self.server = grpc.aio.server(
-            interceptors=[_ErrorInterceptor()],
+            interceptors=[*([TokenInterceptor(token)] if token is not None else []), _ErrorInterceptor()],
             options=_SERVER_OPTIONS,
             maximum_concurrent_rpcs=max_concurrent_calls,
         )
@@ -132,9 +154,12 @@ class GrpcServer:
             raise ConfigurationError(
                 f"The address {self._listen} cannot be listened on: another process may hold it. Set TRIPTYCH_LISTEN."
             ) from error
+        await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         await self.server.start()
         await self.set_serving(serving=serving)
         log.info("listening", address=self._listen, port=port, services=self._names)
+        if self._is_open:
+            log.warning("whoever reaches this address may call it: set TRIPTYCH_SERVICE_TOKEN", address=self._listen)
         return port
 
     async def set_serving(self, *, serving: bool) -> None:

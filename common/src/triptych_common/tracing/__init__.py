@@ -4,8 +4,8 @@ Off unless the environment names an OTLP endpoint: then nothing of OpenTelemetry
 travels, and a span costs microseconds. No span has a path, a name or a text in it: photos are told by their ids.
 """
 
-from triptych_common.tracing.carrying import call_metadata, caller_of, current_traceparent
+from triptych_common.tracing.carrying import caller_of, current_traceparent, trace_metadata
 from triptych_common.tracing.exporting import is_wanted, tracing
 from triptych_common.tracing.spans import served, span
 
-__all__ = ["call_metadata", "caller_of", "current_traceparent", "is_wanted", "served", "span", "tracing"]
+__all__ = ["caller_of", "current_traceparent", "is_wanted", "served", "span", "trace_metadata", "tracing"]

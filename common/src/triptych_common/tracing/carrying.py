@@ -16,8 +16,8 @@ def current_traceparent() -> str:
     return carrier.get(TRACEPARENT, "")
 
 
-def call_metadata() -> tuple[tuple[str, str], ...]:
-    """Metadata of a gRPC call that belongs to what is being done."""
+def trace_metadata() -> tuple[tuple[str, str], ...]:
+    """The trace context of what is being done, as metadata of a gRPC call; empty where it is not traced."""
     traceparent = current_traceparent()
     return ((TRACEPARENT, traceparent),) if traceparent else ()
 

@@ -1,21 +1,18 @@
 """The FastAPI application: endpoints, errors, cross-origin rules and the web page."""
 
-from importlib.resources import files
-from pathlib import Path
-
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
 
 from triptych_common import tracing
-from triptych_gateway.api import schemas
+from triptych_gateway.api import request_ids, schemas
 from triptych_gateway.api.access.gate import AccessGate, Guard
 from triptych_gateway.api.access.rate_limits import RateLimits
 from triptych_gateway.api.body_limit import BodyLimit
 from triptych_gateway.api.context import ApiContext, Context
+from triptych_gateway.api.description import serve_description
 from triptych_gateway.api.document import DescribedApi
 from triptych_gateway.api.errors import install_error_handlers
+from triptych_gateway.api.page import serve_page
 from triptych_gateway.api.picture_heads import PictureHeads
 from triptych_gateway.api.routes import (
     access,
@@ -28,6 +25,7 @@ from triptych_gateway.api.routes import (
     images,
     jobs,
     persons,
+    privacy,
     progress,
     search,
     search_index,
@@ -52,11 +50,10 @@ _PARTS = (
     images,
     search,
     search_index,
+    privacy,
     access,
     audit,
 )
-_NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Triptych</title>
-<p>The web page is not built yet: run <code>make ui</code>. The interface is described at <a href="/docs">/docs</a>."""
 
 
 def create_app(context: ApiContext) -> FastAPI:
@@ -74,9 +71,12 @@ def create_app(context: ApiContext) -> FastAPI:
         CORSMiddleware,
         allow_origins=list(context.settings.cors_origins),
         allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-        allow_headers=["content-type", "authorization", "last-event-id"],
+        allow_headers=["content-type", "authorization", "last-event-id", request_ids.HEADER],
+        expose_headers=[request_ids.HEADER],
     )
-    _serve_page(app)
+    app.add_middleware(request_ids.RequestIds)
+    serve_description(app)
+    serve_page(app)
     return app
 
 
@@ -87,7 +87,7 @@ def _guard(context: ApiContext) -> Guard | None:
     limits = RateLimits(
         requests_per_minute=settings.requests_per_minute, attempts_per_minute=settings.wrong_tokens_per_minute
     )
-    return Guard(tokens=context.tokens, limits=limits)
+    return Guard(tokens=context.tokens, limits=limits, issuer=context.issuer)
 
 
 def described_app() -> FastAPI:
@@ -103,15 +103,3 @@ def described_app() -> FastAPI:
         return schemas.Health(status="ok", services=context.health.services)
 
     return app
-
-
-def _serve_page(app: FastAPI) -> None:
-    page = Path(str(files("triptych_gateway"))) / "ui"
-    if (page / "index.html").is_file():
-        # Not a mount: that would answer for every path of the interface that is asked for by a wrong method.
-        app.router.default = StaticFiles(directory=page, html=True)
-        return
-
-    @app.get("/", include_in_schema=False)
-    async def no_page() -> HTMLResponse:
-        return HTMLResponse(_NO_PAGE)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from triptych_common.media.locations import MediaRoots
 from triptych_gateway.api.access.audit_log import AuditLog
+from triptych_gateway.api.access.issuer import Issuer
 from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.pictures import Pictures
@@ -32,6 +33,8 @@ class ApiContext:
     audit_log: AuditLog
     tokens: KnownTokens | None
     """None where no token is asked for."""
+    issuer: Issuer | None
+    """Whose bearers hold beside ours; None where none is set."""
 
 
 async def _context(request: Request) -> ApiContext:

@@ -27,6 +27,7 @@ TAGS: Final[Mapping[str, str]] = {
     "persons": "Persons: groups that somebody may have named, and corrections by hand.",
     "search": "Photos that are like a text or another photo.",
     "images": "Photos, and pictures of them.",
+    "privacy": "Forgetting persons, photos and sessions, with everything that was kept of them.",
     "access": "Logging in on the page, where tokens are asked for.",
     "audit": "Who had what done.",
     "health": "Whether the gateway and what is behind it are there.",
@@ -63,6 +64,9 @@ class DescribedApi(FastAPI):
             version="1.0.0",
             summary="Trains on a photo library and shows one honest progress for all of it.",
             description=_ABOUT,
+            # FastAPI's own pages have a browser fetch their scripts from elsewhere; see `description.py`.
+            docs_url=None,
+            redoc_url=None,
             # So that the models of errors are part of the document; the rest of them is made below.
             responses={503: {"model": schemas.Error}},
             generate_unique_id_function=operation_name,

@@ -22,39 +22,124 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Kind:
-    """What a code means, and the HTTP status under which it is answered."""
+    """What a code means, what to do about it, and the HTTP status under which it is answered."""
 
     status: int
     meaning: str
+    remedy: str
 
 
 CATALOGUE: Final[Mapping[str, Kind]] = {
-    "path_not_allowed": Kind(400, "The path is not under a media root; nothing is told about what is there."),
-    "directory_not_found": Kind(400, "The directory does not exist."),
-    "directory_not_readable": Kind(400, "The directory cannot be read."),
-    "not_a_directory": Kind(400, "The path names a file where a directory is needed."),
-    "photo_not_found": Kind(400, "There is no file under the path of a photo."),
-    "picture_unreadable": Kind(400, "The uploaded picture cannot be decoded; `details` has the `reason`."),
-    "unauthorized": Kind(401, "A token is asked for, and this request has none that holds."),
-    "forbidden": Kind(403, "The token does not allow it, or a page of another origin asks with this page's login."),
-    "not_found": Kind(404, "There is nothing under this id or path."),
-    "method_not_allowed": Kind(405, "The path does not take this method; `Allow` names those that it takes."),
-    "not_allowed_now": Kind(409, "The present state does not allow it; `details` has `status` and what is `allowed`."),
-    "already_ignored": Kind(409, "The directory is ignored already."),
-    "name_taken": Kind(409, "Another one has that name already."),
-    "no_text_tower": Kind(409, "The model cannot read text; search by a photo instead."),
+    "path_not_allowed": Kind(
+        400,
+        "The path is not under a media root; nothing is told about what is there.",
+        "Choose a directory under a media root, or add one to `TRIPTYCH_MEDIA_ROOTS`.",
+    ),
+    "directory_not_found": Kind(
+        400,
+        "The directory does not exist.",
+        "Name one that is there; `GET /api/v1/directories` lists them.",
+    ),
+    "directory_not_readable": Kind(
+        400,
+        "The directory cannot be read.",
+        "Let the gateway's user read it.",
+    ),
+    "not_a_directory": Kind(
+        400,
+        "The path names a file where a directory is needed.",
+        "Name the directory that it lies in.",
+    ),
+    "photo_not_found": Kind(
+        400,
+        "There is no file under the path of a photo.",
+        "Name a photo that is there.",
+    ),
+    "picture_unreadable": Kind(
+        400,
+        "The uploaded picture cannot be decoded; `details` has the `reason`.",
+        "Upload a picture of a usual format, whole.",
+    ),
+    "unauthorized": Kind(
+        401,
+        "A token is asked for, and this request has none that holds.",
+        "Send a token as `Authorization: Bearer …`; `triptych token create` makes one.",
+    ),
+    "forbidden": Kind(
+        403,
+        "The token does not allow it, or a page of another origin asks with this page's login.",
+        "Use a token with the right that `message` names.",
+    ),
+    "not_found": Kind(
+        404,
+        "There is nothing under this id or path.",
+        "Look in the list that it should be in: it may have been deleted.",
+    ),
+    "method_not_allowed": Kind(
+        405,
+        "The path does not take this method; `Allow` names those that it takes.",
+        "Use one of those.",
+    ),
+    "not_allowed_now": Kind(
+        409,
+        "The present state does not allow it; `details` has `status` and what is `allowed`.",
+        "Do one of those, or wait until the state has changed.",
+    ),
+    "already_ignored": Kind(
+        409,
+        "The directory is ignored already.",
+        "Nothing need be done.",
+    ),
+    "name_taken": Kind(
+        409,
+        "Another one has that name already.",
+        "Choose another name.",
+    ),
+    "no_text_tower": Kind(
+        409,
+        "The model cannot read text; search by a photo instead.",
+        "Search by a photo, or choose a CLIP model: `triptych models use production`.",
+    ),
     "not_embedded": Kind(
-        409, "The photo has no embedding of the `model` in `details`, which is searched; there `otherModels` has one."
+        409,
+        "The photo has no embedding of the `model` in `details`, which is searched; there `otherModels` has one.",
+        "Train a session with this photo, or search with another `model`.",
     ),
-    "image_unreadable": Kind(409, "The photo is gone or cannot be decoded; `details` has the `reason`."),
-    "body_too_large": Kind(413, "The body is larger than is read."),
-    "invalid_request": Kind(422, "A parameter or the body is not as described; `detail` lists what is wrong."),
+    "image_unreadable": Kind(
+        409,
+        "The photo is gone or cannot be decoded; `details` has the `reason`.",
+        "See to the file; the `reason` is one of the codes for photos.",
+    ),
+    "body_too_large": Kind(
+        413,
+        "The body is larger than is read.",
+        "Send less; a picture may be made smaller.",
+    ),
+    "invalid_request": Kind(
+        422,
+        "A parameter or the body is not as described; `detail` lists what is wrong.",
+        "Change what `detail` names; `/docs` describes every request.",
+    ),
     "too_many_requests": Kind(
-        429, "One token, or one address without one, asks too often; try again after `Retry-After` seconds."
+        429,
+        "One token, or one address without one, asks too often; try again after `Retry-After` seconds.",
+        "Wait so long; a program that asks all the time should follow the stream in place of polling.",
     ),
-    "internal_error": Kind(500, "A defect of Triptych; its log has the details."),
-    "database_away": Kind(503, "The database is away; try again after `Retry-After` seconds."),
-    "service_away": Kind(503, "A service behind the gateway is away; try again after `Retry-After` seconds."),
+    "internal_error": Kind(
+        500,
+        "A defect of Triptych; its log has the details.",
+        "Look for the request in the gateway's log, and report it with what `triptych diagnose` collects.",
+    ),
+    "database_away": Kind(
+        503,
+        "The database is away; try again after `Retry-After` seconds.",
+        "See to PostgreSQL; what runs goes on by itself once it answers.",
+    ),
+    "service_away": Kind(
+        503,
+        "A service behind the gateway is away; try again after `Retry-After` seconds.",
+        "See that the service runs: `triptych doctor`, or its log.",
+    ),
 }
 """Every code that is answered."""
 

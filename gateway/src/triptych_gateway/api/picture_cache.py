@@ -35,6 +35,9 @@ class PictureCache:
         self._size_bytes: int | None = None
         """As far as this process knows; None before it has looked."""
         self._lock = threading.Lock()
+        self._mark = directory / "emptied"
+        """What the cache was emptied for last."""
+        self._times_emptied = 0
 
     def get(self, key: str) -> bytes | None:
         """A picture that is there and can be read; None otherwise: it is made again."""
@@ -46,8 +49,16 @@ class PictureCache:
             return None
         return content
 
-    def put(self, key: str, content: bytes) -> None:
-        """Keep a picture. One that cannot be kept is only told of in the log."""
+    @property
+    def times_emptied(self) -> int:
+        """How often this process has emptied the cache."""
+        return self._times_emptied
+
+    def put(self, key: str, content: bytes, *, times_emptied: int) -> None:
+        """Keep a picture, unless the cache was emptied since ``times_emptied`` was asked for: before it was made.
+
+        One that cannot be kept is only told of in the log.
+        """
         if len(content) > self._most_bytes:
             return
         path = self._path(key)
@@ -62,12 +73,43 @@ class PictureCache:
                 aside.unlink(missing_ok=True)
             return
         with self._lock:
+            if self._times_emptied != times_emptied:
+                path.unlink(missing_ok=True)
+                return
             if self._size_bytes is None:
                 self._size_bytes = sum(one.size_bytes for one in self._kept())
             else:
                 self._size_bytes += len(content)
             if self._size_bytes > self._most_bytes:
                 self._make_room()
+
+    def emptied_for(self) -> str:
+        """The mark with which the cache was emptied last; empty before that."""
+        try:
+            return self._mark.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def empty(self, mark: str) -> int:
+        """Remove every picture, and remember the mark; returns how many there were. Raises OSError."""
+        with self._lock:
+            self._times_emptied += 1
+            kept = self._kept()
+            for one in kept:
+                one.path.unlink(missing_ok=True)
+            self._size_bytes = 0
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._mark.write_text(mark, encoding="utf-8")
+        return len(kept)
+
+    def remove_unused(self, *, before_seconds: float) -> int:
+        """Remove pictures that were not used since then, in seconds since 1970; returns how many."""
+        with self._lock:
+            old = [one for one in self._kept() if one.used_ns < before_seconds * 1e9]
+            for one in old:
+                one.path.unlink(missing_ok=True)
+            self._size_bytes = None
+        return len(old)
 
     def _path(self, key: str) -> Path:
         return self._directory / key[:2] / f"{key}.jpg"

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from PIL import Image
@@ -89,16 +90,17 @@ class Pictures:
 
     async def _cached(self, key: str, path: bytes, make: Callable[[bytes], bytes]) -> tuple[bytes, str]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._read_or_make, key, path, make), f'"{key}"'
+        work = partial(self._read_or_make, key, path, make, times_emptied=self._cache.times_emptied)
+        return await loop.run_in_executor(self._pool, work), f'"{key}"'
 
-    def _read_or_make(self, key: str, path: bytes, make: Callable[[bytes], bytes]) -> bytes:
+    def _read_or_make(self, key: str, path: bytes, make: Callable[[bytes], bytes], *, times_emptied: int) -> bytes:
         # Also before a picture that is there: it is shown no longer than its photo may be.
         if self._roots.resolve(path) is None:
             raise ImageFailure("path_not_allowed", "The photo lies outside the media roots.")
         content = self._cache.get(key)
         if content is None:
             content = make(path)
-            self._cache.put(key, content)
+            self._cache.put(key, content, times_emptied=times_emptied)
         return content
 
     def _open_original(self, path: bytes) -> Original | None:

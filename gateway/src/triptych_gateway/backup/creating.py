@@ -30,6 +30,7 @@ from triptych_gateway.backup.contents import (
 from triptych_gateway.backup.database_state import server_major_version
 from triptych_gateway.backup.programs import connection_environment, find_program, last_words, major_version
 from triptych_gateway.catalog.database import catalogue_revision, create_bare_engine
+from triptych_gateway.catalog.runtime_role import SEARCH_SCHEMA
 
 SETTINGS_TOLD: Final = (
     "TRIPTYCH_MEDIA_ROOTS",
@@ -52,7 +53,8 @@ _COUNTS: Final = """
         (SELECT count(*) FROM faces) AS faces, (SELECT count(*) FROM persons) AS persons,
         (SELECT count(*) FROM persons WHERE name IS NOT NULL) AS named_persons"""
 _DERIVED: Final = "public.search_vectors_*"
-"""Tables that the gateway makes anew out of the embeddings, and replaces while a dump would hold on to them."""
+"""Tables that the gateway makes anew out of the embeddings, and replaces while a dump would hold on to them: here where
+it owns the catalogue, else in a schema of their own."""
 
 
 async def create_backup(
@@ -180,6 +182,7 @@ async def _dump(database_url: str, path: Path, *, snapshot: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(find_program("pg_dump"), "--format=custom", "--compress=gzip:1", f"--file={path}", f"--snapshot={snapshot}"),
         *("--no-owner", "--no-privileges", "--exclude-extension=*", f"--exclude-table={_DERIVED}"),
+        f"--exclude-schema={SEARCH_SCHEMA}",
         *("--no-password", f"--lock-wait-timeout={_LOCK_WAIT}"),
         env=connection_environment(database_url),
         stdin=asyncio.subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from nats.js import JetStreamContext
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.progress.events import ENDED_BUCKET, SNAPSHOT_BUCKET, STREAM
+from triptych_common.progress.permissions import inbox_of
 
 _CONNECT_SECONDS: Final = 5.0
 _KEY_VALUE_PREFIX: Final = "KV_"
@@ -45,7 +46,11 @@ async def _connected(nats_url: str) -> AsyncIterator[JetStreamContext]:
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             client = await nats.connect(
-                nats_url.split(","), allow_reconnect=False, max_reconnect_attempts=1, error_cb=ignore
+                nats_url.split(","),
+                inbox_prefix=inbox_of(nats_url),
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                error_cb=ignore,
             )
         try:
             yield client.jetstream()

@@ -34,6 +34,8 @@ DISCOVERY_LOCK = 7_201_004
 one that gives known photos other paths."""
 SEARCH_LOCK = 7_201_005
 """Key of the advisory lock of the one gateway that keeps the tables that are searched."""
+PRIVACY_LOCK = 7_201_006
+"""Key of the advisory lock of the one gateway that forgets what is to be forgotten, or was kept for long enough."""
 LEAST_PGVECTOR = (0, 8)
 """Version of pgvector that walks its index on until enough rows pass a filter."""
 
@@ -140,6 +142,10 @@ def known_revisions() -> set[str]:
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 
+def _newest_revision() -> str | None:
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
 async def migrate(database_url: str) -> None:
     """Bring the schema to this version, under an advisory lock; waits for a database that is still starting.
 
@@ -151,6 +157,7 @@ async def migrate(database_url: str) -> None:
         try:
             await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
             await _check_revision(connection)
+            await _check_rights(connection)
             await connection.run_sync(_upgrade)
             await _check_pgvector(connection)
             await connection.commit()
@@ -175,6 +182,16 @@ async def _check_revision(connection: AsyncConnection) -> None:
         raise ConfigurationError(
             f"The catalogue has schema {revision}, which this version does not know: run the version of Triptych that"
             " made it, or restore a backup from before it was upgraded."
+        )
+
+
+async def _check_rights(connection: AsyncConnection) -> None:
+    """Whoever may not change the schema needs it to be of this version already."""
+    may_change = (await connection.execute(text("SELECT has_schema_privilege('public', 'CREATE')"))).scalar_one()
+    if not may_change and await catalogue_revision(connection) != _newest_revision():
+        raise ConfigurationError(
+            "The catalogue is not of this version's schema, and the role of DATABASE_URL may not change that: run"
+            " `triptych-migrate` with TRIPTYCH_DATABASE_OWNER_URL first."
         )
 
 

@@ -7,10 +7,13 @@ import typer
 from triptych_gateway.cli.audit import audit
 from triptych_gateway.cli.backup import backup
 from triptych_gateway.cli.buttons import cancel, pause, restart, resume
+from triptych_gateway.cli.diagnose.command import diagnose
 from triptych_gateway.cli.doctor import doctor
+from triptych_gateway.cli.forget import forget
 from triptych_gateway.cli.models.commands import models
 from triptych_gateway.cli.people import people
 from triptych_gateway.cli.samples.command import samples
+from triptych_gateway.cli.scrub import scrub
 from triptych_gateway.cli.search import app as search
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.status import status
@@ -24,7 +27,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, train, status, pause, resume, cancel, restart, people, samples, audit, doctor):
+_COMMANDS = (
+    *(up, train, status, pause, resume, cancel, restart),
+    *(people, forget, scrub, samples, audit, doctor, diagnose),
+)
+for command in _COMMANDS:
     app.command()(command)
 app.add_typer(models)
 app.add_typer(tokens)

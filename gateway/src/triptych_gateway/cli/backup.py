@@ -14,12 +14,11 @@ from triptych_gateway.cli.run_script import run_script
 from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
 from triptych_gateway.cli.stack.database_alone import database_alone
 from triptych_gateway.cli.stack.errors import StackError
+from triptych_gateway.cli.stack.nats_server import STORE
 from triptych_gateway.cli.stack.record import running_stack
 
 _SCRIPT: Final = "triptych-gateway-backup"
 _MODELS: Final = "models.json"
-_STORE: Final = "jetstream"
-"""Where the NATS server keeps its streams, in its directory."""
 
 backup = typer.Typer(
     name="backup", help="Backups: sessions, people's names, everything but the photos.", no_args_is_help=True
@@ -98,14 +97,14 @@ async def _restore(data: DataDirectory, path: Path, *, replace: bool) -> int:
     arguments += ["--keep-progress"] if has_own_nats else []
     async with data.locked(), _database(data) as url:
         # Set aside before the catalogue changes: the aggregator is told everything again, and must not go on from here.
-        aside = _set_aside(data.nats / _STORE) if has_own_nats else None
+        aside = _set_aside(data.nats / STORE) if has_own_nats else None
         status = await _run(arguments, DATABASE_URL=url)
         if status == 0:
             _take_models(path / _MODELS, data)
         if aside is not None and status == 0:
             shutil.rmtree(aside)
         elif aside is not None:
-            aside.rename(data.nats / _STORE)
+            aside.rename(data.nats / STORE)
     return status
 
 

@@ -11,12 +11,14 @@ from triptych.v1 import embedder_pb2, embedder_pb2_grpc, image_pb2
 from triptych_common.errors import AwayError
 from triptych_common.media.failures import failure_code_from_wire
 from triptych_common.rpc.channels import ReplicaPool
+from triptych_common.rpc.metadata import call_metadata
 from triptych_common.rpc.status import read_error
 
 QUERY_SECONDS: Final = 20.0
 """Deadline of one question; a service at work answers between two micro-batches."""
 _AWAY: Final = (
     grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
@@ -55,7 +57,8 @@ class QueryEmbedder:
         request = embedder_pb2.EmbedTextRequest(texts=[text])
         try:
             async with self._pool.take() as replica:
-                answer = await embedder_pb2_grpc.EmbedderStub(replica.channel).EmbedText(request, timeout=QUERY_SECONDS)
+                stub = embedder_pb2_grpc.EmbedderStub(replica.channel)
+                answer = await stub.EmbedText(request, timeout=QUERY_SECONDS, metadata=call_metadata())
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.FAILED_PRECONDITION and read_error(error).reason == "NO_TEXT_TOWER":
                 raise NoTextTowerError(read_error(error).message) from error
@@ -69,7 +72,8 @@ class QueryEmbedder:
         try:
             async with self._pool.take() as replica:
                 stub = embedder_pb2_grpc.EmbedderStub(replica.channel)
-                messages = [message async for message in stub.EmbedImages(request, timeout=QUERY_SECONDS)]
+                call = stub.EmbedImages(request, timeout=QUERY_SECONDS, metadata=call_metadata())
+                messages = [message async for message in call]
         except grpc.aio.AioRpcError as error:
             raise _away(error) from error
         for message in messages:
@@ -87,5 +91,5 @@ def _vector(content: bytes) -> NDArray[np.float32]:
 def _away(error: grpc.aio.AioRpcError) -> Exception:
     """What a failed question means: that nobody is there, or, unchanged, that something is wrong with it."""
     if error.code() in _AWAY:
-        return AwayError("The embedder does not answer; try again in a moment.", reason=error.code().name)
+        return AwayError("The embedder does not answer; try again in a moment.", reason="SERVICE_AWAY")
     return error

@@ -13,6 +13,8 @@ RETRIABLE: Final = frozenset(
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.DEADLINE_EXCEEDED,
+        # Its token or this gateway's is being changed.
+        grpc.StatusCode.UNAUTHENTICATED,
         # A server that is killed or drained in the middle of an answer ends it with one of these.
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.ABORTED,

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from triptych_common.logging import get_logger
@@ -17,6 +16,7 @@ from triptych_gateway.catalog.database import DATABASE_AWAY, SEARCH_LOCK, is_awa
 from triptych_gateway.catalog.search import search_spaces, search_tables
 from triptych_gateway.catalog.search.search_spaces import SearchSpace
 from triptych_gateway.catalog.search.search_tables import MOST_DIMENSIONS, Copied
+from triptych_gateway.pipeline.taking_turns import lock_if_free
 
 log = get_logger(__name__)
 
@@ -48,7 +48,7 @@ class SearchUpkeep:
         """Keep all spaces; where another gateway does, wait for it to go."""
         while True:
             try:
-                async with self._locked() as connection:
+                async with lock_if_free(self._engine, SEARCH_LOCK) as connection:
                     if connection is not None:
                         await self._keep(connection)
             except DATABASE_AWAY as error:
@@ -57,20 +57,6 @@ class SearchUpkeep:
                 else:
                     log.exception("the search index could not be kept up to date; searches look at the rest by hand")
             await asyncio.sleep(_ASK_FOR_THE_LOCK_EVERY_SECONDS)
-
-    @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[AsyncConnection | None]:
-        """A connection that holds the lock until it is closed; None where another holds it."""
-        async with self._engine.connect() as connection:
-            try:
-                has_it = (
-                    await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": SEARCH_LOCK})
-                ).scalar_one()
-                await connection.commit()
-                yield connection if has_it else None
-            finally:
-                # Back in the pool it would hold the lock on.
-                await asyncio.shield(connection.invalidate())
 
     async def _keep(self, connection: AsyncConnection) -> None:
         async with connection.begin():

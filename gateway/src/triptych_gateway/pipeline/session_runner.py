@@ -5,6 +5,7 @@ import asyncio
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from triptych_common.correlation import correlated
 from triptych_common.logging import get_logger
 from triptych_common.media.locations import MediaRoots
 from triptych_common.rpc.channels import ReplicaPool
@@ -56,7 +57,8 @@ class SessionRunner:
         async with self._owned.read() as connection:
             session = await sessions.get_session(connection, self._owned.session_id)
             traceparent = await sessions.traceparent_of(connection, session.id)
-        with span("session", parent=traceparent, session=session.id, epoch=self._owned.lease.epoch):
+        epoch = self._owned.lease.epoch
+        with span("session", parent=traceparent, session=session.id, epoch=epoch), correlated(session=session.id):
             await self._run_from(session)
 
     async def _run_from(self, session: Session) -> None:

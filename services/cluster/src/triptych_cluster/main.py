@@ -39,7 +39,7 @@ class ClusterSettings(ServiceSettings):
 
 async def serve(settings: ClusterSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the address cannot be had."""
-    server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
+    server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds, token=settings.shared_token)
     async with (
         ProgressPublisher(nats_url=settings.nats_url, source="cluster") as publisher,
         serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher)]),

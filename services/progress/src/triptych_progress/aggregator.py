@@ -22,7 +22,7 @@ from nats.js.api import StreamInfo
 from triptych.v1 import progress_event_pb2
 from triptych_common.errors import ConfigurationError
 from triptych_common.logging import get_logger
-from triptych_common.progress.events import STREAM, StreamLimits
+from triptych_common.progress.events import STREAM, StreamLimits, forgotten_session
 from triptych_common.tracing.spans import record
 from triptych_progress.messages import report_from_wire
 from triptych_progress.reannouncement import Reannouncement
@@ -33,6 +33,7 @@ from triptych_progress.snapshot_keeper import SnapshotKeeper
 from triptych_progress.snapshot_store import SnapshotStore
 from triptych_progress.snapshots import Position, UnreadableSnapshotError
 from triptych_progress.stream import Delivery, StreamEvent
+from triptych_progress.stream_purging import StreamPurger
 from triptych_progress.stream_settings import ensure_stream
 from triptych_progress.watching import Watchers
 
@@ -108,6 +109,7 @@ class Aggregator:
         """The stream's clock less this machine's, as fresh events tell it; None before the first."""
         self._unreadable: set[int] = set()
         """Ended sessions whose snapshots were found to be unreadable."""
+        self._purger = StreamPurger(self._jetstream)
         self.watchers = Watchers()
         self.sessions = Sessions(self._fetch_ended, on_change=self.watchers.on_change)
         self.keeper = SnapshotKeeper(
@@ -138,6 +140,7 @@ class Aggregator:
                     tasks.create_task(self._keep_snapshots(), name="keep snapshots"),
                     tasks.create_task(self._tick(), name="look for stalls"),
                     tasks.create_task(self.watchers.run(), name="tell watchers"),
+                    tasks.create_task(self._purger.run(), name="remove events of forgotten sessions"),
                     tasks.create_task(self.reannouncement.run(), name="have everything announced again"),
                 ]
                 tasks.create_task(_end_for_good(parts), name="end the parts")
@@ -243,6 +246,21 @@ class Aggregator:
         self.sessions.unsaved |= self.sessions.in_memory.keys()
 
     def _on_event(self, event: StreamEvent) -> None:
+        forgotten = forgotten_session(event.subject)
+        if forgotten is None:
+            self._fold(event)
+        else:
+            self.sessions.forget(forgotten)
+            self.keeper.forget(forgotten)
+            self._purger.want(forgotten, before=event.sequence)
+            log.info("a session is forgotten", session_id=forgotten)
+        self._sequence = event.sequence
+        if event.pending == 0:
+            if not event.waited:
+                self._on_fresh(event)
+            self._nothing_pending.set()
+
+    def _fold(self, event: StreamEvent) -> None:
         try:
             message = progress_event_pb2.ProgressEvent.FromString(event.content)
             report = report_from_wire(message)
@@ -258,11 +276,6 @@ class Aggregator:
             # A flaw of the fold: that event is lost, but must not hold up all others for ever.
             log.exception("an event could not be folded", subject=event.subject, sequence=event.sequence)
             self._count_dropped(event, "flaw", "could not be folded")
-        self._sequence = event.sequence
-        if event.pending == 0:
-            if not event.waited:
-                self._on_fresh(event)
-            self._nothing_pending.set()
 
     def _on_fresh(self, event: StreamEvent) -> None:
         """An event that was delivered as soon as the stream had it tells what the stream's clock says now."""

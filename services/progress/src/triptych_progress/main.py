@@ -62,7 +62,7 @@ async def run(settings: ProgressSettings) -> None:
 
     Raises ConfigurationError where the process cannot start as it is set up.
     """
-    server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds)
+    server = GrpcServer(listen=settings.listen, drain_seconds=settings.drain_seconds, token=settings.shared_token)
     service = ProgressService()
     metrics = AggregatorMetrics(lambda: service.aggregator, service.messages)
     progress_pb2_grpc.add_ProgressServicer_to_server(service, server.server)

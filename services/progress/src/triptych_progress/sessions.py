@@ -46,6 +46,14 @@ class Sessions:
             self.unsaved.add(session_id)
             self._on_change(session_id)
 
+    def forget(self, session_id: int) -> None:
+        """Know nothing of a session any more; its snapshots are the keeper's."""
+        self.in_memory.pop(session_id, None)
+        self._read.pop(session_id, None)
+        self.unsaved.discard(session_id)
+        if session_id in self._parked:
+            self._parked[session_id].clear()
+
     def touch(self, session_id: int) -> None:
         """Say that a session has changed by the passing of time."""
         self.unsaved.add(session_id)
@@ -97,6 +105,7 @@ class Sessions:
             session = await self._fetch_at_last(session_id)
             parked: Iterable[tuple[Report, int]] = self._parked[session_id]
             changed = [session.apply(report, time_microseconds=time) for report, time in parked]
+            # Nothing was parked where it was forgotten meanwhile.
             if any(changed):
                 self._read.pop(session_id, None)
                 self.in_memory[session_id] = session

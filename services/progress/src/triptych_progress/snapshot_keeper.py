@@ -29,6 +29,7 @@ class SnapshotKeeper:
         self._position = position
         self._evict_after_seconds = evict_after_seconds
         self._saved_position = Position()
+        self._forgotten: set[int] = set()
         self._clock = asyncio.get_running_loop().time
         self._saved_at = self._clock()
 
@@ -37,14 +38,21 @@ class SnapshotKeeper:
         """How long ago the snapshots last covered all that was folded."""
         return self._clock() - self._saved_at
 
+    def forget(self, session_id: int) -> None:
+        """Have the snapshots of a session removed with the next saving, after whatever is being written now."""
+        self._forgotten.add(session_id)
+
     async def save(self) -> None:
-        """Write every changed session, then the position that they cover together.
+        """Remove what is forgotten, write every changed session, then the position that they cover together.
 
         Raises what the NATS client raises; what was not written then is still unsaved.
         """
         now, position = self._clock(), self._position()
         await self._sessions.settled()
         unsaved = self._sessions.take_unsaved()
+        for session_id in tuple(self._forgotten):
+            await self._store.forget(session_id)
+            self._forgotten.discard(session_id)
         if unsaved or position != self._saved_position:
             await self._save_sessions(unsaved, position)
             await self._store.save_position(position)
@@ -58,7 +66,10 @@ class SnapshotKeeper:
 
         async def write_some() -> None:
             for session_id in in_turn:
-                await self._store.save(session_id, self._sessions.in_memory[session_id], position=position)
+                session = self._sessions.in_memory.get(session_id)
+                # One that was forgotten meanwhile is not written.
+                if session is not None:
+                    await self._store.save(session_id, session, position=position)
                 waiting.discard(session_id)
 
         try:
@@ -79,7 +90,7 @@ class SnapshotKeeper:
         ]
         for session_id, session, revision in over:
             await self._store.save_ended(session_id, session, position=self._saved_position)
-            if session.revision == revision:
+            if session.revision == revision and session_id in self._sessions.in_memory:
                 self._sessions.put_away(session_id)
                 await self._store.forget_live(session_id)
         if over:

@@ -110,6 +110,12 @@ class _Bucket:
             subject = f"$KV.{self._config.bucket}.{session_id}"
             await self._jetstream.purge_stream(f"KV_{self._config.bucket}", seq=revision + 1, subject=subject)
 
+    async def forget(self, session_id: int) -> None:
+        """Take a key out without a trace, whoever has written it."""
+        self._revisions.pop(session_id, None)
+        subject = f"$KV.{self._config.bucket}.{session_id}"
+        await self._jetstream.purge_stream(f"KV_{self._config.bucket}", subject=subject)
+
     @property
     def opened(self) -> KeyValue:
         """The bucket as the client knows it."""
@@ -167,6 +173,11 @@ class SnapshotStore:
     async def forget_live(self, session_id: int) -> None:
         """Take a session that is kept as ended out of those that a start loads."""
         await self._live.remove(session_id)
+
+    async def forget(self, session_id: int) -> None:
+        """Take the snapshots of a session out of both buckets."""
+        await self._live.forget(session_id)
+        await self._ended.forget(session_id)
 
     async def load_ended(self, session_id: int) -> Session | None:
         """A session that is over, or None where it is not known. Raises UnreadableSnapshotError too."""

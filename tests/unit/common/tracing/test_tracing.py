@@ -13,13 +13,13 @@ from opentelemetry.trace import StatusCode
 
 from triptych_common.errors import ConfigurationError
 from triptych_common.tracing import (
-    call_metadata,
     caller_of,
     current_traceparent,
     is_wanted,
     served,
     span,
     spans,
+    trace_metadata,
     tracing,
 )
 
@@ -55,9 +55,9 @@ def test_without_an_endpoint_nothing_is_loaded_or_sent_along() -> None:
     program = """
 import sys
 from triptych_common.process import tracing
-from triptych_common.tracing import call_metadata, current_traceparent, served, span
+from triptych_common.tracing import trace_metadata, current_traceparent, served, span
 with tracing("test"), span("a", photos=1), served("/triptych.v1.Embedder/EmbedImages", ()):
-    assert (current_traceparent(), call_metadata()) == ("", ())
+    assert (current_traceparent(), trace_metadata()) == ("", ())
 assert not [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
@@ -77,7 +77,7 @@ def test_a_protocol_that_is_not_spoken_ends_the_process_with_one_sentence(monkey
 
 def test_a_trace_goes_on_where_it_is_carried_to(exported: InMemorySpanExporter) -> None:
     with span("call") as outer:
-        metadata = call_metadata()
+        metadata = trace_metadata()
         assert caller_of((("user-agent", "grpc"), *metadata)) == current_traceparent()
     with served("/triptych.v1.Embedder/EmbedImages", metadata):
         spans.record("inference", parent=current_traceparent(), start_nanoseconds=5, end_nanoseconds=9, photos=2)

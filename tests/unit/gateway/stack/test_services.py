@@ -18,7 +18,8 @@ from triptych_gateway.cli.stack.waiting import wait_until
 from triptych_gateway.cli.up import model_lines
 
 ENVIRONMENT = ServiceEnvironment(
-    nats_url="nats://n",
+    nats_urls={name: f"nats://{name}@n" for name in (*GRPC_SERVICES, GATEWAY)},
+    service_token="shown to each other",
     database_url="postgresql://d",
     data_directory=Path("/data"),
     media_roots=(Path("/photos"), Path("/data/samples")),
@@ -41,9 +42,10 @@ def test_a_service_gets_no_database_and_its_own_address(name: str) -> None:
     told = ENVIRONMENT.of(name)
     assert "DATABASE_URL" not in told
     assert told["TRIPTYCH_LISTEN"] == ENVIRONMENT.addresses[name]
-    assert told["NATS_URL"] == "nats://n"
+    assert told["NATS_URL"] == f"nats://{name}@n"
     assert told["TRIPTYCH_MEDIA_ROOTS"] == f"/photos{os.pathsep}/data/samples"
     assert told["TRIPTYCH_LOG_LEVEL"] == "debug"
+    assert told["TRIPTYCH_SERVICE_TOKEN"] == ENVIRONMENT.of(GATEWAY)["TRIPTYCH_SERVICE_TOKEN"] == "shown to each other"
 
 
 def test_the_gateway_gets_the_database_and_every_address() -> None:

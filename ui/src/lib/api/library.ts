@@ -1,11 +1,13 @@
 /** Requests for what training was for: people, their faces, photos, and the search among them. */
 
 import { API, request } from './client';
-import type { Asset, ChangedPerson, Face, Page, Person, PersonChange, PersonFilter, SearchResults } from './types';
+import type { Asset, ChangedPerson, Face, Forgetting, Page, Person, PersonChange, PersonFilter, SearchResults } from './types';
 
 export const PAGE_SIZE = 100;
 /** Longest side of a photo that is shown large, in pixels: the most that the gateway makes. */
 const LARGE_PIXELS = 1_600;
+
+const FORGETTING_POLL_MS = 300;
 
 interface PersonQuery {
   status?: PersonFilter;
@@ -38,6 +40,23 @@ export function changePerson(personId: number, change: PersonChange): Promise<Pe
 /** Makes them one; the answer says who they are now. */
 export function mergePersons(personId: number, personIds: readonly number[]): Promise<Person> {
   return request(`${API}/faces/persons/${personId}/merge`, { method: 'POST', body: { personIds } });
+}
+
+interface Patience {
+  signal: AbortSignal;
+  /** Called with what it waits for, in one sentence. */
+  onwait: (sentence: string) => void;
+}
+
+/** Has everything removed that was kept of a person; ends when it is done, or when nobody waits any more. */
+export async function forgetPerson(personId: number, { signal, onwait }: Patience): Promise<void> {
+  const body = { kind: 'person', id: personId };
+  let forgetting = await request<Forgetting>(`${API}/privacy/forgettings`, { method: 'POST', body, signal });
+  while (forgetting.doneAt === null && !signal.aborted) {
+    onwait(forgetting.waitsFor ?? '');
+    await new Promise((resolve) => setTimeout(resolve, FORGETTING_POLL_MS));
+    forgetting = await request<Forgetting>(`${API}/privacy/forgettings/${forgetting.id}`, { signal });
+  }
 }
 
 /** Those of whom somebody said that they are not this person. */

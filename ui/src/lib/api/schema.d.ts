@@ -454,6 +454,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/privacy/forgettings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Forgettings
+         * @description What somebody had forgotten, newest first: ids and counts, and nothing of what it was.
+         */
+        get: operations["listForgettings"];
+        put?: never;
+        /**
+         * Forget
+         * @description Have a person, a photo or a session removed with everything that was kept of it; the photos' files stay.
+         *
+         *     It goes on by itself, and `doneAt` tells when it is done. Asked again, nothing changes.
+         */
+        post: operations["forget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/privacy/forgettings/{forgetting_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Forgetting
+         * @description One of them, and how far it is.
+         */
+        get: operations["getForgetting"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/search": {
         parameters: {
             query?: never;
@@ -1611,6 +1657,68 @@ export interface components {
             trainingSessionId: number;
         };
         /**
+         * Forget
+         * @description Whom or what to forget.
+         * @example {
+         *       "id": 8,
+         *       "keepOut": true,
+         *       "kind": "person"
+         *     }
+         */
+        Forget: {
+            /** @description Of the person, photo or session. */
+            id: number;
+            /**
+             * @description Of a person: keep the boxes of the faces, without vectors, so that no later search of these photos stores a face there. It holds until a photo's file changes.
+             * @default true
+             */
+            keepOut?: boolean;
+            /** @enum {string} */
+            kind: "person" | "photo" | "session";
+        };
+        /**
+         * Forgetting
+         * @description Somebody or something that is to be forgotten, or is, and what was removed so far.
+         * @example {
+         *       "askedAt": "2026-01-12T10:00:00.000Z",
+         *       "doneAt": "2026-01-12T10:00:01.000Z",
+         *       "faces": 41,
+         *       "id": 1,
+         *       "keepOut": true,
+         *       "kind": "person",
+         *       "persons": 1,
+         *       "photos": 0,
+         *       "sessions": 0,
+         *       "subjectId": 8,
+         *       "waitsFor": null
+         *     }
+         */
+        Forgetting: {
+            /**
+             * Format: date-time
+             * @example 2026-01-12T10:00:00.000Z
+             */
+            askedAt: string;
+            /** @description When the last of it was removed; null until then. */
+            doneAt: string | null;
+            /** @description Faces removed, each with its vector. */
+            faces: number;
+            id: number;
+            keepOut: boolean;
+            /** @enum {string} */
+            kind: "person" | "photo" | "session";
+            /** @description Persons removed, without those who had no face left. */
+            persons: number;
+            /** @description Photos removed; their files stay. */
+            photos: number;
+            /** @description Sessions removed. */
+            sessions: number;
+            /** @description Of the person, photo or session. */
+            subjectId: number;
+            /** @description What it waits for, in one sentence; null where it does not. */
+            waitsFor: string | null;
+        };
+        /**
          * Group
          * @description Faces that are the same person.
          * @example {
@@ -1872,6 +1980,7 @@ export interface components {
         OverallProgress: {
             /** @enum {string} */
             currentPhase: "training" | "face_detection" | "clustering" | "completed";
+            /** @description From its start until it ended or was paused, or until now; pauses before that are in it. */
             elapsedSeconds: number | null;
             etaConfidence: ("low" | "medium" | "high") | null;
             etaHighSeconds: number | null;
@@ -1940,6 +2049,18 @@ export interface components {
         Page_Face_: {
             hasMore: boolean;
             items: components["schemas"]["Face"][];
+            /** @description Number of this page, from 1. */
+            page: number;
+            pageSize: number;
+            total: number;
+        };
+        /**
+         * Page[Forgetting]
+         * @description A page of a list.
+         */
+        Page_Forgetting_: {
+            hasMore: boolean;
+            items: components["schemas"]["Forgetting"][];
             /** @description Number of this page, from 1. */
             page: number;
             pageSize: number;
@@ -2092,6 +2213,7 @@ export interface components {
          */
         PhaseProgress: {
             completedAt: string | null;
+            /** @description From its start until it ended, or until now; pauses are in it. */
             elapsedSeconds: number | null;
             error: components["schemas"]["RunError"] | null;
             failed: number;
@@ -4822,6 +4944,242 @@ export interface operations {
                 };
             };
             /** @description `service_away`: A service behind the gateway is away; try again after `Retry-After` seconds. `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listForgettings: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: number;
+                /** @description Items of a page. */
+                page_size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of a list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Forgetting_"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: One token, or one address without one, asks too often; try again after `Retry-After` seconds. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    forget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Forget"];
+            };
+        };
+        responses: {
+            /** @description Somebody or something that is to be forgotten, or is, and what was removed so far. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Forgetting"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `forbidden`: The token does not allow it, or a page of another origin asks with this page's login. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_allowed_now`: The present state does not allow it; `details` has `status` and what is `allowed`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than is read. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: One token, or one address without one, asks too often; try again after `Retry-After` seconds. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getForgetting: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                forgetting_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Somebody or something that is to be forgotten, or is, and what was removed so far. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Forgetting"];
+                };
+            };
+            /** @description `unauthorized`: A token is asked for, and this request has none that holds. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `not_found`: There is nothing under this id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `invalid_request`: A parameter or the body is not as described; `detail` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `too_many_requests`: One token, or one address without one, asks too often; try again after `Retry-After` seconds. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `database_away`: The database is away; try again after `Retry-After` seconds. */
             503: {
                 headers: {
                     /** @description Seconds to wait before the next try. */

@@ -39,6 +39,8 @@ export type Group = Schemas['Group'];
 export type Person = Schemas['Person'];
 export type PersonFilter = Schemas['PersonFilter'];
 export type PersonChange = Schemas['PersonChange'];
+/** Somebody or something that is to be forgotten, or is. */
+export type Forgetting = Schemas['Forgetting'];
 /** That a clustering made somebody else of some of a person's faces. */
 export type ChangedPerson = Schemas['ChangedPerson'];
 /** A photo of the library. */

@@ -12,11 +12,14 @@ export const RECHECK_MILLISECONDS = 2_000;
 class Gateway {
   away = $state(false);
   health = $state<Health | null>(null);
-  /** How often the gateway came back: pages load anew when this grows. */
+  /** How often the gateway came back, or answers though a request found nobody: pages load anew when this grows. */
   returns = $state(0);
 
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isAsking = false;
+  /** A request found nobody, and whoever made it waits for the return. */
+  #isMissed = false;
+  #returning: ReturnType<typeof setTimeout> | undefined;
 
   async check(): Promise<void> {
     if (this.#isAsking) return;
@@ -37,15 +40,31 @@ class Gateway {
   /** Takes note of a failed request, if it failed for want of a gateway. True if so. */
   noticed(error: unknown): boolean {
     if (!(error instanceof GatewayAway)) return false;
+    this.#isMissed = true;
     if (!this.away) void this.check();
     return true;
   }
 
   #reached(): void {
-    if (this.away) this.returns += 1;
+    if (this.away) this.#return();
+    else if (this.#isMissed) this.#returnSoon();
     this.away = false;
+    this.#isMissed = false;
     const services = Object.values(this.health?.services ?? {});
     if (services.some((service) => service.status !== 'ok')) this.#checkAgain();
+  }
+
+  #return(): void {
+    clearTimeout(this.#returning);
+    this.returns += 1;
+  }
+
+  /** One request was lost, or took too long: it is made again, but not at once, as it may be lost again. */
+  #returnSoon(): void {
+    clearTimeout(this.#returning);
+    this.#returning = setTimeout(() => {
+      this.#return();
+    }, RECHECK_MILLISECONDS);
   }
 
   #notReached(): void {

@@ -23,16 +23,15 @@ export class PagedList<Item extends { id: number | string }> {
     private readonly pageSize: number,
   ) {}
 
-  /** Asks for the first page anew, and forgets the others. */
-  async reload(): Promise<void> {
+  /** Asks for the first page anew, or for as many as hold so many items, and forgets the others. */
+  async reload(count = 0): Promise<void> {
     this.stop();
-    await this.#load(1);
+    await this.#load(1, Math.ceil(count / this.pageSize));
   }
 
   /** Asks anew for as much as is here, of a list that changes by itself; what is shown stays until that has come. */
   async refresh(): Promise<void> {
-    this.stop();
-    await this.#load(1, Math.ceil(this.items.length / this.pageSize));
+    await this.reload(this.items.length);
   }
 
   /** Asks for what follows; does nothing while a page is on its way. */

@@ -14,9 +14,9 @@ from starlette.types import Message, Send
 from starlette.types import Scope as Connection
 
 from triptych_common.logging import get_logger
+from triptych_gateway.api.access.callers import Caller
 from triptych_gateway.catalog.access import audit
 from triptych_gateway.catalog.access.audit import Deed
-from triptych_gateway.catalog.access.tokens import Token
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
 
 log = get_logger(__name__)
@@ -53,14 +53,14 @@ class AuditLog:
                 log.warning("the audit log is not tidied: the database is away", error=repr(error))
             await asyncio.sleep(_REMOVE_EVERY_SECONDS)
 
-    def recorded(self, send: Send, scope: Connection, token: Token | None) -> Send:
+    def recorded(self, send: Send, scope: Connection, caller: Caller | None) -> Send:
         """Where an answer is to be sent that is recorded before it leaves."""
         request_id = _request_id(scope)
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
-                await self._record(_deed(scope, token, request_id, message["status"]))
+                await self._record(_deed(scope, caller, request_id, message["status"]))
             await send(message)
 
         return sent
@@ -86,13 +86,13 @@ def _request_id(scope: Connection) -> str:
     return given if _OTHERS_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _deed(scope: Connection, token: Token | None, request_id: str, status: int) -> Deed:
+def _deed(scope: Connection, caller: Caller | None, request_id: str, status: int) -> Deed:
     about: Mapping[str, Any] = scope.get("path_params", {}) | scope.get(SUBJECT, {})
     route = scope.get("route")
     return Deed(
         request_id=request_id,
-        caller=token.name if token is not None else None,
-        token_id=token.id if token is not None else None,
+        caller=caller.name if caller is not None else None,
+        token_id=caller.token_id if caller is not None else None,
         action=to_camel(route.name) if route is not None else None,
         method=scope["method"],
         path=scope["path"].encode(errors="replace").decode().replace("\0", "\\0")[:_MOST_PATH],

@@ -11,10 +11,12 @@ from starlette.types import Scope as Connection
 
 from triptych_common.logging import get_logger
 from triptych_gateway.api.access.audit_log import AuditLog
+from triptych_gateway.api.access.callers import Caller
+from triptych_gateway.api.access.issuer import Issuer, IssuerAwayError, looks_signed
 from triptych_gateway.api.access.known_tokens import KnownTokens
 from triptych_gateway.api.access.rate_limits import RateLimits, network_of
 from triptych_gateway.api.errors import answer
-from triptych_gateway.catalog.access.tokens import Scope, Token
+from triptych_gateway.catalog.access.tokens import Scope
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
 
 log = get_logger(__name__)
@@ -33,6 +35,7 @@ _ADMINISTERED: Final = (
     (_LOOKING, re.compile(r"/api/v1/audit/?")),
     ({"DELETE"}, re.compile(r"/api/v1/training/sessions/[^/]+/?")),
     ({"POST"}, re.compile(r"/api/v1/search/index/rebuild/?")),
+    ({"POST"}, re.compile(r"/api/v1/privacy/forgettings/?")),
 )
 _QUESTIONS: Final = frozenset({"/api/v1/search", "/api/v1/training/directories/scan"})
 """Asked by POST for what they carry; they change nothing."""
@@ -78,6 +81,8 @@ class Guard:
 
     tokens: KnownTokens
     limits: RateLimits
+    issuer: Issuer | None = None
+    """Whose bearers hold beside ours; None where none is set."""
 
 
 class AccessGate:
@@ -94,47 +99,79 @@ class AccessGate:
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
-        token: Token | None = None
+        caller: Caller | None = None
         if self._guard is not None:
             headers = Headers(scope=scope)
             credential = _credential(headers) if path not in UNGUARDED else None
             try:
-                token, refusal = await _asked(self._guard, scope, credential, headers)
+                caller, refusal = await _asked(self._guard, scope, credential, headers)
             except DATABASE_AWAY as error:
                 if not is_away(error):
                     raise
                 refusal = _Refusal("database_away", "The database is away; try again in a moment.")
+            except IssuerAwayError:
+                refusal = _Refusal("service_away", "Who vouches for this bearer is away; try again in a moment.")
             if refusal is not None:
-                log.info("refused", code=refusal.code, method=method, path=path, token=token.name if token else None)
+                log.info("refused", code=refusal.code, method=method, path=path, caller=caller.name if caller else None)
                 await answer(refusal.code, refusal.message, headers=refusal.headers())(scope, receive, send)
                 return
-            if credential is not None:
-                send = _while_it_holds(send, self._guard.tokens, credential.secret)
+            if caller is not None:
+                send = _while_it_holds(send, caller)
         if changes_something(method, path) and path not in UNGUARDED:
-            send = self._audit_log.recorded(send, scope, token)
+            send = self._audit_log.recorded(send, scope, caller)
         await self._app(scope, receive, send)
 
 
 async def _asked(
     guard: Guard, scope: Connection, credential: _Credential | None, headers: Headers
-) -> tuple[Token | None, _Refusal | None]:
-    """Whose request it is, and why it is not to be answered. Raises as the database does where it is away."""
-    tokens, limits = guard.tokens, guard.limits
-    path, address = scope["path"], network_of(scope["client"][0] if scope["client"] else "")
-    token: Token | None = None
-    # A token that holds is known without asking: nobody else's guesses keep its owner out.
-    if path == _LOGIN or (credential is not None and not tokens.holds(credential.secret)):
+) -> tuple[Caller | None, _Refusal | None]:
+    """Whose request it is, and why it is not to be answered.
+
+    Raises as the database does where it is away, and IssuerAwayError.
+    """
+    limits, path = guard.limits, scope["path"]
+    address = network_of(scope["client"][0] if scope["client"] else "")
+    # Who is known without asking the database comes first: nobody else's guesses keep them out.
+    caller = await _known(guard, credential)
+    if caller is None and (credential is not None or path == _LOGIN):
         wait = await limits.wait_for_attempt(address)
         if wait:
             return None, _too_often(wait, "Too many tokens from this address did not hold.")
-    if credential is not None:
-        token = await tokens.find(credential.secret)
-    wait = await limits.wait_for_request(f"token {token.id}" if token is not None else address)
+    if caller is None and credential is not None and not _is_vouched_for(guard, credential):
+        caller = await _of_our_token(guard.tokens, credential.secret)
+    wait = await limits.wait_for_request(caller.key if caller is not None else address)
     if wait:
-        return token, _too_often(wait, "Too many requests.")
+        return caller, _too_often(wait, "Too many requests.")
     if path in UNGUARDED:
         return None, None
-    return token, _refusal(token, credential, headers, needed_scope(scope["method"], path))
+    return caller, _refusal(caller, credential, headers, needed_scope(scope["method"], path))
+
+
+async def _known(guard: Guard, credential: _Credential | None) -> Caller | None:
+    """Whoever a credential is of, where that can be told out of memory, or by the issuer's keys."""
+    if credential is None:
+        return None
+    if guard.issuer is not None and _is_vouched_for(guard, credential):
+        return await guard.issuer.find(credential.secret)
+    return await _of_our_token(guard.tokens, credential.secret) if guard.tokens.holds(credential.secret) else None
+
+
+def _is_vouched_for(guard: Guard, credential: _Credential) -> bool:
+    """Whether it is for the issuer to say. Never in a cookie: a browser sends that by itself, and beyond its end."""
+    return guard.issuer is not None and not credential.is_cookie and looks_signed(credential.secret)
+
+
+async def _of_our_token(tokens: KnownTokens, secret: str) -> Caller | None:
+    token = await tokens.find(secret)
+    if token is None:
+        return None
+    return Caller(
+        name=token.name,
+        key=f"token {token.id}",
+        scope=token.scope,
+        holds=lambda: tokens.holds(secret),
+        token_id=token.id,
+    )
 
 
 def _too_often(wait_seconds: int, what: str) -> _Refusal:
@@ -152,17 +189,17 @@ def _credential(headers: Headers) -> _Credential | None:
     return _Credential(cookie.value, is_cookie=True) if cookie is not None else None
 
 
-def _refusal(token: Token | None, credential: _Credential | None, headers: Headers, needed: Scope) -> _Refusal | None:
+def _refusal(caller: Caller | None, credential: _Credential | None, headers: Headers, needed: Scope) -> _Refusal | None:
     if credential is None:
         return _Refusal(
             "unauthorized",
             "A token is needed: send it as `Authorization: Bearer …`, log in on the page, or set TRIPTYCH_TOKEN for the"
             " command line; `triptych token create` makes one.",
         )
-    if token is None:
+    if caller is None:
         return _Refusal("unauthorized", NOT_KNOWN)
-    if not token.may(needed):
-        return _Refusal("forbidden", f"The token's scope is {token.scope}; this needs {needed}.")
+    if not caller.may(needed):
+        return _Refusal("forbidden", f"The token's scope is {caller.scope}; this needs {needed}.")
     if credential.is_cookie and needed != "read" and not _is_of_this_origin(headers):
         return _Refusal("forbidden", "A page of another origin may not use this page's login.")
     return None
@@ -175,7 +212,7 @@ def _is_of_this_origin(headers: Headers) -> bool:
     return headers.get("origin", "").partition("://")[2] == headers.get("host")
 
 
-def _while_it_holds(send: Send, tokens: KnownTokens, secret: str) -> Send:
+def _while_it_holds(send: Send, caller: Caller) -> Send:
     """Ends an answer that goes on, such as a stream, once its token holds no more."""
     is_over = False
 
@@ -183,7 +220,7 @@ def _while_it_holds(send: Send, tokens: KnownTokens, secret: str) -> Send:
         nonlocal is_over
         if is_over:
             return
-        if message["type"] == "http.response.body" and message.get("more_body") and not tokens.holds(secret):
+        if message["type"] == "http.response.body" and message.get("more_body") and not caller.holds():
             is_over = True
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         await send(message)

@@ -58,6 +58,10 @@ from triptych_gateway.api.schemas.persons import (
     PersonMerge,
     PersonsApart,
 )
+from triptych_gateway.api.schemas.privacy import (
+    Forget,
+    Forgetting,
+)
 from triptych_gateway.api.schemas.progress import (
     JobsSummary,
     LegacyProgress,
@@ -128,6 +132,8 @@ __all__ = [
     "FacePerson",
     "FaceSession",
     "FaceSessionStatus",
+    "Forget",
+    "Forgetting",
     "Group",
     "GroupDetail",
     "Health",

@@ -50,7 +50,7 @@ class PhaseProgress(Body):
     stage: str | None
     model: Model | None
     run: int
-    elapsed_seconds: float | None
+    elapsed_seconds: float | None = Field(description="From its start until it ended, or until now; pauses are in it.")
     started_at: Time | None
     completed_at: Time | None
 
@@ -90,7 +90,9 @@ class OverallProgress(Body):
     weighting: Weighting = Field(description="How the phases' weights were chosen.")
     stall: Stall | None
     started_at: Time | None
-    elapsed_seconds: float | None
+    elapsed_seconds: float | None = Field(
+        description="From its start until it ended or was paused, or until now; pauses before that are in it."
+    )
 
 
 class UnifiedProgress(Body):

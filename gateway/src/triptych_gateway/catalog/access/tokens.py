@@ -39,10 +39,6 @@ class Token:
     """None: never."""
     revoked_at: datetime | None
 
-    def may(self, needed: Scope) -> bool:
-        """Whether its scope holds another."""
-        return SCOPES.index(self.scope) >= SCOPES.index(needed)
-
     def is_live(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

@@ -153,6 +153,11 @@ async def renew_runs_to_retry(connection: AsyncConnection, session_id: int) -> N
     await _renew_runs(connection, session_id, first=lambda run: run.status == "cancelled" and run.phase in phases)
 
 
+async def renew_runs_from_cancelled(connection: AsyncConnection, session_id: int) -> None:
+    """Likewise from the cancelled phase: some photos of its run are not there any more, so it cannot go on as it is."""
+    await _renew_runs(connection, session_id, first=lambda run: run.status == "cancelled")
+
+
 async def _renew_runs(connection: AsyncConnection, session_id: int, *, first: Callable[[Run], bool]) -> None:
     latest = await latest_runs(connection, session_id)
     renewing = False

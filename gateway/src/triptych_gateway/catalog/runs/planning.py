@@ -20,7 +20,7 @@ from triptych_gateway.catalog.schema import LIVE_GENERATION
 
 SLICE: Final = 500_000
 """Items that one statement writes at most."""
-JOBS_SLICE: Final = 50_000
+JOBS_SLICE: Final = 20_000
 """Jobs that one statement changes at most."""
 _MIXED: Final = "(s.id % 2147483648) * 2654435769 % 4294967296"
 """Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4: 2³² over the golden ratio): in the order of these

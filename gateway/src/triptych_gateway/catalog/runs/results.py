@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triptych_gateway.catalog.people import places
+from triptych_gateway.catalog.people import kept_out, places
 from triptych_gateway.catalog.runs.lifecycle import NEXT_MOMENT, Run
 from triptych_gateway.catalog.runs.shards import ShardItem
 from triptych_gateway.catalog.schema import LIVE_GENERATION, embeddings, face_scans, faces, sessions
@@ -142,7 +142,10 @@ async def _write_embeddings(
 
 
 async def _write_faces(connection: AsyncConnection, run: Run, outcomes: Sequence[Outcome], *, model_id: str) -> int:
-    """Replace the photos' faces of this model and generation; returns how many faces there are."""
+    """Replace the photos' faces of this model and generation; returns how many faces there are.
+
+    Faces where none is to be stored are left out before anything is written.
+    """
     if run.generation == LIVE_GENERATION:
         await places.vacate(connection, [outcome.item.asset_id for outcome in outcomes], model_id=model_id)
     await connection.execute(
@@ -152,12 +155,17 @@ async def _write_faces(connection: AsyncConnection, run: Run, outcomes: Sequence
             faces.c.generation == run.generation,
         )
     )
+    places_out = await kept_out.kept_out_of(
+        connection, {outcome.item.asset_id: outcome.item.asset_version for outcome in outcomes}
+    )
     scans, rows = [], []
     for outcome in outcomes:
         assert isinstance(outcome.result, tuple)  # noqa: S101 - the caller sorted the outcomes by phase
         key = _key(outcome, run, model_id)
-        scans.append({**key, "asset_version": outcome.item.asset_version, "face_count": len(outcome.result)})
-        rows += [{**key, "position": position, **vars(face)} for position, face in enumerate(outcome.result)]
+        boxes = places_out.get(outcome.item.asset_id, ())
+        stored = [face for face in outcome.result if not kept_out.is_kept_out(face, boxes)]
+        scans.append({**key, "asset_version": outcome.item.asset_version, "face_count": len(stored)})
+        rows += [{**key, "position": position, **vars(face)} for position, face in enumerate(stored)]
     await connection.execute(_STORE_SCAN, scans)
     if rows:
         await connection.execute(insert(faces), rows)

@@ -17,6 +17,7 @@ from triptych_gateway.catalog.schema.people import (
     session_groups,
     session_persons,
 )
+from triptych_gateway.catalog.schema.privacy import forgetting_photos, forgettings, kept_out_boxes
 from triptych_gateway.catalog.schema.results import embeddings, face_scans, faces
 from triptych_gateway.catalog.schema.runs import leases, outbox, phase_history, run_items, runs
 from triptych_gateway.catalog.schema.search import search_queue, search_spaces
@@ -44,12 +45,15 @@ __all__ = [
     "face_places",
     "face_scans",
     "faces",
+    "forgetting_photos",
+    "forgettings",
     "generations",
     "groups",
     "ignored_directories",
     "kept_faces",
     "kept_graphs",
     "kept_groups",
+    "kept_out_boxes",
     "leases",
     "metadata",
     "outbox",

@@ -250,3 +250,34 @@ class SearchIndex(Answer):
     """What searches use."""
 
     spaces: tuple[SearchSpace, ...]
+
+
+class Person(Answer):
+    """Somebody whose faces are in the library."""
+
+    id: int
+    name: str | None
+    face_count: int
+    asset_count: int
+
+
+class Photo(Answer):
+    """A photo and the faces in it."""
+
+    id: int
+    path: str
+    faces: tuple[SampleFace, ...]
+
+
+class Forgetting(Answer):
+    """What is to be forgotten, or is, and what was removed so far."""
+
+    id: int
+    kind: str
+    subject_id: int
+    persons: int
+    faces: int
+    photos: int
+    sessions: int
+    waits_for: str | None
+    done_at: datetime | None

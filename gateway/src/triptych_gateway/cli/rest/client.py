@@ -15,10 +15,13 @@ from pydantic import BaseModel, ValidationError
 from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 from triptych_gateway.cli.rest.answers import (
     AuditEntry,
+    Forgetting,
     Group,
     Health,
     Job,
     Page,
+    Person,
+    Photo,
     Problem,
     SearchIndex,
     Session,
@@ -34,6 +37,7 @@ MAXIMUM_PAGE_SIZE: Final = 100
 """The contract's largest page."""
 
 _TRAINING = "/api/v1/training"
+_FORGETTINGS = "/api/v1/privacy/forgettings"
 _ANSWER_DEADLINE_SECONDS = 30.0
 _CONNECT_DEADLINE_SECONDS = 5.0
 _SILENCE_DEADLINE_SECONDS = 45.0
@@ -154,6 +158,23 @@ class GatewayClient:
         """The latest of what somebody had done, of one session where given."""
         query = {"page_size": page_size} | ({} if session_id is None else {"session_id": session_id})
         return self._read(Page[AuditEntry], await self._send("GET", "/api/v1/audit", query=query))
+
+    async def person(self, person_id: int) -> Person:
+        """One person."""
+        return self._read(Person, await self._send("GET", f"/api/v1/faces/persons/{person_id}"))
+
+    async def photo(self, asset_id: int) -> Photo:
+        """One photo with the faces in it."""
+        return self._read(Photo, await self._send("GET", f"/api/v1/images/{asset_id}"))
+
+    async def forget(self, kind: str, subject_id: int, *, keep_out: bool) -> Forgetting:
+        """Has a person, a photo or a session forgotten; asked again, it tells how far that is."""
+        body = {"kind": kind, "id": subject_id, "keepOut": keep_out}
+        return self._read(Forgetting, await self._send("POST", _FORGETTINGS, body=body))
+
+    async def forgetting(self, forgetting_id: int) -> Forgetting:
+        """How far a forgetting is."""
+        return self._read(Forgetting, await self._send("GET", f"{_FORGETTINGS}/{forgetting_id}"))
 
     async def search_index(self) -> SearchIndex:
         """What searches use, for each model."""

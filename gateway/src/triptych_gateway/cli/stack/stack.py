@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from triptych_gateway.cli.stack.external_servers import require_nats, require_po
 from triptych_gateway.cli.stack.leftovers import end_processes, processes_of
 from triptych_gateway.cli.stack.log_sink import LogSink
 from triptych_gateway.cli.stack.nats_server import EmbeddedNats
+from triptych_gateway.cli.stack.one_shot import run_to_end
 from triptych_gateway.cli.stack.ports import choose_ports, require_free
 from triptych_gateway.cli.stack.postgres import EmbeddedPostgres
 from triptych_gateway.cli.stack.record import ProcessRecord, StackRecord
@@ -28,6 +30,7 @@ from triptych_gateway.cli.stack.reload import changed_services
 from triptych_gateway.cli.stack.services import (
     GATEWAY,
     GRPC_SERVICES,
+    MIGRATE,
     SERVICE_HOST,
     ServiceEnvironment,
     console_scripts,
@@ -38,6 +41,8 @@ from triptych_gateway.cli.stack.supervisor import Child, ChildPlan
 _LEFTOVER_SIGNALS = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 _POSTGRES = "postgres"
 _RECORD_RETRY_SECONDS = 2.0
+# A migration of a large catalogue rewrites tables.
+_MIGRATE_DEADLINE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +73,14 @@ class StackUrls:
     """host:port of each gRPC service, by name."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Database:
+    """The same one, as different roles. Both hold passwords."""
+
+    owner_url: str
+    gateway_url: str
+
+
 class Stack:
     """Used as `async with Stack(options) as stack:`; inside, everything answers. One task enters and leaves it.
 
@@ -94,6 +107,8 @@ class Stack:
         self._stages: list[list[Child]] = []
         self._processes: dict[str, ProcessRecord] = {}
         self._urls: StackUrls | None = None
+        # A new one for each life: nobody outside of this stack needs it for longer.
+        self._service_token = environment.get("TRIPTYCH_SERVICE_TOKEN") or secrets.token_urlsafe(32)
         self._stopping = asyncio.Event()
         self._failure: StackError | None = None
 
@@ -160,15 +175,19 @@ class Stack:
         http_port, nats_port, *ports = choose_ports(SERVICE_HOST, 2 + len(GRPC_SERVICES))
         http_port = options.http_port or http_port
         programs = self._programs if self._programs is not None else console_scripts()
-        servers, nats_url, database_url = await self._servers(self._sink, nats_port)
+        servers, nats_url, nats_urls, database = await self._servers(self._sink, nats_port)
         addresses = {name: f"{SERVICE_HOST}:{port}" for name, port in zip(GRPC_SERVICES, ports, strict=True)}
         self._urls = StackUrls(
-            http=f"http://{options.http_host}:{http_port}", nats=nats_url, database=database_url, services=addresses
+            http=f"http://{options.http_host}:{http_port}",
+            nats=nats_url,
+            database=database.owner_url,
+            services=addresses,
         )
         models = chosen_models(self.data_directory, self._environment)
         environment = ServiceEnvironment(
-            nats_url=nats_url,
-            database_url=database_url,
+            nats_urls=nats_urls,
+            service_token=self._service_token,
+            database_url=database.gateway_url,
             data_directory=self.data_directory.root,
             media_roots=self.media_roots,
             addresses=addresses,
@@ -181,6 +200,8 @@ class Stack:
         await self._group.__aenter__()
         self._exits.push_async_exit(self._leave_group)
         await self._start_stage(servers)
+        if database.gateway_url != database.owner_url:
+            await self._provide_role(programs[MIGRATE], database)
         await self._start_stage([service_plan(name, programs[name], environment) for name in GRPC_SERVICES])
         await self._start_stage([service_plan(GATEWAY, programs[GATEWAY], environment)])
         if options.reload:
@@ -203,25 +224,41 @@ class Stack:
         records = [record for name, record in earlier.processes.items() if name != _POSTGRES]
         await end_processes(processes_of(records), signals=_LEFTOVER_SIGNALS, say=sink.say)
 
-    async def _servers(self, sink: LogSink, nats_port: int) -> tuple[list[ChildPlan], str, str]:
-        """The plans of the servers that are to be embedded, and the URLs of NATS and of the database."""
+    async def _servers(
+        self, sink: LogSink, nats_port: int
+    ) -> tuple[list[ChildPlan], str, Mapping[str, str], _Database]:
+        """The plans of the servers that are to be embedded; the URL of NATS, that of each process, the database's."""
         plans: list[ChildPlan] = []
         database_url = self._environment.get("DATABASE_URL", "")
         nats_url = self._environment.get("NATS_URL", "")
         if database_url:
             await require_postgres(database_url)
+            database = _Database(owner_url=database_url, gateway_url=database_url)
         else:
             postgres = await EmbeddedPostgres.install(self.data_directory, sink.say)
             self._exits.callback(postgres.remove_temporary_socket_directory)
-            database_url = postgres.url
+            database = _Database(owner_url=postgres.url, gateway_url=postgres.gateway_url)
             plans.append(postgres.plan())
         if nats_url:
             await require_nats(nats_url)
+            nats_urls = dict.fromkeys((*GRPC_SERVICES, GATEWAY), nats_url)
         else:
             nats = EmbeddedNats(self.data_directory, port=nats_port)
-            nats_url = nats.url
+            nats_url, nats_urls = nats.url, nats.urls
             plans.append(nats.plan())
-        return plans, nats_url, database_url
+        return plans, nats_url, nats_urls, database
+
+    async def _provide_role(self, program: tuple[str, ...], database: _Database) -> None:
+        """Bring the catalogue to this version, and make the role that the gateway works as."""
+        await run_to_end(
+            *program,
+            environment={
+                **self._environment,
+                "DATABASE_URL": database.gateway_url,
+                "TRIPTYCH_DATABASE_OWNER_URL": database.owner_url,
+            },
+            deadline_seconds=_MIGRATE_DEADLINE_SECONDS,
+        )
 
     async def _start_stage(self, plans: list[ChildPlan]) -> None:
         if self._sink is None:
@@ -265,6 +302,7 @@ class Stack:
             nats_url=self.urls.nats,
             database_url=self.urls.database,
             addresses=self.urls.services,
+            service_token=self._service_token,
             media_roots=tuple(map(str, self.media_roots)),
             processes=self._processes,
         )

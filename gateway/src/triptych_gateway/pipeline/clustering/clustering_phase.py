@@ -10,12 +10,14 @@ from sqlalchemy import func, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc, work_pb2
+from triptych_common.correlation import correlated
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_common.progress.evidence import Evidence, evidence_from_json, evidence_to_json
 from triptych_common.rpc.channels import ReplicaPool
+from triptych_common.rpc.metadata import call_metadata
 from triptych_common.rpc.status import read_error
-from triptych_common.tracing import call_metadata, span
+from triptych_common.tracing import span
 from triptych_gateway.catalog.clustering import changed_persons, face_space, former_persons, kept_graphs, regrouping
 from triptych_gateway.catalog.clustering.kept_graphs import KeptGraph
 from triptych_gateway.catalog.database import CLUSTERING_LOCK
@@ -64,7 +66,10 @@ class ClusteringPhase:
         With them the faces of a restarted detection are shown. Raises PhaseFailedError, LeaseLostError, and what a lost
         database raises.
         """
-        with span("phase", phase="clustering", run=self._run.number):
+        with (
+            span("phase", phase="clustering", run=self._run.number),
+            correlated(phase="clustering", run=self._run.number),
+        ):
             await self._run_locked()
 
     async def _run_locked(self) -> None:
@@ -105,7 +110,7 @@ class ClusteringPhase:
         """Ask until a clusterer has answered in full."""
         backoff, lost = Backoff(), 0
         while True:
-            accepted = False
+            accepted = unclear = False
             self._began = time.monotonic()
             try:
                 async with self._pool.take() as replica:
@@ -135,10 +140,12 @@ class ClusteringPhase:
                     self._log.error("what was kept is refused; all faces are grouped", error=error.message)
                     self._graph, self._reason = None, "what was kept was refused"
                     continue
-                if error.code not in RETRIABLE:
+                # What grpcio's client also says where the clusterer is lost between two of its writes.
+                unclear = error.code is grpc.StatusCode.INTERNAL
+                if error.code not in RETRIABLE and not unclear:
                     raise PhaseFailedError("clustering_failed", f"Clustering failed: {error.message}") from failure
                 self._log.warning("clustering interrupted; trying again", code=error.code.name, error=error.message)
-            lost += accepted
+            lost += accepted or unclear
             if lost >= ATTEMPTS:
                 raise PhaseFailedError("worker_lost", f"The clusterer was lost {lost} times in the middle of the work.")
             await backoff.wait(error)

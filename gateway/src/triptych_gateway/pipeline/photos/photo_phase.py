@@ -5,6 +5,7 @@ import asyncio
 import grpc
 from sqlalchemy import func
 
+from triptych_common.correlation import correlated
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
 from triptych_common.models.description import ModelInfo
@@ -69,7 +70,10 @@ class PhotoPhase:
         return work
 
     async def _finish(self, work: ShardWork, ordinal: int, forecast: FaceForecast, remainder: Remainder) -> None:
-        with span("shard", phase=self._run.phase, shard=ordinal):
+        with (
+            span("shard", phase=self._run.phase, shard=ordinal),
+            correlated(phase=self._run.phase, run=self._run.number, shard=ordinal),
+        ):
             await work.finish(ordinal)
         remainder.shards -= 1
         if self._run.phase == "face_detection":

@@ -11,7 +11,7 @@ from triptych_common.media.locations import uri_from_path
 from triptych_common.models.description import ModelInfo, model_from_wire, vectors_from_bytes
 from triptych_common.progress.events import PHASES_BY_NAME
 from triptych_common.rpc.channels import Replica, ReplicaPool
-from triptych_common.tracing import call_metadata
+from triptych_common.rpc.metadata import call_metadata
 from triptych_gateway.catalog.runs.lifecycle import Run
 from triptych_gateway.catalog.runs.results import FoundFace, Outcome, PhotoError, PhotoFacts
 from triptych_gateway.catalog.runs.shards import Shard, ShardItem

@@ -1,0 +1,1 @@
+"""Forgetting: persons, photos and sessions are removed with all that was kept of them."""

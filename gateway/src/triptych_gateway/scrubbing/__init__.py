@@ -1,0 +1,1 @@
+"""Scrubbing: what was forgotten leaves the files of PostgreSQL and NATS as well."""

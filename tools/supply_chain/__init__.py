@@ -1,0 +1,1 @@
+"""What Triptych is made of: known vulnerabilities, licences, and a list of all parts."""
