@@ -89,12 +89,15 @@ async def found_of(running: Triptych, session_id: int, directory: Path | str) ->
 async def until_aggregated(running: Triptych, session_id: int, *, photos: int) -> None:
     """Wait until the aggregator itself has heard of everything, whatever was down meanwhile."""
     request = progress_pb2.GetSessionProgressRequest(session_id=session_id)
+    metadata = (("authorization", f"Bearer {running.record().service_token}"),)
     async with (
         asyncio.timeout(_DEADLINE_SECONDS),
         grpc.aio.insecure_channel(running.record().addresses["progress"]) as channel,
     ):
         while True:
-            answer = await progress_pb2_grpc.ProgressStub(channel).GetSessionProgress(request, wait_for_ready=True)
+            answer = await progress_pb2_grpc.ProgressStub(channel).GetSessionProgress(
+                request, metadata=metadata, wait_for_ready=True
+            )
             done = [phase.done for phase in answer.progress.phases[:2]]
             if answer.progress.percentage == 100 and done == [photos, photos]:
                 return
