@@ -49,6 +49,18 @@ LONGEST_RESILIENCE := tests/resilience/test_pipeline_recovery.py
 test-resilience: install ## Kill, stop and cut parts of whole stacks, and see that nothing is lost
 	$(BIN)/python -m pytest -q $(LONGEST_RESILIENCE) $(filter-out $(LONGEST_RESILIENCE),$(wildcard tests/resilience/test_*.py))
 
+# Disks that can be filled are mounted in a namespace of their own, which only root may have.
+SMALL_DISKS := $(shell test "$$(id -u)" = 0 && unshare --mount true 2>/dev/null && echo 1)
+
+.PHONY: chaos
+chaos: environment ## Kill, stop, cut off, slow or fill up every part in every phase; goes on where it was. CELLS=short|matrix|schedules SEED= ONLY= FRESH=1
+	@$(if $(SMALL_DISKS),unshare --mount) $(BIN)/python -m tests.chaos $(if $(SMALL_DISKS),--disks) $(if $(CELLS),--cells $(CELLS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") $(if $(FRESH),--fresh)
+
+.PHONY: soak
+soak: environment ## Start, pause, cancel and restart sessions at random, and see that nothing grows; MINUTES=20 SEED= SHORT=1
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short)
+
 .PHONY: test-models
 test-models: $(MODELS_VENV)/bin/.installed ## Run the real open_clip and insightface code, in an environment of its own with PyTorch
 	$(MODELS_VENV)/bin/python -m pytest --confcutdir=tests/models tests/models

@@ -1,6 +1,9 @@
 """A service of photos with a model that is none: the real process, in which each photo costs so many seconds.
 
-python benchmarks/synthetic_service.py embedder|facedetect SECONDS_PER_PHOTO
+python benchmarks/synthetic_service.py embedder|facedetect SECONDS_PER_PHOTO [people]
+
+With `people` the face detector finds whom a photo of one colour shows: green and blue are the numbers of two persons
+from 1 on, 0 is nobody.
 """
 
 import sys
@@ -57,12 +60,13 @@ class SyntheticEmbedder(EmbeddingModel):
 
 
 class SyntheticDetector(FaceModel):
-    """Finds no face."""
+    """Finds no face, or whom a photo's colour names."""
 
     resolution = Resolution(longest_side_pixels=64)
     micro_batch = 16
 
-    def __init__(self, seconds_per_photo: float) -> None:
+    def __init__(self, seconds_per_photo: float, *, finds_people: bool) -> None:
+        self._finds_people = finds_people
         # The face space is one whose parameters the clusterer knows.
         self.info = _info("buffalo_l")
         self._seconds_per_photo = seconds_per_photo
@@ -70,7 +74,7 @@ class SyntheticDetector(FaceModel):
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         if self._seconds_per_photo:
             time.sleep(self._seconds_per_photo * len(images))
-        return [[] for _ in images]
+        return [_faces_of(image[0, 0]) if self._finds_people else [] for image in images]
 
     def warm_up(self) -> None:
         pass
@@ -80,6 +84,31 @@ class SyntheticDetector(FaceModel):
 
     def close(self) -> None:
         pass
+
+
+def _faces_of(colour: NDArray[np.uint8]) -> list[Face]:
+    """Persons are at right angles to each other, and the faces of one differ a little from photo to photo."""
+    photo, *persons = (int(part) for part in colour)
+    faces = []
+    for place, person in enumerate(persons):
+        if person:
+            embedding = np.zeros(_DIMENSION, np.float32)
+            embedding[person] = 1
+            embedding[256 + photo] = 0.15
+            left = 0.1 + 0.4 * place
+            landmarks = np.asarray([(left + 0.05 * point, 0.4) for point in range(5)], np.float32)
+            faces.append(
+                Face(
+                    x=left,
+                    y=0.2,
+                    width=0.3,
+                    height=0.4,
+                    landmarks=landmarks,
+                    score=0.9,
+                    embedding=embedding / np.linalg.norm(embedding),
+                )
+            )
+    return faces
 
 
 def main() -> None:
@@ -92,7 +121,7 @@ def main() -> None:
         run_process(name, embedder.EmbedderSettings, partial(embedder.serve, load=load))
 
     def load_detector(model: str, options: Any) -> FaceModel:
-        return SyntheticDetector(seconds_per_photo)
+        return SyntheticDetector(seconds_per_photo, finds_people=sys.argv[3:] == ["people"])
 
     run_process(name, facedetect.FaceDetectSettings, partial(facedetect.serve, load=load_detector))
 

@@ -4,18 +4,15 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-import grpc
 import httpx
 import psutil
 import pytest
@@ -33,7 +30,7 @@ from tests.support.running_triptych import (
     wait_until,
     working_directory,
 )
-from triptych.v1 import progress_pb2, progress_pb2_grpc
+from tests.support.stored_results import Found, found_of, settled_photos, until_aggregated
 
 log = logging.getLogger(__name__)
 
@@ -77,20 +74,6 @@ KILLS = (
     Kill(victim="cluster", phase="clustering"),
     Kill(victim="gateway", phase="clustering"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What is stored of one session; paths are relative to its directory."""
-
-    embedded: Counter[str]
-    scanned: Counter[str]
-    faces: Counter[tuple[str, float, float]]
-    """Photo, left and top of each face."""
-    groups: Counter[int]
-    """Sizes of the groups, within this session's photos."""
-    unsettled: int
-    """Photos of the session's runs without an outcome."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +124,7 @@ async def _undisturbed(running: Triptych, directory: Path) -> Found:
         session_id = await client.begin(directory, shard_photos=SHARD_PHOTOS)
         async for watch in client.watch(session_id, deadline_seconds=DEADLINE_SECONDS):
             assert watch.last["overallStatus"] in ("running", "completed")
-    return await _found(running, session_id, directory)
+    return await found_of(running, session_id, directory)
 
 
 @pytest.mark.parametrize("kill", KILLS, ids=str)
@@ -152,7 +135,7 @@ async def test_session_survives(kill: Kill, stage: Stage) -> None:
             session_id = await client.begin(directory, shard_photos=SHARD_PHOTOS)
             watch, before = await _kill_on_the_way(kill, stage.triptych, client, session_id, opens)
         read = _photos(opens)
-    await _until_aggregated(stage.triptych, session_id)
+    await until_aggregated(stage.triptych, session_id, photos=PHOTOS)
 
     assert watch.last["overallStatus"] == "completed"
     assert set(watch.statuses()) == {"running", "completed"}
@@ -160,7 +143,7 @@ async def test_session_survives(kill: Kill, stage: Stage) -> None:
     assert percentages == sorted(percentages), "the bar moved back"
     assert [p == 100 for p in percentages] == [status == "completed" for status in watch.statuses()]
 
-    found = await _found(stage.triptych, session_id, directory)
+    found = await found_of(stage.triptych, session_id, directory)
     assert found.unsettled == 0
     assert found.embedded == stage.undisturbed.embedded
     assert found.scanned == stage.undisturbed.scanned
@@ -191,7 +174,7 @@ async def test_session_survives_the_end_of_everything_at_once(stage: Stage) -> N
                     opens.counts()
                     if watch.last["phases"]["faceDetection"]["progress"]["current"] > 0:
                         break
-            settled = await _settled(running, session_id, "face_detection")
+            settled = await settled_photos(running, session_id, "face_detection")
             running.process.kill()
             await asyncio.to_thread(
                 wait_until, lambda: not still_alive(children), seconds=30, what=lambda: str(still_alive(children))
@@ -201,7 +184,7 @@ async def test_session_survives_the_end_of_everything_at_once(stage: Stage) -> N
                     async for later in client.watch(session_id, deadline_seconds=DEADLINE_SECONDS):
                         assert later.last["overallStatus"] in ("running", "completed")
                         opens.counts()
-                found = await _found(again, session_id, library)
+                found = await found_of(again, session_id, library)
                 read = _photos(opens)
     percentages = watch.percentages() + later.percentages()
     assert later.last["overallStatus"] == "completed"
@@ -224,7 +207,7 @@ async def test_session_survives_the_absence_of_the_store_that_holds_its_photos(s
                 if phase["status"] in UNDER_WAY and phase["progress"]["current"] > 0 and name not in met:
                     met.add(name)
                     await asyncio.to_thread(_away_until_missed, stage)
-        found = await _found(stage.triptych, session_id, "s3://library/photos/original")
+        found = await found_of(stage.triptych, session_id, "s3://library/photos/original")
         assert watch.last["overallStatus"] == "completed"
         assert met == {"training", "faceDetection"}
         assert watch.percentages() == sorted(watch.percentages()), "the bar moved back"
@@ -317,7 +300,7 @@ def _is_moment(phase: dict[str, Any], kill: Kill) -> bool:
 
 async def _kill(kill: Kill, running: Triptych, session_id: int, opens: FileOpens) -> Before:
     victim = running.child(kill.victim)
-    settled = await _settled(running, session_id, kill.phase)
+    settled = await settled_photos(running, session_id, kill.phase)
     earlier_phases = list(PHASES).index(kill.phase)
     victim.kill()
     if kill.phase == "clustering":
@@ -326,90 +309,9 @@ async def _kill(kill: Kill, running: Triptych, session_id: int, opens: FileOpens
     return Before(settled=frozenset(settled), in_flight=frozenset(begun - settled))
 
 
-async def _settled(running: Triptych, session_id: int, phase: str) -> set[str]:
-    """Photos with a stored result of a phase, by name."""
-    async with _database(running) as database:
-        rows = await database.fetch(
-            """
-            SELECT a.path FROM run_items i JOIN runs r ON r.id = i.run_id JOIN assets a ON a.id = i.asset_id
-            WHERE r.session_id = $1 AND r.phase = $2 AND i.state <> 'pending'""",
-            session_id,
-            phase,
-        )
-    return {_name(row["path"]) for row in rows}
-
-
-async def _found(running: Triptych, session_id: int, directory: Path | str) -> Found:
-    root = os.fsencode(directory) + b"/"
-
-    async def photos(table: str) -> Counter[str]:
-        rows = await database.fetch(
-            f"SELECT a.path FROM {table} t JOIN assets a ON a.id = t.asset_id "  # noqa: S608 - one of two names
-            "WHERE starts_with(encode(a.path, 'escape'), encode($1, 'escape'))",
-            root,
-        )
-        return Counter(_name(row["path"]) for row in rows)
-
-    async with _database(running) as database:
-        faces = await database.fetch(
-            """
-            SELECT a.path, f.x, f.y FROM faces f JOIN assets a ON a.id = f.asset_id
-            JOIN session_assets s ON s.asset_id = a.id WHERE s.session_id = $1""",
-            session_id,
-        )
-        groups = await database.fetch(
-            """
-            SELECT count(*) FROM face_places g JOIN groups u ON u.id = g.group_id
-            JOIN clusterings c ON c.id = u.clustering_id JOIN faces f ON f.id = g.face_id
-            JOIN session_assets s ON s.asset_id = f.asset_id
-            WHERE c.active AND s.session_id = $1 GROUP BY g.group_id""",
-            session_id,
-        )
-        unsettled = await database.fetchval(
-            "SELECT count(*) FROM run_items i JOIN runs r ON r.id = i.run_id "
-            "WHERE r.session_id = $1 AND i.state = 'pending'",
-            session_id,
-        )
-        return Found(
-            embedded=await photos("embeddings"),
-            scanned=await photos("face_scans"),
-            faces=Counter((_name(row["path"]), row["x"], row["y"]) for row in faces),
-            groups=Counter(row["count"] for row in groups),
-            unsettled=unsettled,
-        )
-
-
-async def _until_aggregated(running: Triptych, session_id: int) -> None:
-    """Wait until the aggregator itself has heard of everything, whatever was down meanwhile."""
-    request = progress_pb2.GetSessionProgressRequest(session_id=session_id)
-    async with (
-        asyncio.timeout(DEADLINE_SECONDS),
-        grpc.aio.insecure_channel(running.record().addresses["progress"]) as channel,
-    ):
-        while True:
-            answer = await progress_pb2_grpc.ProgressStub(channel).GetSessionProgress(request, wait_for_ready=True)
-            photos = [phase.done for phase in answer.progress.phases[:2]]
-            if answer.progress.percentage == 100 and photos == [PHOTOS, PHOTOS]:
-                return
-            await asyncio.sleep(0.1)
-
-
-@contextlib.asynccontextmanager
-async def _database(running: Triptych) -> AsyncIterator[asyncpg.Connection]:
-    connection = await running.connect_database()
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
 def _photos(opens: FileOpens) -> Counter[str]:
     return Counter({path.name: times for path, times in opens.counts().items() if path.suffix != ".json"})
 
 
 def _read_again(read: Counter[str]) -> set[str]:
     return {photo for photo, times in read.items() if times > 2}
-
-
-def _name(path: bytes) -> str:
-    return os.fsdecode(path).rpartition("/")[2]

@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from tests.support.ending import end_tasks
-from tests.support.real_servers import DEADLINE_SECONDS
+from tests.support.tcp_proxy import BLOCK_BYTES, Ends, TcpProxy, proxies
 
-_BLOCK_BYTES = 2**12
 Way = Literal["asked", "said"]
 """From a client to the server, and back."""
 
@@ -27,15 +24,14 @@ class Cut:
     done: threading.Event
 
 
-class CuttingProxy:
-    """Passes bytes between clients and a server, from a thread of its own; may be told what to do from any."""
+class CuttingProxy(TcpProxy):
+    """May be told what to do from any thread."""
 
     def __init__(self, target: str) -> None:
+        super().__init__()
         self.target = target
         """The server's address; may be changed, and holds for connections to come."""
-        self.address = ""
         self._order: Cut | None = None
-        self._connections: set[asyncio.Task[None]] = set()
 
     def cut(self, *, way: Way, byte_count: int, then: Callable[[], None]) -> threading.Event:
         """Cut the first connection on which so much more goes one way; returns what tells that it has happened.
@@ -45,39 +41,23 @@ class CuttingProxy:
         self._order = Cut(way=way, byte_count=byte_count, then=then, done=threading.Event())
         return self._order.done
 
-    async def serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
-        """One connection, until one of its ends is gone."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        writers = [answers]
-        try:
-            host, _, port = self.target.rpartition(":")
-            server, questions = await asyncio.open_connection(host, int(port))
-            writers.append(questions)
-            cut: set[Cut] = set()
-            pumps = [
-                asyncio.create_task(self._pass(client, questions, way="asked", cut=cut)),
-                asyncio.create_task(self._pass(server, answers, way="said", cut=cut)),
-            ]
-            try:
-                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                await end_tasks(pumps)
-        except ConnectionError:
-            # Nobody is there: the client sees its connection end.
-            pass
-        finally:
-            for writer in writers:
-                writer.transport.abort()
-            self._connections.discard(task)
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = self.target.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
+
+    def pumps(self, ends: Ends) -> Sequence[Coroutine[Any, Any, None]]:
+        cut: set[Cut] = set()
+        return (
+            self._pass(ends.client, ends.questions, way="asked", cut=cut),
+            self._pass(ends.server, ends.answers, way="said", cut=cut),
+        )
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, way: Way, cut: set[Cut]
     ) -> None:
         counted, passed = self._order, 0
         with contextlib.suppress(ConnectionError):
-            while block := await reader.read(_BLOCK_BYTES):
+            while block := await reader.read(BLOCK_BYTES):
                 if counted is not self._order:
                     counted, passed = self._order, 0
                 passed += len(block)
@@ -92,29 +72,10 @@ class CuttingProxy:
                     writer.write(block)
                     await writer.drain()
 
-    async def run(self, *, listens: threading.Event, over: asyncio.Event) -> None:
-        """Listen until it is over."""
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        host, port = server.sockets[0].getsockname()
-        self.address = f"{host}:{port}"
-        listens.set()
-        try:
-            await over.wait()
-        finally:
-            server.close()
-            await end_tasks(self._connections)
-
 
 @contextlib.contextmanager
 def cutting_proxy(target: str) -> Iterator[CuttingProxy]:
     """A proxy in front of a server, on a port of its own."""
-    proxy, listens = CuttingProxy(target), threading.Event()
-    with asyncio.Runner() as runner, ThreadPoolExecutor(1, "cutting-proxy") as thread:
-        loop, over = runner.get_loop(), asyncio.Event()
-        ended = thread.submit(runner.run, proxy.run(listens=listens, over=over))
-        try:
-            assert listens.wait(DEADLINE_SECONDS), "the proxy listens"
-            yield proxy
-        finally:
-            loop.call_soon_threadsafe(over.set)
-            ended.result()
+    proxy = CuttingProxy(target)
+    with proxies(proxy):
+        yield proxy

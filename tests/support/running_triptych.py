@@ -108,6 +108,10 @@ class Client:
         """The answer to a request, whatever its status."""
         return await self._http.post(path, **request)
 
+    async def delete(self, path: str) -> httpx.Response:
+        """The answer to a request to delete something, whatever its status."""
+        return await self._http.delete(path)
+
     async def change(self, path: str, body: Mapping[str, Any]) -> Any:
         """What something is once it is changed (PATCH); any status but 200 raises."""
         answer = await self._http.patch(path, json=body)
@@ -202,18 +206,20 @@ def triptych_up(
     media_roots: Sequence[Path | str],
     settings: Mapping[str, str],
     prefix: Sequence[str] = (),
+    command: Sequence[str] | None = None,
     exit_status: int = 0,
 ) -> Iterator[Triptych]:
     """`triptych up` with its data under a directory, ready; ended in order afterwards, with nothing left running.
 
-    `prefix` goes before the command, which must become it by exec(3); `exit_status` is what it is to end with.
+    `prefix` goes before the command, which must become it by exec(3); `command` stands for `triptych up`, and takes the
+    same options; `exit_status` is what it is to end with.
     """
     port = free_port()
     data, log = DataDirectory(root=directory / "data"), directory / "up.log"
     roots = [part for root in media_roots for part in ("--media-root", root)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            (*prefix, *triptych("up", "--data-dir", data.root, "--port", str(port), *roots)),
+            (*prefix, *(command or triptych("up")), *map(str, ("--data-dir", data.root, "--port", port, *roots))),
             env=clean_environment(**settings),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -220,6 +220,10 @@ class _Clusterer(clusterer_pb2_grpc.ClustererServicer):
             dimensions=frozenset(len(batch.vectors) // 4 // len(batch.face_ids) for batch in batches if batch.face_ids),
             sizes=frozenset(size for batch in batches for size in batch.sizes),
         )
+        if len(face_ids) != header.face_count:
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"{header.face_count} were announced, {len(face_ids)} came."
+            )
         if not self._worker.wait(context, is_work=header.HasField("work")):
             return
         group_of = [number % self._worker.groups for number in range(len(face_ids))]

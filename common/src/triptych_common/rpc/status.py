@@ -1,6 +1,7 @@
 """Errors as gRPC statuses with google.rpc details, and back."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -42,6 +43,11 @@ class RemoteError:
     retry_after_seconds: float | None
 
 
+_LOST_LOCALLY: Final = "Internal error from Core"
+"""What grpc's own client says, with the code INTERNAL, where the connection broke before the call had begun to be sent:
+no server has said anything."""
+
+
 def read_error(error: grpc.aio.AioRpcError) -> RemoteError:
     """Read code, reason and retry delay out of a failed call's status."""
     reason, retry_after_seconds = error.code().name, None
@@ -57,6 +63,9 @@ def read_error(error: grpc.aio.AioRpcError) -> RemoteError:
                 retry = error_details_pb2.RetryInfo()
                 detail.Unpack(retry)
                 retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9
+    code = error.code()
+    if code is grpc.StatusCode.INTERNAL and error.details() == _LOST_LOCALLY:
+        code = grpc.StatusCode.UNAVAILABLE
     return RemoteError(
-        code=error.code(), message=error.details() or reason, reason=reason, retry_after_seconds=retry_after_seconds
+        code=code, message=error.details() or reason, reason=reason, retry_after_seconds=retry_after_seconds
     )

@@ -78,3 +78,20 @@ def test_a_large_file_is_kept_aside_at_the_start(tmp_path: Path) -> None:
     kept = {path.name: path.read_bytes()[:1] for path in tmp_path.glob("nats.log.*")}
     assert kept == {"nats.log.1": b"d", "nats.log.2": b"c", "nats.log.3": b"b"}
     assert (tmp_path / "nats.log").read_text(encoding="utf-8") == "new\n"
+
+
+def test_lines_of_a_full_disk_are_counted_and_stop_nobody(tmp_path: Path) -> None:
+    console = io.StringIO()
+    sink = LogSink(tmp_path, console=console)
+    # On which no write ever finds room (full(4)).
+    (tmp_path / "nats.log").symlink_to("/dev/full")
+    for number in range(3):
+        sink.line("nats", f"line {number}", show=False)
+    sink.close()
+    (tmp_path / "nats.log").unlink()
+    sink.line("nats", "room again", show=False)
+    sink.line("nats", "and on", show=False)
+    sink.close()
+    written = (tmp_path / "nats.log").read_text(encoding="utf-8").splitlines()
+    assert written == ["(3 lines are missing: the disk was full, or could not be written.)", "room again", "and on"]
+    assert console.getvalue() == "triptych   │ nats.log cannot be written: No space left on device.\n"

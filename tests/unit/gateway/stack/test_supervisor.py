@@ -36,6 +36,7 @@ class Watched:
         *,
         is_ready: Callable[[], Awaitable[bool]] = always,
         prepare: Callable[[], Awaitable[None]] | None = None,
+        why_restart: Callable[[], Awaitable[str | None]] | None = None,
         ready_deadline_seconds: float = 30.0,
     ) -> None:
         self.sink = LogSink(directory, console=None)
@@ -46,6 +47,8 @@ class Watched:
             command=ProcessCommand(name="child", arguments=(sys.executable, "-c", code), environment={}),
             is_ready=is_ready,
             prepare=prepare,
+            why_restart=why_restart,
+            look_seconds=0.01,
             ready_deadline_seconds=ready_deadline_seconds,
         )
         self.child = Child(
@@ -98,6 +101,38 @@ async def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
     await watched.run_until(watched.hopeless.done)
     assert len(watched.starts) == 1
     assert str(watched.hopeless.result()) == "child cannot run as it is set up: set TRIPTYCH_MODEL"
+
+
+async def test_a_child_that_has_run_is_tried_again_whatever_it_says_when_it_ends(tmp_path: Path) -> None:
+    """A gateway that starts while its database is away says that it cannot run as it is set up."""
+    away = tmp_path / "away"
+    code = f"import pathlib,sys,time;sys.exit(78) if pathlib.Path({str(away)!r}).exists() else time.sleep(60)"
+    watched = Watched(tmp_path, code)
+
+    def is_back_after_a_start_in_vain() -> bool:
+        first, is_killed = watched.starts[0], len(watched.starts) > 1 or away.exists()
+        if first is not None and not is_killed and "is ready" in watched.said:
+            away.touch()
+            os.kill(first, signal.SIGKILL)
+        if "exit status 78" in watched.said:
+            away.unlink(missing_ok=True)
+        return "answers again" in watched.said.rpartition("exit status 78")[2] and not away.exists()
+
+    await watched.run_until(lambda: watched.log.exists() and is_back_after_a_start_in_vain())
+    assert "child died (exit status 78): starting it again" in watched.said
+    assert not watched.hopeless.done()
+
+
+async def test_a_child_that_only_another_start_can_help_gets_one(tmp_path: Path) -> None:
+    reasons = iter((None, None, "child has lost its wits"))
+
+    async def why() -> str | None:
+        return next(reasons, None)
+
+    watched = Watched(tmp_path, FOREVER, why_restart=why)
+    await watched.run_until(lambda: watched.log.exists() and "answers again" in watched.said)
+    assert len(watched.starts) == 2
+    assert "child has lost its wits: starting it again." in watched.said
 
 
 async def test_a_child_that_never_comes_up_is_given_up_with_its_last_words(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
@@ -23,6 +24,7 @@ class LogSink:
     """The log of one stack: `NAME.log` in a directory for each name, and one column of names in the terminal.
 
     A file that has outgrown 10 MiB when the stack starts is kept as `NAME.log.1`, up to three of them. Files are 0600.
+    While a file cannot be written its lines are counted; the next that can says how many are missing.
     """
 
     def __init__(self, directory: Path, *, console: TextIO | None) -> None:
@@ -30,7 +32,9 @@ class LogSink:
         self._directory = directory
         self._console = console
         self._coloured = console is not None and console.isatty() and "NO_COLOR" not in os.environ
-        self._files: dict[str, TextIO] = {}
+        self._files: dict[str, int] = {}
+        self._lost: Counter[str] = Counter()
+        """Lines that could not be written since the last that could, by name."""
 
     def say(self, text: str) -> None:
         """The stack's own word: always shown."""
@@ -41,24 +45,35 @@ class LogSink:
         safe = _STYLE_SEQUENCE.sub("", text).translate(_ESCAPES)
         if show:
             self._write_console(name, safe)
-        file = self._file(name)
-        if name == OWN_NAME:
-            # The processes give their own times.
-            file.write(f"{datetime.now(tz=UTC).isoformat(timespec='milliseconds')} ")
-        file.write(f"{safe}\n")
+        # The processes give their own times.
+        time = f"{datetime.now(tz=UTC).isoformat(timespec='milliseconds')} " if name == OWN_NAME else ""
+        self._write_file(name, f"{time}{safe}\n")
 
     def close(self) -> None:
         """Closes the files; a later line opens its file again."""
-        for file in self._files.values():
-            file.close()
+        for descriptor in self._files.values():
+            os.close(descriptor)
         self._files.clear()
 
-    def _file(self, name: str) -> TextIO:
+    def _write_file(self, name: str, text: str) -> None:
+        lost = self._lost[name]
+        if lost:
+            text = f"({lost} lines are missing: the disk was full, or could not be written.)\n{text}"
+        encoded = text.encode("utf-8", "backslashreplace")
+        try:
+            is_whole = os.write(self._file(name), encoded) == len(encoded)
+        except OSError as error:
+            is_whole = False
+            if not lost:
+                # What runs goes on; who reads the terminal is told once.
+                self._write_console(OWN_NAME, f"{name}.log cannot be written: {error.strerror}.")
+        self._lost[name] = 0 if is_whole else lost + 1
+
+    def _file(self, name: str) -> int:
         if name not in self._files:
             path = self._directory / f"{name}.log"
             _rotate(path)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._files[name] = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+            self._files[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         return self._files[name]
 
     def _write_console(self, name: str, text: str) -> None:

