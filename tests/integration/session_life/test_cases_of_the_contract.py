@@ -30,7 +30,6 @@ from tests.support.scripted_stack import (
 from triptych.v1 import progress_event_pb2
 from triptych_common.progress.events import PHASES_BY_NAME
 from triptych_gateway.catalog.database import create_engine
-from triptych_gateway.pipeline.clustering.clustering_phase import ATTEMPTS
 
 WEIGHTS = {"training": 0.30, "face_detection": 0.65, "clustering": 0.05}
 
@@ -55,19 +54,6 @@ def test_clustering_raises(stack: Stack, tmp_path: Path) -> None:
     assert failed["phases"]["clustering"]["status"] == "failed"
     assert failed["phases"]["clustering"]["error"]["code"] == "clustering_failed"
     assert max(watch.percentages()) < 100
-
-
-def test_clustering_ends_without_a_reason_each_time_it_is_tried(stack: Stack, tmp_path: Path) -> None:
-    """INTERNAL is what a caller is told of a clusterer that it loses between two of its writes."""
-    clusterer = stack.worker("clustering")
-    clusterer.trouble = grpc.StatusCode.INTERNAL
-    session_id = stack.create(tmp_path)
-    stack.start(session_id)
-
-    failed = Watch(stack, session_id).until("failed")
-
-    assert failed["phases"]["clustering"]["error"]["code"] == "worker_lost"
-    assert sum(call.is_work for call in clusterer.calls) == ATTEMPTS
 
 
 def test_no_faces_found_in_any_photo(stack: Stack, tmp_path: Path) -> None:

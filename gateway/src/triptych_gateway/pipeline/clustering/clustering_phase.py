@@ -110,7 +110,7 @@ class ClusteringPhase:
         """Ask until a clusterer has answered in full."""
         backoff, lost = Backoff(), 0
         while True:
-            accepted = unclear = False
+            accepted = False
             self._began = time.monotonic()
             try:
                 async with self._pool.take() as replica:
@@ -140,12 +140,10 @@ class ClusteringPhase:
                     self._log.error("what was kept is refused; all faces are grouped", error=error.message)
                     self._graph, self._reason = None, "what was kept was refused"
                     continue
-                # What grpcio's client also says where the clusterer is lost between two of its writes.
-                unclear = error.code is grpc.StatusCode.INTERNAL
-                if error.code not in RETRIABLE and not unclear:
+                if error.code not in RETRIABLE:
                     raise PhaseFailedError("clustering_failed", f"Clustering failed: {error.message}") from failure
                 self._log.warning("clustering interrupted; trying again", code=error.code.name, error=error.message)
-            lost += accepted or unclear
+            lost += accepted
             if lost >= ATTEMPTS:
                 raise PhaseFailedError("worker_lost", f"The clusterer was lost {lost} times in the middle of the work.")
             await backoff.wait(error)
