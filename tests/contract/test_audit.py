@@ -72,12 +72,13 @@ def test_a_change_is_recorded_with_who_what_about_what_and_how_it_was_answered(
         phone.headers.update(bearer(secret))
         session_id = gateway.create(phone)
         answer = phone.post(f"{SESSIONS}/{session_id}/start", headers={"x-request-id": "from-the-proxy.1"})
-        phone.patch(f"/api/v1/faces/persons/{2**62}", json={"name": "Ada"})
+        named = phone.patch(f"/api/v1/faces/persons/{2**62}", json={"name": "Ada"})
         phone.get(f"{SESSIONS}/{session_id}")
         phone.post("/api/v1/search", json={})
 
     assert answer.headers["x-request-id"] == "from-the-proxy.1"
     patched, started, created = entries(admin)
+    assert patched["requestId"] == named.headers["x-request-id"]
     assert created.keys() == KEYS
     by_whom = {"caller": "Ünal's phone", "tokenId": token_id}
     assert (

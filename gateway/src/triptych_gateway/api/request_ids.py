@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triptych_common.correlation import REQUEST_ID, correlated, is_id
 
 HEADER: Final = "x-request-id"
+IN_SCOPE: Final = "triptych.request_id"
+"""Where the id is left for whoever handles the request."""
 
 
 class RequestIds:
@@ -31,4 +33,4 @@ class RequestIds:
             await send(message)
 
         with correlated(**{REQUEST_ID: request_id}):
-            await self._app(scope, receive, identified)
+            await self._app({**scope, IN_SCOPE: request_id}, receive, identified)

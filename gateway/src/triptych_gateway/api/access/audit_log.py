@@ -2,30 +2,27 @@
 
 import asyncio
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Send
 from starlette.types import Scope as Connection
 
 from triptych_common.logging import get_logger
 from triptych_gateway.api.access.callers import Caller
+from triptych_gateway.api.request_ids import IN_SCOPE
 from triptych_gateway.catalog.access import audit
 from triptych_gateway.catalog.access.audit import Deed
 from triptych_gateway.catalog.database import DATABASE_AWAY, is_away
 
 log = get_logger(__name__)
 
-REQUEST_ID: Final = "x-request-id"
-"""The header under which a request that changes something is told the id under which it is recorded."""
 SUBJECT: Final = "triptych.subject"
 """Where an endpoint leaves, in the request's scope, the ids of what it made."""
-_OTHERS_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID: Final = re.compile(r"[0-9]{1,19}")
 _MOST_PATH: Final = 300
 """Characters of a path that are kept."""
 _LARGEST_ID: Final = 2**63 - 1
@@ -55,12 +52,10 @@ class AuditLog:
 
     def recorded(self, send: Send, scope: Connection, caller: Caller | None) -> Send:
         """Where an answer is to be sent that is recorded before it leaves."""
-        request_id = _request_id(scope)
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
-                await self._record(_deed(scope, caller, request_id, message["status"]))
+                await self._record(_deed(scope, caller, message["status"]))
             await send(message)
 
         return sent
@@ -80,17 +75,11 @@ class AuditLog:
             log.exception("only this log knows of a change: the database is away", **asdict(deed))
 
 
-def _request_id(scope: Connection) -> str:
-    """The id that a proxy or the caller has given the request, where it is one; else a new one."""
-    given = next((value for name, value in scope["headers"] if name == REQUEST_ID.encode()), b"").decode("latin-1")
-    return given if _OTHERS_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _deed(scope: Connection, caller: Caller | None, request_id: str, status: int) -> Deed:
+def _deed(scope: Connection, caller: Caller | None, status: int) -> Deed:
     about: Mapping[str, Any] = scope.get("path_params", {}) | scope.get(SUBJECT, {})
     route = scope.get("route")
     return Deed(
-        request_id=request_id,
+        request_id=scope[IN_SCOPE],
         caller=caller.name if caller is not None else None,
         token_id=caller.token_id if caller is not None else None,
         action=to_camel(route.name) if route is not None else None,
@@ -104,5 +93,5 @@ def _deed(scope: Connection, caller: Caller | None, request_id: str, status: int
 
 def _id(value: Any) -> int | None:
     """What a path names, where that can be an id: it may also be anything else."""
-    number = int(value) if str(value).isdecimal() and str(value).isascii() else 0
+    number = int(value) if _ID.fullmatch(str(value)) else 0
     return number if 1 <= number <= _LARGEST_ID else None
