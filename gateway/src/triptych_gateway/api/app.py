@@ -75,7 +75,6 @@ def create_app(context: ApiContext) -> FastAPI:
         expose_headers=[request_ids.HEADER],
     )
     app.add_middleware(request_ids.RequestIds)
-    serve_description(app)
     serve_page(app)
     return app
 
@@ -96,6 +95,7 @@ def described_app() -> FastAPI:
     install_error_handlers(app)
     for part in _PARTS:
         app.include_router(part.router)
+    serve_description(app)
 
     @app.get("/health", tags=["health"])
     async def get_health(context: Context) -> schemas.Health:

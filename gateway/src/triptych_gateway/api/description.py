@@ -5,23 +5,31 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
-from starlette.staticfiles import StaticFiles
+from starlette.responses import FileResponse, HTMLResponse
 
 PATH: Final = "/docs"
-_FILES: Final = f"{PATH}/files"
+_SCRIPT: Final = "swagger-ui-bundle.js"
+_STYLE: Final = "swagger-ui.css"
 
 
 def serve_description(app: FastAPI) -> None:
     """Answer `PATH`, and the files that this page needs."""
-    app.mount(_FILES, StaticFiles(directory=str(files("fastapi_offline") / "static")))
+    directory = files("fastapi_offline") / "static"
+
+    @app.get(f"{PATH}/{_SCRIPT}", include_in_schema=False)
+    async def script() -> FileResponse:
+        return FileResponse(str(directory / _SCRIPT))
+
+    @app.get(f"{PATH}/{_STYLE}", include_in_schema=False)
+    async def style() -> FileResponse:
+        return FileResponse(str(directory / _STYLE))
 
     @app.get(PATH, include_in_schema=False)
     async def description() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url=str(app.openapi_url),
             title=app.title,
-            swagger_js_url=f"{_FILES}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_FILES}/swagger-ui.css",
+            swagger_js_url=f"{PATH}/{_SCRIPT}",
+            swagger_css_url=f"{PATH}/{_STYLE}",
             swagger_favicon_url="/favicon.svg",
         )
