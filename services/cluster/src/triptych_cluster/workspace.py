@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_cluster.aligned import aligned_empty
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
@@ -36,7 +38,7 @@ class Workspace:
         """
         size_bytes = 4 * rows * columns
         if not self.is_mapped(size_bytes):
-            return np.empty((rows, columns), np.float32)
+            return aligned_empty(rows, columns)
         with tempfile.TemporaryFile(dir=self.directory, prefix="triptych-cluster-") as file:
             os.posix_fallocate(file.fileno(), 0, size_bytes)
             return np.memmap(file, np.float32, "r+", shape=(rows, columns))

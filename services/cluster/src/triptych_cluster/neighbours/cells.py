@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_cluster.aligned import aligned_rows
 from triptych_cluster.neighbours.arrangement import chunks
 from triptych_cluster.neighbours.sketches import Sketches, projected
 from triptych_cluster.parallel import in_parallel
@@ -75,7 +76,7 @@ def sort_into_cells(
     own = probed[:, 0]
     by_cell = np.argsort(own, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(own, minlength=len(centres)))])
-    sketches = Sketches.of(rows[by_cell], metric)
+    sketches = Sketches.of(aligned_rows(rows, by_cell), metric)
     return Cells(order=order[by_cell], sketches=sketches, starts=starts, probed=probed[by_cell])
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_cluster.aligned import aligned_empty
 from triptych_cluster.neighbours.arrangement import chunks
 from triptych_cluster.parallel import in_parallel, one_blas_thread
 from triptych_cluster.parameters import Metric
@@ -81,7 +82,7 @@ def projected(
         _, directions = np.linalg.eigh(moments)
     basis = directions[:, ::-1][:, :SKETCH_DIMENSION].astype(np.float32)
     offset = mean @ basis
-    sketches = np.empty((len(order), basis.shape[1]), np.float32)
+    sketches = aligned_empty(len(order), basis.shape[1])
 
     def project(part: slice) -> None:
         np.matmul(metric.normalised(embeddings[order[part]]), basis, out=sketches[part])
