@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import faces as synthetic
 import numpy as np
 
 MODEL = "arcface-r50"
-GRPC_ROUNDS = 9
+GRPC_ROUNDS = 4
 Labels = np.ndarray
 Method = Callable[[np.ndarray], tuple[Labels, dict[str, Any]]]
 
@@ -158,10 +157,7 @@ async def ask(address: str, embeddings: np.ndarray) -> tuple[float, int]:
 
 
 def through_grpc(sizes: list[int], seed: int) -> Iterator[dict[str, Any]]:
-    """The service beside the library, alternately: medians, also of what each call took more than the run before it.
-
-    Either varies by a fifth from run to run, so that the best of few tells which was lucky.
-    """
+    """The service beside the library, alternately: what each run and each call took, in seconds."""
     address = "127.0.0.1:50953"
     environment = {
         **os.environ,
@@ -178,7 +174,7 @@ def through_grpc(sizes: list[int], seed: int) -> Iterator[dict[str, Any]]:
         for size in sizes:
             embeddings, _ = synthetic.generate(size, seed)
             here, there, reports = [], [], 0
-            for _ in range(GRPC_ROUNDS if size <= 20_000 else 3):
+            for _ in range(GRPC_ROUNDS):
                 began = time.perf_counter()
                 triptych(embeddings)
                 here.append(time.perf_counter() - began)
@@ -186,9 +182,8 @@ def through_grpc(sizes: list[int], seed: int) -> Iterator[dict[str, Any]]:
                 there.append(seconds)
             yield {
                 "n": size,
-                "library_seconds": round(median(here), 3),
-                "grpc_seconds": round(median(there), 3),
-                "more": round(median(call / run for call, run in zip(there, here, strict=True)) - 1, 3),
+                "library_seconds": [round(seconds, 3) for seconds in here],
+                "grpc_seconds": [round(seconds, 3) for seconds in there],
                 "progress_messages": reports,
             }
     finally:
