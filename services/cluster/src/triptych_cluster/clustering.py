@@ -19,7 +19,7 @@ from triptych_cluster.neighbours.components import component_batches, component_
 from triptych_cluster.neighbours.exact import NeighbourGraph, block_pair_count
 from triptych_cluster.neighbours.graph import ArrangedGraph, Search, arranged_graph, graph_steps, search_for
 from triptych_cluster.parallel import in_parallel
-from triptych_cluster.parameters import Parameters
+from triptych_cluster.parameters import Parameters, UnfitFacesError
 from triptych_cluster.sums import group_sums
 from triptych_cluster.workspace import IN_MEMORY, Workspace
 
@@ -51,7 +51,8 @@ class Faces:
         sizes: float32 [n], shorter side of each face's box in the photo, in pixels; 0 where unknown, the default.
 
     Raises:
-        ValueError: if shapes disagree or a number is not finite.
+        ValueError: if shapes disagree.
+        UnfitFacesError: if a number is not finite.
     """
 
     embeddings: NDArray[np.float32]
@@ -76,7 +77,7 @@ class Faces:
         for part in chunks(count):
             finite[part] &= np.isfinite(self.embeddings[part]).all(axis=1)
         if not finite.all():
-            raise ValueError(
+            raise UnfitFacesError(
                 f"{count - np.count_nonzero(finite)} of {count} faces have an embedding, a score or a size that is not "
                 f"finite, the first of them face {int(np.argmin(finite))}."
             )
@@ -142,7 +143,7 @@ def cluster_faces(
 
     Raises:
         Cancelled: if `is_cancelled` said so.
-        ValueError: if an embedding cannot be compared: see `Metric.check`.
+        UnfitFacesError: if an embedding cannot be compared: see `Metric.check`.
         OSError: if the workspace has no room.
     """
 

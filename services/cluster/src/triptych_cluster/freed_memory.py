@@ -11,6 +11,7 @@ from typing import Final
 _TRIM_THRESHOLD: Final = -1
 _TOP_PAD: Final = -2
 _MMAP_THRESHOLD: Final = -3
+_ARENA_MAX: Final = -8
 """Numbers of the parameters in malloc.h; see mallopt(3)."""
 
 LARGEST_BYTES: Final = 32 * 2**20
@@ -29,5 +30,11 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
-    wishes = {_MMAP_THRESHOLD: LARGEST_BYTES, _TRIM_THRESHOLD: KEPT_BYTES, _TOP_PAD: _STEP_BYTES}
+    wishes = {
+        _MMAP_THRESHOLD: LARGEST_BYTES,
+        _TRIM_THRESHOLD: KEPT_BYTES,
+        _TOP_PAD: _STEP_BYTES,
+        # Threads would have heaps of their own, of 64 MiB each, which go back to the kernel as soon as they are empty.
+        _ARENA_MAX: 1,
+    }
     return all(mallopt(parameter, value) for parameter, value in wishes.items())

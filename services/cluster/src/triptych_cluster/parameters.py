@@ -35,6 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class UnfitFacesError(ValueError):
+    """An embedding, a score or a size that nothing can be computed with."""
+
+
 class Metric(Enum):
     """How two embeddings of a model are compared.
 
@@ -51,14 +55,16 @@ class Metric(Enum):
         """See that rows [n, d] can be compared.
 
         Raises:
-            ValueError: if the square of a row's length is beyond float32, or the metric is cosine and a row's length 0.
+            UnfitFacesError: if a row's squared length is beyond float32, or 0 where the metric is cosine.
         """
         with np.errstate(over="ignore"):
             squares = np.einsum("ij,ij->i", embeddings, embeddings)
         if not np.isfinite(squares).all():
-            raise ValueError(f"Face {int(np.argmax(squares))} has an embedding whose length is beyond float32.")
+            raise UnfitFacesError(f"Face {int(np.argmax(squares))} has an embedding whose length is beyond float32.")
         if self is Metric.COSINE and not squares.all():
-            raise ValueError(f"Face {int(np.argmin(squares))} has an embedding of length 0, which has no direction.")
+            raise UnfitFacesError(
+                f"Face {int(np.argmin(squares))} has an embedding of length 0, which has no direction."
+            )
 
     def normalised(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Checked rows [n, d] in the form that this metric compares: of unit length for cosine, else as they are."""

@@ -115,16 +115,20 @@ def _useless(question: Question, *, max_faces: int) -> str:
 def _take(faces: RawFaces, batch: clusterer_pb2.FaceBatch, *, read: int, header: clusterer_pb2.ClusterHeader) -> int:
     """Put a batch behind what was read; returns how many faces are read now. Raises InvalidRequestError."""
     end = read + len(batch.face_ids)
-    _check_batch(batch, end=end, header=header)
+    # Each look at bytes of a message copies them.
+    vectors = batch.vectors
+    _check_batch(batch, vectors, end=end, header=header)
     faces.face_ids[read:end] = batch.face_ids
     faces.photo_ids[read:end] = batch.photo_ids
     faces.scores[read:end] = batch.scores
     faces.sizes[read:end] = batch.sizes or 0
-    faces.embeddings[read:end] = vectors_from_bytes(batch.vectors, dimension=header.dimension)
+    faces.embeddings[read:end] = vectors_from_bytes(vectors, dimension=header.dimension)
     return end
 
 
-def _check_batch(batch: clusterer_pb2.FaceBatch, *, end: int, header: clusterer_pb2.ClusterHeader) -> None:
+def _check_batch(
+    batch: clusterer_pb2.FaceBatch, vectors: bytes, *, end: int, header: clusterer_pb2.ClusterHeader
+) -> None:
     """Raise InvalidRequestError where a batch's lists disagree or exceed what the header announced."""
     count = len(batch.face_ids)
     if not len(batch.photo_ids) == len(batch.scores) == count:
@@ -134,9 +138,9 @@ def _check_batch(batch: clusterer_pb2.FaceBatch, *, end: int, header: clusterer_
         )
     if len(batch.sizes) not in (0, count):
         raise InvalidRequestError(f"A batch has {count} face ids and {len(batch.sizes)} sizes.", reason="BAD_BATCH")
-    if len(batch.vectors) != 4 * count * header.dimension:
+    if len(vectors) != 4 * count * header.dimension:
         raise InvalidRequestError(
-            f"A batch of {count} faces has {len(batch.vectors)} bytes of vectors, not {4 * count * header.dimension}.",
+            f"A batch of {count} faces has {len(vectors)} bytes of vectors, not {4 * count * header.dimension}.",
             reason="BAD_BATCH",
         )
     if end > header.face_count:

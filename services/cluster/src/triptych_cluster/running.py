@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,14 +16,15 @@ from triptych_cluster.clustering import Faces, Grouping, Progress, cluster_faces
 from triptych_cluster.kept.changes import KeptChanges, all_of, changes
 from triptych_cluster.kept.incremental import cluster_increment, cluster_to_keep
 from triptych_cluster.neighbours.graph import Search
+from triptych_cluster.parameters import UnfitFacesError
 from triptych_cluster.question import Question, Received, room_on_disk
 from triptych_cluster.workspace import Workspace
 from triptych_common.errors import InvalidRequestError
 from triptych_common.progress.publisher import ProgressPublisher
 from triptych_common.progress.work import Work
 
-PROGRESS_INTERVAL_SECONDS: Final = 0.05
-"""Least time between two messages of progress; a thirtieth of the time since the run began, where that is less, so that
+PROGRESS_INTERVAL_SECONDS: Final = 0.2
+"""Least time between two messages of progress; a sixteenth of the time since the run began, where that is less, so that
 a short run has twenty as well."""
 HEARTBEAT_SECONDS: Final = 2.0
 """Most time between two messages of progress, also where nothing has moved."""
@@ -75,6 +77,8 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._cancelled = threading.Event()
         self._moved = asyncio.Event()
+        self._told: Progress | None = None
+        self._is_waiting = False
         self._future = self._loop.run_in_executor(executor, self._group, received, question, workspace)
         self._future.add_done_callback(self._on_end)
         self._began = self._may_report_at = self._loop.time()
@@ -84,14 +88,20 @@ class Run:
         rest_seconds = self._may_report_at - self._loop.time()
         if rest_seconds > 0:
             await asyncio.wait([self._future], timeout=rest_seconds)
+        # The thread is told first, and then asked: so no report of it is missed.
+        self._is_waiting = True
         try:
-            async with asyncio.timeout(HEARTBEAT_SECONDS - PROGRESS_INTERVAL_SECONDS):
-                await self._moved.wait()
+            if self.newest is self._told and not self._future.done():
+                async with asyncio.timeout(HEARTBEAT_SECONDS - PROGRESS_INTERVAL_SECONDS):
+                    await self._moved.wait()
         except TimeoutError:
             return True
-        self._moved.clear()
+        finally:
+            self._is_waiting = False
+            self._moved.clear()
+        self._told = self.newest
         now = self._loop.time()
-        self._may_report_at = now + min(PROGRESS_INTERVAL_SECONDS, (now - self._began) / 30)
+        self._may_report_at = now + min(PROGRESS_INTERVAL_SECONDS, (now - self._began) / 16)
         return not self._future.done()
 
     async def result(self) -> Found:
@@ -104,8 +114,9 @@ class Run:
         await asyncio.wait([self._future])
 
     def _group(self, received: Received, question: Question, workspace: Workspace) -> Found:
-        faces = _checked(received, question)
-        with room_on_disk():
+        raw = received.faces
+        with _fit_faces(), room_on_disk():
+            faces = Faces(embeddings=raw.embeddings, photo_ids=raw.photo_ids, scores=raw.scores, sizes=raw.sizes)
             if question.plan.keeps:
                 return self._group_and_keep(faces, received, question, workspace)
             grouping = cluster_faces(
@@ -153,17 +164,18 @@ class Run:
 
     def _on_progress(self, progress: Progress) -> None:
         self.newest = progress
-        self._loop.call_soon_threadsafe(self._moved.set)
+        # Of a hundred reports a few dozen are told; the others need not wake anybody.
+        if self._is_waiting:
+            self._loop.call_soon_threadsafe(self._moved.set)
 
 
-def _checked(received: Received, question: Question) -> Faces:
-    raw = received.faces
+@contextmanager
+def _fit_faces() -> Iterator[None]:
+    """Work on faces as they came. Raises InvalidRequestError (BAD_FACES) where nothing can be computed with them."""
     try:
-        faces = Faces(embeddings=raw.embeddings, photo_ids=raw.photo_ids, scores=raw.scores, sizes=raw.sizes)
-        question.parameters.metric.check(faces.embeddings)
-    except ValueError as error:
+        yield
+    except UnfitFacesError as error:
         raise InvalidRequestError(str(error), reason="BAD_FACES") from error
-    return faces
 
 
 class CallProgress:

@@ -167,13 +167,13 @@ def _parameters(face_model_id: str) -> Parameters:
 def _assignments(face_ids: NDArray[np.int64], grouping: Grouping) -> Iterator[clusterer_pb2.ClusterFacesResponse]:
     for start in range(0, len(face_ids), ASSIGNMENTS_PER_MESSAGE):
         part = slice(start, start + ASSIGNMENTS_PER_MESSAGE)
-        yield clusterer_pb2.ClusterFacesResponse(
-            assignments=clusterer_pb2.AssignmentBatch(
-                face_ids=face_ids[part].tolist(),
-                groups=grouping.labels[part].tolist(),
-                probabilities=grouping.probabilities[part].tolist(),
-            )
-        )
+        response = clusterer_pb2.ClusterFacesResponse()
+        # In place: a message that is given another as a part copies it.
+        assignments = response.assignments
+        assignments.face_ids.extend(face_ids[part].tolist())
+        assignments.groups.extend(grouping.labels[part].tolist())
+        assignments.probabilities.extend(grouping.probabilities[part].tolist())
+        yield response
 
 
 def _summary(found: Found, question: Question) -> clusterer_pb2.ClusterFacesResponse:

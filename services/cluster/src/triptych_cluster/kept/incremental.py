@@ -84,7 +84,8 @@ def cluster_increment(
 
     Raises:
         Cancelled: if `is_cancelled` said so.
-        ValueError: if an embedding cannot be compared, or `known` is of another number of faces or neighbours.
+        UnfitFacesError: if an embedding cannot be compared.
+        ValueError: if `known` is of another number of faces or neighbours.
         OSError: if the workspace has no room.
     """
     shape = (len(faces.photo_ids), parameters.neighbour_count)

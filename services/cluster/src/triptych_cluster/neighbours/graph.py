@@ -72,7 +72,7 @@ def arranged_graph(
         on_step: called before each of the `graph_steps`, with how many are done; may raise to stop the work.
 
     Raises:
-        ValueError: if an embedding cannot be compared: see `Metric.check`.
+        UnfitFacesError: if an embedding cannot be compared: see `Metric.check`.
         OSError: if the workspace has no room.
     """
     metric = parameters.metric
