@@ -1,5 +1,7 @@
 """A new clustering on a real PostgreSQL: persons, names and corrections stay, whatever becomes of groups and faces."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -10,7 +12,8 @@ from triptych_gateway.catalog.clustering import face_space
 from triptych_gateway.catalog.clustering.former_persons import remember_persons
 from triptych_gateway.catalog.clustering.regrouping import NamedPersonChange, replace_clustering
 from triptych_gateway.catalog.library import photos
-from triptych_gateway.catalog.people import corrections, faces, groups, persons
+from triptych_gateway.catalog.people import corrections, faces, groups, persons, places
+from triptych_gateway.catalog.sessions import session_edits
 
 
 async def test_names_stay_with_faces_that_were_replaced_by_new_rows(engine: AsyncEngine) -> None:
@@ -221,3 +224,30 @@ async def test_a_session_shows_the_persons_in_its_own_photos(engine: AsyncEngine
         assert await _sessions_persons(connection, session_id) == {shown[ids[0]], shown[ids[1]]}
         assert await _sessions_persons(connection, other) == {shown[others[0]], shown[others[1]]}
         assert await persons.list_persons(connection, offset=5, limit=10, session_id=other) == ([], 2)
+
+
+async def test_a_session_that_grouped_last_can_be_deleted_while_another_one_groups(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        former, ids = await library(connection, [2, 2])
+        await regroup(connection, former, ids[0::2], ids[1::2])
+        latter = await new_session(connection, paths=[b"/photos/000", b"/photos/001"])
+        await connection.execute(
+            text("UPDATE sessions SET status = 'completed' WHERE id = :session_id"), {"session_id": former}
+        )
+
+    async def delete() -> None:
+        async with engine.begin() as connection:
+            await session_edits.delete_session(connection, former)
+
+    async with engine.begin() as connection:
+        await places.lock(connection)
+        deleting = asyncio.create_task(delete())
+        async with engine.connect() as watching:
+            while not await table(watching, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                await watching.rollback()
+        await regroup(connection, latter, ids[0::2], ids[1::2])
+    await deleting
+
+    async with engine.connect() as connection:
+        assert await table(connection, "SELECT session_id FROM clusterings") == [(latter,)]
+        assert await wrong_counters(connection) == []

@@ -29,6 +29,15 @@ async def lock(connection: AsyncConnection) -> None:
     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PLACES_LOCK})
 
 
+async def hold_still(connection: AsyncConnection) -> None:
+    """Have places stay as they are until the transaction ends; others may hold them still as well.
+
+    For a transaction that takes photos out of a session: their counters are told under this lock, which must come
+    before the rows that it locks, as it does where places change.
+    """
+    await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": PLACES_LOCK})
+
+
 async def vacate(connection: AsyncConnection, asset_ids: Sequence[int], *, model_id: str) -> None:
     """Give up the places of photos' faces, before the faces themselves are removed."""
     parameters = {"asset_ids": list(asset_ids), "model_id": model_id, "live": LIVE_GENERATION}

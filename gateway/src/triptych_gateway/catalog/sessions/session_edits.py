@@ -1,6 +1,6 @@
 """What a person changes of a session besides pressing its buttons: its name, its config, photos to try again, its end.
 
-Each locks as the buttons do (`control`): the lease, then the session's row, then the rest.
+Each locks as the buttons do (`control`): the lease, then the session's row, then places, then the rest.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from triptych_gateway.catalog.errors import NotFoundError
+from triptych_gateway.catalog.people import places
 from triptych_gateway.catalog.runs import generations, lifecycle
 from triptych_gateway.catalog.schema import runs, session_assets, sessions
 from triptych_gateway.catalog.sessions import control
@@ -57,6 +58,8 @@ async def delete_session(connection: AsyncConnection, session_id: int) -> None:
     """
     row = await control.lock_session(connection, session_id)
     press(row.status, "delete")
+    # Before the deletion locks the clustering that was made last by this session, which another one may be renewing.
+    await places.hold_still(connection)
     for run in (await lifecycle.latest_runs(connection, session_id)).values():
         await generations.abandon(connection, run)
     await connection.execute(delete(sessions).where(sessions.c.id == session_id))
