@@ -1,6 +1,7 @@
 """The role that gateways work as: what a gateway needs, and nothing about the tables."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ import pytest
 
 from tests.support.real_servers import PostgresServer, run_apart, wait_for
 from tests.support.running_gateway import running_gateway
-from triptych_common.errors import EXIT_BAD_CONFIGURATION
+from triptych_common.errors import EXIT_BAD_CONFIGURATION, ConfigurationError
+from triptych_gateway.backup.contents import Backup
 from triptych_gateway.backup.creating import create_backup
 from triptych_gateway.backup.restoring import restore_backup
+from triptych_gateway.catalog.runtime_role import search_path_statement
 
 SEARCH_TABLE = "search_vectors_77"
 
@@ -178,3 +181,66 @@ def test_after_a_restore_the_rights_are_given_again(postgres: PostgresServer, tm
 
     assert execute(as_role(url), "SELECT count(*) FROM sessions") == 0
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def administered(postgres: PostgresServer) -> Iterator[tuple[str, str]]:
+    """A database as an administrator hands it over: an owner who may make no roles, and a role that was made for it.
+
+    The administrator's URL of it, and the owner's.
+    """
+    name = postgres.create_database(migrated=False)
+    administrator = postgres.url(name)
+    execute(
+        administrator,
+        "CREATE ROLE proprietor LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD 'secret'",
+        "CREATE ROLE appointed LOGIN PASSWORD 'secret'",
+        f"ALTER DATABASE {name} OWNER TO proprietor",
+        "CREATE EXTENSION vector",
+        "SELECT 1",
+    )
+    yield administrator, as_role(administrator, "proprietor")
+    postgres.drop_database(name)
+    execute(postgres.url("postgres"), "DROP ROLE proprietor", "DROP ROLE appointed", "SELECT 1")
+
+
+def test_an_owner_that_may_make_no_roles_says_what_an_administrator_has_to_do(administered: tuple[str, str]) -> None:
+    administrator, owner = administered
+    role = as_role(administrator, "appointed")
+
+    said = migrate_by_command(owner, role)
+    assert said.returncode == EXIT_BAD_CONFIGURATION
+    (statement,) = re.findall(r"run `(ALTER ROLE [^`]+)`", said.stdout + said.stderr)
+    execute(administrator, statement, "SELECT 1")
+    assert migrate_by_command(owner, role).returncode == 0
+
+    execute(role, "CREATE TABLE search_vectors_1 (asset_id bigint)", "SELECT 1")
+    assert execute(administrator, "SELECT to_regclass('search.search_vectors_1')::text") == "search.search_vectors_1"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        execute(role, "CREATE TABLE public.mine (id int)", "SELECT 1")
+
+
+def test_such_an_owner_makes_and_restores_backups(administered: tuple[str, str], tmp_path: Path) -> None:
+    administrator, owner = administered
+    role = as_role(administrator, "appointed")
+    database = urlsplit(administrator).path.removeprefix("/")
+    execute(administrator, search_path_statement("appointed", database), "SELECT 1")
+    assert migrate_by_command(owner, role).returncode == 0
+    execute(role, "INSERT INTO categories (name) VALUES ('kept')", "CREATE TABLE search_vectors_1 ()", "SELECT 1")
+
+    backup = run_apart(create_backup(owner, tmp_path, environment={}))
+    execute(role, "UPDATE categories SET name = 'lost'", "SELECT 1")
+    with pytest.raises(ConfigurationError, match="Gateways are connected"):
+        run_apart(_restore_beside_a_gateway(role, owner, backup))
+    run_apart(restore_backup(owner, backup, replace=True, nats_url=None))
+    assert migrate_by_command(owner, role).returncode == 0
+
+    assert execute(role, "SELECT name FROM categories") == "kept"
+
+
+async def _restore_beside_a_gateway(role: str, owner: str, backup: Backup) -> None:
+    gateway = await asyncpg.connect(role, server_settings={"application_name": "triptych"})
+    try:
+        await restore_backup(owner, backup, replace=True, nats_url=None)
+    finally:
+        await gateway.close()

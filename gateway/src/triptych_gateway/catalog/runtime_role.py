@@ -19,6 +19,7 @@ log = get_logger(__name__)
 
 SEARCH_SCHEMA: Final = "search"
 """Holds what can be made again, and is the runtime role's to make it."""
+_SEARCH_PATH: Final = f"{SEARCH_SCHEMA}, public"
 NOT_ALLOWED: Final = {
     "alembic_version": ("INSERT", "UPDATE", "DELETE"),
     # Added to, and removed from when it is old, which a trigger sees to.
@@ -27,6 +28,11 @@ NOT_ALLOWED: Final = {
     "tokens": ("DELETE",),
 }
 """Table → what the runtime role may not do with its rows, of reading, adding, changing and removing them."""
+_LOOKS_FOR_TABLES_IN: Final = """
+    SELECT EXISTS (
+        SELECT 1 FROM pg_db_role_setting s
+        JOIN pg_roles r ON r.oid = s.setrole JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE r.rolname = :name AND d.datname = current_database() AND :setting = ANY (s.setconfig))"""
 _LEFT_BY_THE_OWNER: Final = r"""
     SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename ~ '^search_vectors_[0-9]+$'"""
 
@@ -51,6 +57,7 @@ async def provide_runtime_role(connection: AsyncConnection, role: RuntimeRole) -
     database = await _quoted(connection, (await connection.execute(text("SELECT current_database()"))).scalar_one())
     for statement in _rights(quoted, database):
         await connection.execute(text(statement))
+    await _lead_to_search_schema(connection, role, search_path_statement(quoted, database))
     await _give_up_search_tables(connection)
 
 
@@ -97,8 +104,27 @@ def _rights(role: str, database: str) -> list[str]:
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
         f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}",
         *(f"REVOKE {', '.join(rights)} ON public.{table} FROM {role}" for table, rights in NOT_ALLOWED.items()),
-        f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {SEARCH_SCHEMA}, public",
     ]
+
+
+def search_path_statement(role: str, database: str) -> str:
+    """The statement that has the role find, and make, the tables that are searched in the schema of theirs."""
+    return f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {_SEARCH_PATH}"
+
+
+async def _lead_to_search_schema(connection: AsyncConnection, role: RuntimeRole, statement: str) -> None:
+    """See to the role's search path, which an owner that may make no roles cannot set, but finds set."""
+    known = {"name": role.name, "setting": f"search_path={_SEARCH_PATH}"}
+    if (await connection.execute(text(_LOOKS_FOR_TABLES_IN), known)).scalar_one():
+        return
+    try:
+        async with connection.begin_nested():
+            await connection.execute(text(statement))
+    except ProgrammingError as error:
+        raise ConfigurationError(
+            f"The owner of the catalogue may not set the search path of the role {role.name}: have whoever administers"
+            f" the database run `{statement}` in it."
+        ) from error
 
 
 async def _give_up_search_tables(connection: AsyncConnection) -> None:
