@@ -20,6 +20,7 @@ from tools.deployment.code import (
     scaling_problems,
 )
 from tools.deployment.composition import composition_problems
+from tools.deployment.database_roles import role_problems
 from tools.deployment.dockerfiles import dockerfile_problems, substitute_problems
 from tools.deployment.manifests import OVERLAYS, ROOT, Manifest, build
 from tools.deployment.monitoring import find_promtool, monitoring_problems, promtool_problems
@@ -37,6 +38,7 @@ def problems_of(manifests: list[Manifest]) -> Iterator[str]:
         hardening_problems,
         replication_problems,
         broker_problems,
+        role_problems,
         backup_problems,
     ):
         yield from check(manifests)

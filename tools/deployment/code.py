@@ -29,11 +29,12 @@ from triptych_common.settings import ProcessSettings
 from triptych_gateway.settings import DatabaseSettings, MigrationSettings
 
 IMAGES: Final = ROOT / "deploy" / "images"
-SECRET_VARIABLES: Final = ("DATABASE_URL", "NATS_URL", "TRIPTYCH_SERVICE_TOKEN")
+SECRET_VARIABLES: Final = ("DATABASE_URL", "TRIPTYCH_DATABASE_OWNER_URL", "NATS_URL", "TRIPTYCH_SERVICE_TOKEN")
 _OF_THE_DATABASE: Final = (["triptych-gateway-backup"],)
 _SCALED: Final = ("embedder", "facedetect")
 _SOME_SECRET: Final = {
     "DATABASE_URL": "postgresql://somebody:hush@postgres/triptych",
+    "TRIPTYCH_DATABASE_OWNER_URL": "postgresql://owner:hush@postgres/triptych",
     "NATS_URL": "nats://nats:4222",
     "TRIPTYCH_SERVICE_TOKEN": "sixteen characters or more",
 }

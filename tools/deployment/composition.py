@@ -7,18 +7,24 @@ from typing import Any, Final
 from tools.deployment.code import IMAGES, SECRET_VARIABLES, console_scripts, settings_problems
 from tools.deployment.manifests import OURS, ROOT
 from tools.settings_table import PROCESSES
-from triptych_gateway.settings import DatabaseSettings
+from triptych_gateway.settings import DatabaseSettings, MigrationSettings
 
 _SERVERS: Final = ("nats", "postgres")
-_OF_THE_DATABASE: Final = ("first-token", "backup")
-"""Commands of the gateway's image that work on the catalogue's database."""
+_OF_THE_DATABASE: Final = {"migrate": MigrationSettings, "first-token": DatabaseSettings, "backup": DatabaseSettings}
+"""Commands of the gateway's image that work on the catalogue's database, with their settings."""
+_MAKES_SECRETS: Final = "secrets"
+_KNOW_THE_SECRETS_OF: Final = {"broker": {"nats"}, "database": {"postgres"}, "gateway": {"gateway", "first-token"}}
+"""Volume of secrets → who mounts it, where it is not the one service of that name."""
 _DEFAULT: Final = re.compile(r"\$\{\w+:-([^}]*)\}")
 # What stands in the files that `make_secrets.py` writes.
 _FILES: Final = {
     "NATS_URL": "nats://nats:4222",
     "TRIPTYCH_SERVICE_TOKEN": "sixteen characters or more",
     "DATABASE_URL": "postgresql://postgres/triptych",
+    "TRIPTYCH_DATABASE_OWNER_URL": "postgresql://postgres/triptych",
 }
+_FILES_OF_SERVICES: Final = ("NATS_URL", "TRIPTYCH_SERVICE_TOKEN")
+_FILES_OF_GATEWAYS: Final = (*_FILES_OF_SERVICES, "DATABASE_URL")
 
 
 def composition_problems(compose: dict[str, Any]) -> Iterator[str]:
@@ -33,8 +39,12 @@ def composition_problems(compose: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: has no limit of memory"
         if name in OURS:
             yield from _our_problems(name, service)
-    for name in _OF_THE_DATABASE:
-        yield from settings_problems(name, DatabaseSettings, {**services[name].get("environment", {}), **_FILES})
+    for name, settings in _OF_THE_DATABASE.items():
+        files = _FILES if settings is MigrationSettings else {one: _FILES[one] for one in _FILES_OF_GATEWAYS}
+        yield from settings_problems(name, settings, {**services[name].get("environment", {}), **files})
+    yield from _secrets_problems(services)
+    if "migrate" not in services.get("gateway", {}).get("depends_on", {}):
+        yield "gateway: does not wait for migrate, and may not migrate itself"
     scripts = console_scripts()
     for name, service in services.items():
         yield from _waiting_problems(name, service, services)
@@ -48,7 +58,7 @@ def _our_problems(name: str, service: dict[str, Any]) -> Iterator[str]:
     for variable in SECRET_VARIABLES:
         if variable in environment:
             yield f"{name}: {variable} is not to be in the environment"
-    secrets = {key: value for key, value in _FILES.items() if key != "DATABASE_URL" or name == "gateway"}
+    secrets = {one: _FILES[one] for one in (_FILES_OF_GATEWAYS if name == "gateway" else _FILES_OF_SERVICES)}
     yield from settings_problems(name, PROCESSES[name], {**environment, **secrets})
     if f"{name}-secrets:{environment.get('TRIPTYCH_SECRETS_DIR')}:ro" not in service.get("volumes", []):
         yield f"{name}: does not read secrets of its own"
@@ -59,6 +69,15 @@ def _our_problems(name: str, service: dict[str, Any]) -> Iterator[str]:
         yield f"{name}: {dockerfile} has no target {target}"
     if not service.get("read_only") or service.get("cap_drop") != ["ALL"]:
         yield f"{name}: may write into its root, or has capabilities"
+
+
+def _secrets_problems(services: dict[str, Any]) -> Iterator[str]:
+    """Secrets are for those whose they are: the owner of the catalogue is known to nothing that runs on."""
+    for name, service in services.items():
+        for volume in service.get("volumes", []):
+            of, is_secret, _ = volume.partition("-secrets:")
+            if is_secret and name not in {_MAKES_SECRETS, *_KNOW_THE_SECRETS_OF.get(of, {of})}:
+                yield f"{name}: reads the secrets of {of}"
 
 
 def _waiting_problems(name: str, service: dict[str, Any], services: dict[str, Any]) -> Iterator[str]:

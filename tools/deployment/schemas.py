@@ -70,6 +70,21 @@ class _Bootstrap(_Strict):
     initdb: _InitDb
 
 
+class _Reference(_Strict):
+    name: str
+
+
+class _Role(_Strict):
+    name: str
+    ensure: Literal["present", "absent"]
+    login: bool
+    passwordSecret: _Reference  # noqa: N815
+
+
+class _Managed(_Strict):
+    roles: list[_Role]
+
+
 class _Storage(_Strict):
     size: str
 
@@ -81,6 +96,7 @@ class PostgresCluster(_Strict):
     imageName: str  # noqa: N815
     inheritedMetadata: _Metadata  # noqa: N815
     bootstrap: _Bootstrap
+    managed: _Managed
     storage: _Storage
     resources: dict[str, dict[str, str]]
 

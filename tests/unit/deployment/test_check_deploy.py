@@ -110,6 +110,20 @@ def let_embedder_ask_cluster(manifests: list[Manifest]) -> None:
     policy(manifests, "embedder")["egress"].append(to_cluster)
 
 
+def migration(manifests: list[Manifest]) -> dict[str, Any]:
+    found: dict[str, Any] = pod_of(deployment(manifests, "gateway"))["initContainers"][0]
+    return found
+
+
+def refer_to_owner(entry: dict[str, Any]) -> None:
+    entry["valueFrom"]["secretKeyRef"]["name"] = "triptych-postgres-app"
+
+
+def managed_role(manifests: list[Manifest]) -> dict[str, Any]:
+    found: dict[str, Any] = named(manifests, "Cluster")["triptych-postgres"]["spec"]["managed"]["roles"][0]
+    return found
+
+
 WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
     "a field of the wrong type": (
         lambda all_: deployment(all_, "gateway")["spec"].update(replicas="two"),
@@ -200,7 +214,7 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         "the image for GPUs and the limit nvidia.com/gpu belong together",
     ),
     "a command that there is not": (
-        lambda all_: pod_of(deployment(all_, "gateway"))["initContainers"][0].update(command=["triptych-upgrade"]),
+        lambda all_: migration(all_).update(command=["triptych-upgrade"]),
         "no console script triptych-upgrade",
     ),
     "a metric that there is not": (
@@ -287,6 +301,34 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         lambda all_: job(all_)["containers"][0].update(command=["triptych-dump"]),
         "no console script triptych-dump",
     ),
+    "a gateway that is the owner": (
+        lambda all_: refer_to_owner(variable(all_, "gateway", "DATABASE_URL")),
+        "Deployment gateway, container gateway: works as the owner of the catalogue",
+    ),
+    "an owner whom the gateway knows": (
+        lambda all_: container(all_, "gateway")["env"].append(migration(all_)["env"][0]),
+        "GatewaySettings reads no TRIPTYCH_DATABASE_OWNER_URL",
+    ),
+    "a migration as who may change rows alone": (
+        lambda all_: migration(all_)["env"].pop(0),
+        "Deployment gateway, container gateway: nobody migrates as the owner before it",
+    ),
+    "a migration for another role": (
+        lambda all_: refer_to_owner(migration(all_)["env"][1]),
+        "container migrate: gives its rights to another role",
+    ),
+    "a backup that could not be put back": (
+        lambda all_: job(all_)["containers"][0].update(env=[variable(all_, "gateway", "DATABASE_URL")]),
+        "CronJob backup, container backup: is not the owner",
+    ),
+    "an operator that gives another password": (
+        lambda all_: managed_role(all_).update(passwordSecret={"name": "triptych-postgres-app"}),
+        "triptych_gateway has not the password of the gateway's secret",
+    ),
+    "a role that would make tables among others": (
+        lambda all_: managed_role(all_).update(name="somebody"),
+        "somebody is not told where it makes tables that are searched",
+    ),
     "a service that may speak to anybody": (
         lambda all_: policy(all_, "embedder")["egress"].append({"ports": [{"port": 443}]}),
         "embedder may speak to anybody at 443",
@@ -337,6 +379,18 @@ WRONG_COMPOSE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "secrets of another": (
         lambda services: services["embedder"].update(volumes=["gateway-secrets:/run/triptych:ro"]),
         "embedder: does not read secrets of its own",
+    ),
+    "the owner of the catalogue, known to what runs on": (
+        lambda services: services["gateway"]["volumes"].append("migrate-secrets:/run/owner:ro"),
+        "gateway: reads the secrets of migrate",
+    ),
+    "a gateway that begins before the schema is there": (
+        lambda services: services["gateway"]["depends_on"].pop("migrate"),
+        "gateway: does not wait for migrate",
+    ),
+    "a migration that is waited for until it runs": (
+        lambda services: services["gateway"]["depends_on"].update(migrate={"condition": "service_started"}),
+        "gateway: waits for migrate by service_started, not by service_completed_successfully",
     ),
     "another image": (
         lambda services: services["cluster"]["build"].update(dockerfile="deploy/images/progress.Dockerfile"),
