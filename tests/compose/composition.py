@@ -38,10 +38,10 @@ class Composition:
         """Where the gateway answers."""
         return f"http://127.0.0.1:{self.environment['PORT']}"
 
-    def __call__(self, *arguments: str, seconds: float = _SECONDS) -> str:
-        """Run `docker compose`; returns what it printed."""
+    def __call__(self, *arguments: str, seconds: float = _SECONDS, given: str | None = None) -> str:
+        """Run `docker compose`, with something to read; returns what it printed."""
         files = [part for file in self.files for part in ("--file", file)]
-        return self._docker("compose", "--project-name", PROJECT, *files, *arguments, seconds=seconds)
+        return self._docker("compose", "--project-name", PROJECT, *files, *arguments, seconds=seconds, given=given)
 
     def start(self) -> None:
         """Start whatever does not run, and wait until all of it is healthy."""
@@ -103,11 +103,12 @@ class Composition:
         """Remove containers, networks and volumes, also those of the files that were added."""
         self.with_file(OBJECT_STORAGE, BUCKETS="s3://none")(*_EVERY_PROFILE, "down", "--volumes", "--timeout", "20")
 
-    def _docker(self, *arguments: str, seconds: float = _SECONDS) -> str:
+    def _docker(self, *arguments: str, seconds: float = _SECONDS, given: str | None = None) -> str:
         done = subprocess.run(
             ["docker", *arguments],
             cwd=ROOT,
             env=dict(self.environment),
+            input=given,
             stdout=subprocess.PIPE,
             text=True,
             timeout=seconds,
