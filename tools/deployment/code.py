@@ -30,6 +30,8 @@ from triptych_gateway.settings import DatabaseSettings, MigrationSettings
 
 IMAGES: Final = ROOT / "deploy" / "images"
 SECRET_VARIABLES: Final = ("DATABASE_URL", "TRIPTYCH_DATABASE_OWNER_URL", "NATS_URL", "TRIPTYCH_SERVICE_TOKEN")
+_OF_PYTHON: Final = ("SSL_CERT_FILE",)
+"""What no settings class reads, and the interpreter does."""
 _OF_THE_DATABASE: Final = (["triptych-gateway-backup"],)
 _SCALED: Final = ("embedder", "facedetect")
 _SOME_SECRET: Final = {
@@ -49,7 +51,7 @@ def settings_class(process: str, command: list[str]) -> type[ProcessSettings]:
 
 def settings_problems(where: str, settings: type[ProcessSettings], environment: Mapping[str, str]) -> Iterator[str]:
     """Variables that no setting reads, and values that it refuses. Secrets have some value."""
-    known = {variable(name, field) for name, field in settings.model_fields.items()}
+    known = {variable(name, field) for name, field in settings.model_fields.items()} | set(_OF_PYTHON)
     for name in sorted(environment.keys() - known):
         yield f"{where}: {settings.__name__} reads no {name}"
     try:

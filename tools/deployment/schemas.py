@@ -101,9 +101,50 @@ class PostgresCluster(_Strict):
     resources: dict[str, dict[str, str]]
 
 
+class _IssuerReference(_Strict):
+    name: str
+    kind: Literal["Issuer", "ClusterIssuer"]
+
+
+class _PrivateKey(_Strict):
+    algorithm: Literal["ECDSA"]
+    size: Literal[256, 384, 521]
+
+
+class Certificate(_Strict):
+    """The fields of cert-manager.io/v1 that are used here."""
+
+    secretName: str  # noqa: N815
+    issuerRef: _IssuerReference  # noqa: N815
+    duration: str = Field(pattern=r"^\d+h$")
+    renewBefore: str = Field(pattern=r"^\d+h$")  # noqa: N815
+    privateKey: _PrivateKey  # noqa: N815
+    isCA: bool = False  # noqa: N815
+    commonName: str | None = None  # noqa: N815
+    usages: list[Literal["digital signature", "server auth", "client auth"]] = []
+    dnsNames: list[str] = []  # noqa: N815
+
+
+class _SelfSigned(_Strict):
+    pass
+
+
+class _Authority(_Strict):
+    secretName: str  # noqa: N815
+
+
+class Issuer(_Strict):
+    """One that signs by itself, or by an authority's secret."""
+
+    selfSigned: _SelfSigned | None = None  # noqa: N815
+    ca: _Authority | None = None
+
+
 CUSTOM: Final[dict[tuple[str, str], type[BaseModel]]] = {
     ("keda.sh/v1alpha1", "ScaledObject"): ScaledObject,
     ("postgresql.cnpg.io/v1", "Cluster"): PostgresCluster,
+    ("cert-manager.io/v1", "Certificate"): Certificate,
+    ("cert-manager.io/v1", "Issuer"): Issuer,
 }
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,19 +49,32 @@ def test_every_overlay_is_in_order(name: str, built: dict[str, list[Manifest]]) 
 
 
 def test_object_storage_opens_one_way_out_for_those_who_read_photos(tmp_path: Path) -> None:
-    places = {name: os.path.relpath(OVERLAYS.parent / name, tmp_path.resolve()) for name in ("overlays", "components")}
-    kustomization = {
-        "resources": [f"{places['overlays']}/managed"],
-        "components": [f"{places['components']}/object-storage"],
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    manifests = build(tmp_path)
+    manifests = build_with(tmp_path, "managed", "object-storage")
 
     readers = ("gateway", "embedder", "facedetect")
     assert sorted(problems_of(manifests)) == [f"{name} may speak to anybody at 443" for name in sorted(readers)]
     for name in readers:
         reference = variable(manifests, name, "TRIPTYCH_MEDIA_ROOTS")["valueFrom"]["secretKeyRef"]
         assert reference == {"name": "triptych-object-storage", "key": "media-roots"}
+
+
+def test_a_certificate_by_cert_manager_is_for_every_server(tmp_path: Path) -> None:
+    manifests = build_with(tmp_path, "production", "cert-manager")
+    assert list(problems_of(manifests)) == []
+
+    named(manifests, "Certificate")["nats"]["spec"]["dnsNames"].pop()
+    assert list(problems_of(manifests)) == ["Certificate nats: is not for nats-2.nats"]
+
+
+def build_with(folder: Path, overlay: str, component: str) -> list[Manifest]:
+    """An overlay of somebody's own, with a component added."""
+    places = {name: os.path.relpath(OVERLAYS.parent / name, folder.resolve()) for name in ("overlays", "components")}
+    kustomization = {
+        "resources": [f"{places['overlays']}/{overlay}"],
+        "components": [f"{places['components']}/{component}"],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return build(folder)
 
 
 def deployment(manifests: list[Manifest], name: str) -> Manifest:
@@ -102,6 +116,12 @@ def nats_configuration(manifests: list[Manifest]) -> str:
 
 def configure_nats(manifests: list[Manifest], configuration: str) -> None:
     named(manifests, "ConfigMap")["nats"]["data"]["nats.conf"] = configuration
+
+
+def without_encryption(manifests: list[Manifest], which: int) -> str:
+    text = nats_configuration(manifests)
+    block = list(re.finditer(r"tls \{[^}]*\}", text))[which]
+    return text[: block.start()] + text[block.end() :]
 
 
 def let_embedder_ask_cluster(manifests: list[Manifest]) -> None:
@@ -268,6 +288,26 @@ WRONG: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
     "a worker that speaks to NATS as another": (
         lambda all_: variable(all_, "embedder", "NATS_URL")["valueFrom"]["secretKeyRef"].update(key="gateway-url"),
         "speaks to NATS as somebody else, by the key gateway-url",
+    ),
+    "NATS without TLS for clients": (
+        lambda all_: configure_nats(all_, without_encryption(all_, 0)),
+        "StatefulSet nats: is spoken to without TLS",
+    ),
+    "NATS without TLS between servers": (
+        lambda all_: configure_nats(all_, without_encryption(all_, 1)),
+        "StatefulSet nats: is spoken to without TLS",
+    ),
+    "a certificate that is of no secret": (
+        lambda all_: configure_nats(all_, nats_configuration(all_).replace("/etc/nats-tls/ca.crt", "/etc/ca.crt")),
+        "StatefulSet nats: /etc/ca.crt is of no secret",
+    ),
+    "a client that does not know the authority": (
+        lambda all_: container(all_, "progress")["env"].remove(variable(all_, "progress", "SSL_CERT_FILE")),
+        "Deployment progress, container progress: does not know the authority",
+    ),
+    "a backup that does not know the authority": (
+        lambda all_: job(all_)["containers"][0]["volumeMounts"].pop(),
+        "CronJob backup, container backup: does not know the authority",
     ),
     "a service that answers everybody": (
         lambda all_: container(all_, "cluster")["env"].remove(variable(all_, "cluster", "TRIPTYCH_SERVICE_TOKEN")),
