@@ -186,6 +186,20 @@ def test_without_any_time_there_is_no_pace() -> None:
     assert story.session.clocks["training"].rate is None
 
 
+def test_a_rate_is_told_only_once_there_was_enough_work_to_believe_it() -> None:
+    def rate_after(*, items: int, seconds_per_item: float) -> float | None:
+        story = _Story()
+        story.life("running")
+        story.work(begin=0, items=items, seconds_per_item=seconds_per_item)
+        return story.session.clocks["training"].rate
+
+    assert rate_after(items=2, seconds_per_item=0.01) is None
+    assert rate_after(items=2, seconds_per_item=5.0) is None
+    assert rate_after(items=100, seconds_per_item=0.01) is None
+    assert rate_after(items=4, seconds_per_item=5.0) == pytest.approx(0.2)
+    assert rate_after(items=400, seconds_per_item=0.01) == pytest.approx(100.0, rel=0.01)
+
+
 def test_a_phase_of_unknown_pace_is_guessed_by_its_weight_and_doubted() -> None:
     story = _Story()
     story.life("running")

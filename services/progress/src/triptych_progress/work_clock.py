@@ -16,6 +16,10 @@ _ITEMS_AT_ONCE: Final = 8
 """Items that a service usually reports together."""
 _MEMORY: Final = 0.2
 _RATE_SECONDS: Final = 30.0
+RATE_AFTER_SECONDS: Final = 2.0
+"""Work, and items, before which there is no rate: two photos that were read from memory would promise thousands a
+minute."""
+RATE_AFTER_ITEMS: Final = 4
 
 
 @dataclass(kw_only=True)
@@ -32,7 +36,7 @@ class WorkClock:
     """When work was last seen; None while the run is halted."""
     usual_gap_seconds: float = 1.0
     rate: float | None = None
-    """Items per second over about the last half minute of work; None before there is any."""
+    """Items per second over about the last half minute of work; None until so much was done that it can be believed."""
     is_stalled: bool = False
     """Whether readers were told that nothing goes on."""
 
@@ -98,7 +102,8 @@ class WorkClock:
     def _note_rate(self, seconds: float, items: int) -> None:
         """Join the newest work into an average whose weights fade over _RATE_SECONDS."""
         if self.rate is None:
-            self.rate = self.worked_items / self.worked_seconds if self.worked_seconds > 0 else None
+            if self.worked_seconds >= RATE_AFTER_SECONDS and self.worked_items >= RATE_AFTER_ITEMS:
+                self.rate = self.worked_items / self.worked_seconds
             return
         share = min(1.0, seconds / min(_RATE_SECONDS, max(self.worked_seconds, seconds)))
         pace = seconds / items
