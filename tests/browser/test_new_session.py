@@ -18,7 +18,7 @@ async def test_folders_are_looked_at_and_some_are_ticked_by_the_keyboard_alone(
 ) -> None:
     page = reader.page
     await reader.open("#/sessions")
-    await page.get_by_role("link", name="Create new session").click()
+    await page.get_by_role("link", name="New session").click()
     folder = page.get_by_role("checkbox", name=new_photos.name, exact=True)
     await expect(page.locator(".row", has=folder)).to_contain_text(f"{NEW_PHOTOS} photos")
     await folder.focus()

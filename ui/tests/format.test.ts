@@ -63,7 +63,7 @@ describe('remaining', () => {
 
 describe('duration', () => {
   it.each([
-    [0.2, 'under 1 s'],
+    [0.2, 'less than 1 s'],
     [59.6, '1 min'],
     [200, '3 min 20 s'],
     [3_600, '1 h'],

@@ -7,7 +7,6 @@ import Overall from '../src/lib/components/Overall.svelte';
 import PhaseCard from '../src/lib/components/PhaseCard.svelte';
 import Timeline from '../src/lib/components/Timeline.svelte';
 import TrainingOnly from '../src/lib/components/TrainingOnly.svelte';
-import { phasesInOrder } from '../src/lib/wording';
 import { completedPhases, phase, phasesOf, snapshot } from './snapshots';
 
 /** In the middle of face detection. */
@@ -80,7 +79,7 @@ it.each([
 
 describe('the way through the phases', () => {
   it('says of each phase how it stands, and which it is at', () => {
-    render(Timeline, { phases: phasesInOrder(midway()), isStalled: false });
+    render(Timeline, { snapshot: midway() });
     const steps = within(screen.getByRole('list', { name: 'Phases' })).getAllByRole('listitem');
     expect(steps.map(text)).toEqual(['🎨 ✓ Training Complete', '😊 Face Detection Running', '🔗 Clustering Pending']);
     expect(steps.map((step) => step.getAttribute('aria-current'))).toEqual([null, 'step', null]);
@@ -88,14 +87,15 @@ describe('the way through the phases', () => {
   });
 
   it('is at no phase once all are done', () => {
-    render(Timeline, { phases: phasesInOrder(snapshot(1, 'completed', { phases: completedPhases() })), isStalled: false });
+    render(Timeline, { snapshot: snapshot(1, 'completed', { phases: completedPhases() }) });
     expect(screen.getAllByRole('listitem').some((step) => step.hasAttribute('aria-current'))).toBe(false);
   });
 });
 
 describe('a phase', () => {
   function show(changes: Partial<Phase> = {}, isStalled = false): HTMLElement {
-    render(PhaseCard, { phase: midway(changes).phases.faceDetection, isStalled });
+    const detection = midway(changes).phases.faceDetection;
+    render(PhaseCard, { phase: detection, standing: detection.status, isStalled });
     return screen.getByRole('region', { name: 'Face Detection' });
   }
 
@@ -135,15 +135,23 @@ describe('a phase', () => {
   it('tells how long it took, or will take', () => {
     expect(text(show({ status: 'completed', elapsedSeconds: 200 }))).toContain('took 3 min 20 s');
     const waiting = phase('clustering', { progress: { ...phase('clustering').progress, etaSeconds: 20 } });
-    render(PhaseCard, { phase: waiting, isStalled: false });
+    render(PhaseCard, { phase: waiting, standing: 'pending', isStalled: false });
     const told = text(screen.getByRole('region', { name: 'Clustering' }));
     expect(told).toContain('Pending');
     expect(told).toContain('about 20 s');
   });
 
+  it('says what is done before it begins', () => {
+    render(PhaseCard, { phase: phase('training'), standing: 'preparing', isStalled: false });
+    const told = text(screen.getByRole('region', { name: 'Training' }));
+    expect(told).toContain('Getting ready');
+    expect(told).not.toContain('Pending');
+  });
+
   it('says that more faces are grouped than the session found', () => {
     const progress = { ...phase('clustering').progress, current: 40, total: 84 };
-    render(PhaseCard, { phase: phase('clustering', { status: 'running', progress }), isStalled: false });
+    const grouping = phase('clustering', { status: 'running', progress });
+    render(PhaseCard, { phase: grouping, standing: 'running', isStalled: false });
     const told = text(screen.getByRole('region', { name: 'Clustering' }));
     expect(told).toContain('40 / 84 faces');
     expect(told).toContain('all faces of the library');

@@ -1,42 +1,48 @@
 /** What is said of a session in each of its states. */
 
 import { describe, expect, it } from 'vitest';
-import type { Directory, Model, OverallProgress, OverallStatus } from '../src/lib/api/types';
+import type { Directory, Model, OverallProgress, OverallStatus, Phase, Snapshot } from '../src/lib/api/types';
 import {
   canRetryFailed,
-  forgettingPerson,
   headline,
   isTrainingOnly,
   offers,
   outcome,
   photosIn,
   stallInWords,
+  standing,
   timeLeft,
   trainingInWords,
 } from '../src/lib/wording';
-import { phase, phasesOf, snapshot } from './snapshots';
+import { completedPhases, phase, phasesOf, snapshot } from './snapshots';
 
 function model(id: string, pack: string): Model {
   return { id, name: null, pack, device: 'cpu', notice: null };
 }
 
-function running(
-  currentPhase: OverallProgress['currentPhase'],
-  training = phase('training', { status: 'running' }),
-): string {
+function atWork(currentPhase: OverallProgress['currentPhase'], phases: Snapshot['phases']): Snapshot {
   const base = snapshot(1, 'running');
-  const { sign, text } = headline({
-    ...base,
-    overallProgress: { ...base.overallProgress, currentPhase },
-    phases: { ...base.phases, training },
-  });
+  return { ...base, overallProgress: { ...base.overallProgress, currentPhase }, phases };
+}
+
+function running(currentPhase: OverallProgress['currentPhase'], phases: Snapshot['phases']): string {
+  const { sign, text } = headline(atWork(currentPhase, phases));
   return `${sign} ${text}`;
+}
+
+function inTraining(training: Phase): Snapshot['phases'] {
+  return phasesOf(training, phase('face_detection'), phase('clustering'));
 }
 
 describe('headline', () => {
   it('names each phase under way with its sign', () => {
-    expect(running('face_detection')).toBe('😊 Face Detection – Analyzing Faces');
-    expect(running('clustering')).toBe('🔗 Clustering – Grouping Similar Faces');
+    const phases = phasesOf(
+      phase('training', { status: 'completed' }),
+      phase('face_detection', { status: 'processing' }),
+      phase('clustering', { status: 'running' }),
+    );
+    expect(running('face_detection', phases)).toBe('😊 Face Detection – Analyzing Faces');
+    expect(running('clustering', phases)).toBe('🔗 Clustering – Grouping Similar Faces');
   });
 
   it.each([
@@ -46,15 +52,24 @@ describe('headline', () => {
     [null, 'Generating Embeddings'],
   ])('says CLIP only where CLIP is at work', (at, activity) => {
     const training = phase('training', { status: 'running', model: at });
-    expect(running('training', training)).toBe(`🎨 Training – ${activity}`);
+    expect(running('training', inTraining(training))).toBe(`🎨 Training – ${activity}`);
   });
 
-  it('says that photos are being looked for before the first phase begins', () => {
-    expect(running('training', phase('training'))).toBe('🔎 Looking for photos');
+  it('says what is done before a phase begins as the panel of the phase does', () => {
+    const looking = inTraining(phase('training', { stage: 'discovering' }));
+    expect(running('training', looking)).toBe('🔎 Looking for photos');
+    expect(standing(looking.training, atWork('training', looking))).toBe('discovering');
+
+    const ready = inTraining(phase('training'));
+    expect(running('training', ready)).toBe('🎨 Training – Getting ready');
+    expect(standing(ready.training, atWork('training', ready))).toBe('preparing');
+    expect(standing(ready.clustering, atWork('training', ready))).toBe('pending');
+    expect(standing(ready.training, { ...atWork('training', ready), overallStatus: 'paused' })).toBe('pending');
   });
 
   it('does not say that all is complete before the session is', () => {
-    expect(running('completed')).toBe('🔗 Clustering – Grouping Similar Faces');
+    const phases = completedPhases();
+    expect(running('completed', phases)).toBe('🔗 Clustering – Grouping Similar Faces');
     expect(headline(snapshot(1, 'completed'))).toEqual({ sign: '✓', text: 'All Phases Complete' });
   });
 
@@ -190,15 +205,5 @@ describe('a directory', () => {
       trainingInWords({ ...directory, trainingStatus }),
     );
     expect(told).toEqual(['', '30 trained', '✓ trained', 'in training']);
-  });
-});
-
-describe('forgetting a person', () => {
-  it('is asked for by name, with what goes and what stays', () => {
-    const asked = forgettingPerson({ id: 7, name: 'Ada', faceCount: 1, assetCount: 2 });
-    expect(asked.question).toBe('Forget Ada?');
-    expect(asked.consequence).toContain('1 face in 2 photos');
-    expect(asked.consequence).toContain('The photos stay.');
-    expect(forgettingPerson({ id: 7, name: null, faceCount: 3, assetCount: 3 }).question).toBe('Forget Person 7?');
   });
 });

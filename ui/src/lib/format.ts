@@ -44,10 +44,10 @@ export function rate(perMinute: number | null): string {
   return perMinute >= 10 ? `${NUMBER.format(Math.round(perMinute))}/min` : `${ONE_PLACE.format(perMinute)}/min`;
 }
 
-/** A measured time: "under 1 s", "4 s", "3 min 20 s", "1 h 5 min", "2 d 3 h". */
+/** A measured time: "less than 1 s", "4 s", "3 min 20 s", "1 h 5 min", "2 d 3 h". */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
-  if (whole === 0) return 'under 1 s';
+  if (whole === 0) return 'less than 1 s';
   if (whole < MINUTE_SECONDS) return `${whole} s`;
   if (whole < HOUR_SECONDS) return pair(whole, MINUTE_SECONDS, 'min', 1, 's');
   if (whole < DAY_SECONDS) return pair(whole, HOUR_SECONDS, 'h', MINUTE_SECONDS, 'min');

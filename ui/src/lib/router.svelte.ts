@@ -1,7 +1,10 @@
 /** The page that the address's hash names. */
 
+import { parseSearch, searchQuery, type Searched } from './searchQuery';
+
 export type Route =
-  | { page: 'sessions' | 'new-session' | 'people' | 'unsorted' | 'search' | 'unknown' }
+  | { page: 'sessions' | 'new-session' | 'people' | 'unsorted' | 'unknown' }
+  | ({ page: 'search' } & Searched)
   | { page: 'session'; sessionId: number }
   | { page: 'person'; personId: number }
   | { page: 'similar'; assetId: number };
@@ -18,11 +21,12 @@ const LISTS: Readonly<Record<string, Route>> = {
   [NEW_SESSION_HREF.slice(1)]: { page: 'new-session' },
   [PEOPLE_HREF.slice(1)]: { page: 'people' },
   [UNSORTED_HREF.slice(1)]: { page: 'unsorted' },
-  [SEARCH_HREF.slice(1)]: { page: 'search' },
 };
 
 export function parseRoute(hash: string): Route {
-  const path = hash.replace(/^#/, '').replace(/\/+$/, '');
+  const [address = '', query = ''] = hash.replace(/^#/, '').split(/\?(.*)/s);
+  const path = address.replace(/\/+$/, '');
+  if (path === SEARCH_HREF.slice(1)) return { page: 'search', ...parseSearch(query) };
   const list = Object.hasOwn(LISTS, path) ? LISTS[path] : undefined;
   if (list) return list;
   const [, kind, id] = /^\/(sessions|people|search\/photo)\/([1-9]\d{0,14})$/.exec(path) ?? [];
@@ -38,6 +42,10 @@ export function parseRoute(hash: string): Route {
   }
 }
 
+export function searchHref(sought: Partial<Searched>): string {
+  return `${SEARCH_HREF}${searchQuery(sought)}`;
+}
+
 export function sessionHref(sessionId: number): string {
   return `${SESSIONS_HREF}/${sessionId}`;
 }
@@ -51,12 +59,13 @@ export function similarHref(assetId: number): string {
 }
 
 let current = $state<Route>(parseRoute(location.hash));
-
 let previous: Route | null = null;
+let similarFrom = SEARCH_HREF;
 
-addEventListener('hashchange', () => {
+addEventListener('hashchange', ({ oldURL }) => {
   previous = current;
   current = parseRoute(location.hash);
+  if (current.page === 'similar' && previous.page !== 'similar') similarFrom = new URL(oldURL).hash;
 });
 
 export function route(): Route {
@@ -66,4 +75,9 @@ export function route(): Route {
 /** The page before this one; null for the first. */
 export function previousRoute(): Route | null {
   return previous;
+}
+
+/** The address from which the reader went to photos that are like one, and from there perhaps to others; else the search. */
+export function similarOrigin(): string {
+  return similarFrom;
 }

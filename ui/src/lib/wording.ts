@@ -30,9 +30,13 @@ export const PHASE_UNITS: Record<PhaseName, string> = {
   clustering: 'faces',
 };
 
-export const STATUS_NAMES: Record<SessionStatus | PhaseStatus, string> = {
+/** How a phase stands: its status, and of one that is next in a session at work what is done before it begins. */
+export type Standing = PhaseStatus | 'discovering' | 'preparing';
+
+export const STATUS_NAMES: Record<SessionStatus | Standing, string> = {
   pending: 'Pending',
   discovering: 'Looking for photos',
+  preparing: 'Getting ready',
   running: 'Running',
   processing: 'Running',
   paused: 'Paused',
@@ -88,10 +92,21 @@ export function headline(snapshot: Snapshot): { sign: string; text: string } {
       return { sign: '✕', text: `${PHASE_NAMES[failed.name]} failed` };
     }
     case 'running':
-      return isDiscovering(snapshot)
-        ? { sign: '🔎', text: 'Looking for photos' }
-        : { sign: PHASE_SIGNS[phase.name], text: `${name} – ${phaseActivity(phase)}` };
+      return atWork(phase, standing(phase, snapshot));
   }
+}
+
+function atWork(phase: Phase, at: Standing): { sign: string; text: string } {
+  if (at === 'discovering') return { sign: '🔎', text: STATUS_NAMES.discovering };
+  const activity = at === 'preparing' ? STATUS_NAMES.preparing : phaseActivity(phase);
+  return { sign: PHASE_SIGNS[phase.name], text: `${PHASE_NAMES[phase.name]} – ${activity}` };
+}
+
+/** How a phase stands, told alike in the session's headline and in the phase's own panel. */
+export function standing(phase: Phase, { overallStatus, overallProgress }: Snapshot): Standing {
+  const isNext = phase.name === overallProgress.currentPhase && phase.status === 'pending';
+  if (overallStatus !== 'running' || !isNext) return phase.status;
+  return phase.stage === 'discovering' ? 'discovering' : 'preparing';
 }
 
 /** How long a running session still takes, as a range while that is uncertain; empty if unknown or stalled. */
@@ -105,12 +120,6 @@ export function timeLeft(snapshot: Snapshot): string {
 export function stallInWords(snapshot: Snapshot): string {
   const message = snapshot.overallProgress.stall?.message ?? '';
   return message.charAt(0).toUpperCase() + message.slice(1);
-}
-
-/** Photos are still being looked for: the session runs, but its first phase has neither begun nor a total. */
-function isDiscovering(snapshot: Snapshot): boolean {
-  const { training } = snapshot.phases;
-  return training.status === 'pending' && training.progress.total === 0;
 }
 
 /** What a person is asked before something is done that cannot be taken back at once. */
@@ -230,19 +239,6 @@ export function otherNumbers(phase: Phase): [key: string, value: number][] {
 /** What somebody is called; those whom nobody has named yet are told apart by their number. */
 export function personName(person: Pick<Person, 'id' | 'name'>): string {
   return person.name ?? `Person ${person.id}`;
-}
-
-/** What is asked before a person is forgotten. */
-export function forgettingPerson(person: Pick<Person, 'id' | 'name' | 'faceCount' | 'assetCount'>): Confirmation {
-  const faces = countOf(person.faceCount, 'face', 'faces');
-  return {
-    question: `Forget ${personName(person)}?`,
-    consequence:
-      `${faces} in ${countOf(person.assetCount, 'photo', 'photos')} and the name are removed for good, and no face is` +
-      ' stored again at these places. The photos stay.',
-    yes: 'Forget',
-    no: 'Keep',
-  };
 }
 
 /** The last part of a path. */

@@ -45,6 +45,11 @@ export function createSession(session: NewSession): Promise<Session> {
   return request(`${TRAINING}/sessions`, { method: 'POST', body: session });
 }
 
+/** Takes a session off the list; what was found in its photos stays. */
+export async function deleteSession(sessionId: number): Promise<void> {
+  await request(`${TRAINING}/sessions/${sessionId}`, { method: 'DELETE' });
+}
+
 /** What can be asked of a session, and the path that asks it. No restart deletes persons. */
 const ACTIONS = {
   start: 'start',

@@ -8,6 +8,8 @@ export const PAGE_SIZE = 100;
 const LARGE_PIXELS = 1_600;
 
 const FORGETTING_POLL_MS = 300;
+/** Part of a name as short as "A" is in thousands: nobody waits for all of those. */
+const MOST_NAME_PAGES = 5;
 
 interface PersonQuery {
   status?: PersonFilter;
@@ -29,6 +31,18 @@ export function listChangedPersons(sessionId: number, page: number, signal?: Abo
   return request(`${API}/training/sessions/${sessionId}/changed-persons?page=${page}&page_size=${PAGE_SIZE}`, { signal });
 }
 
+/** Everybody whose name is exactly that, capitals or not, as far as the first so many with such a part of it tell. */
+export async function listNamesakes(name: string, signal?: AbortSignal): Promise<Person[]> {
+  const wanted = name.trim().toLocaleLowerCase();
+  const found: Person[] = [];
+  for (let page = 1, hasMore = true; hasMore && page <= MOST_NAME_PAGES; page += 1) {
+    const answer = await listPersons({ status: 'all', name: wanted }, page, signal);
+    found.push(...answer.items.filter((each) => each.name?.toLocaleLowerCase() === wanted));
+    hasMore = answer.hasMore;
+  }
+  return found;
+}
+
 export function getPerson(personId: number, signal?: AbortSignal): Promise<Person> {
   return request(`${API}/faces/persons/${personId}`, { signal });
 }
@@ -48,15 +62,18 @@ interface Patience {
   onwait: (sentence: string) => void;
 }
 
-/** Has everything removed that was kept of a person; ends when it is done, or when nobody waits any more. */
-export async function forgetPerson(personId: number, { signal, onwait }: Patience): Promise<void> {
-  const body = { kind: 'person', id: personId };
-  let forgetting = await request<Forgetting>(`${API}/privacy/forgettings`, { method: 'POST', body, signal });
+/** Has all removed that was kept of somebody or something; ends when it is done, or when nobody waits any more. */
+export async function forget(
+  subject: { kind: Forgetting['kind']; id: number },
+  { signal, onwait }: Patience,
+): Promise<Forgetting> {
+  let forgetting = await request<Forgetting>(`${API}/privacy/forgettings`, { method: 'POST', body: subject, signal });
   while (forgetting.doneAt === null && !signal.aborted) {
     onwait(forgetting.waitsFor ?? '');
     await new Promise((resolve) => setTimeout(resolve, FORGETTING_POLL_MS));
     forgetting = await request<Forgetting>(`${API}/privacy/forgettings/${forgetting.id}`, { signal });
   }
+  return forgetting;
 }
 
 /** Those of whom somebody said that they are not this person. */
