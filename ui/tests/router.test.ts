@@ -7,6 +7,7 @@ import {
   PEOPLE_HREF,
   personHref,
   SEARCH_HREF,
+  searchHref,
   sessionHref,
   similarHref,
   UNSORTED_HREF,
@@ -21,7 +22,10 @@ describe('parseRoute', () => {
     [PEOPLE_HREF, { page: 'people' }],
     [personHref(7), { page: 'person', personId: 7 }],
     [UNSORTED_HREF, { page: 'unsorted' }],
-    [`${SEARCH_HREF}/`, { page: 'search' }],
+    [`${SEARCH_HREF}/`, { page: 'search', text: '', picture: '' }],
+    [searchHref({ text: 'a red & blue boat?' }), { page: 'search', text: 'a red & blue boat?', picture: '' }],
+    [searchHref({ picture: 'boat #2.jpg' }), { page: 'search', text: '', picture: 'boat #2.jpg' }],
+    [searchHref({}), { page: 'search', text: '', picture: '' }],
     [similarHref(3), { page: 'similar', assetId: 3 }],
   ])('%s', (hash, route) => {
     expect(parseRoute(hash)).toEqual(route);
