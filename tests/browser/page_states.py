@@ -84,6 +84,47 @@ async def pick_two(page: Page) -> None:
         await page.get_by_role("list", name="Everybody found").get_by_role("button").nth(place).click()
 
 
+async def ask_whether_one(page: Page) -> None:
+    """The question before two are made one."""
+    await pick_two(page)
+    await page.get_by_role("button", name="Same person (2)…").click()
+    await page.get_by_role("alertdialog").wait_for()
+
+
+async def give_a_name_that_is_taken(page: Page) -> None:
+    """Somebody else has the name."""
+    await page.get_by_placeholder("Who is this?").fill("Ada Lovelace")
+    await page.get_by_text("There is another person of this name").wait_for()
+
+
+async def ask_whether_to_forget_photo(page: Page) -> None:
+    """The question before a photo is forgotten."""
+    await open_face(page)
+    await page.get_by_role("button", name="Forget this photo…").click()
+    await page.get_by_role("alertdialog").wait_for()
+
+
+async def open_removal(page: Page) -> None:
+    """The two ways of removing a session."""
+    await page.get_by_text("Remove…").click()
+    await page.get_by_role("button", name="Forget it and what it found…").wait_for()
+
+
+async def ask_whether_to_forget_session(page: Page) -> None:
+    """The question before a session is forgotten with what it found."""
+    await open_removal(page)
+    await page.get_by_role("button", name="Forget it and what it found…").click()
+    await page.get_by_role("alertdialog").wait_for()
+
+
+async def delete_session(page: Page) -> None:
+    """What is told once a session is deleted."""
+    await open_removal(page)
+    await page.get_by_role("button", name="Delete the session…").click()
+    await page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+    await page.get_by_text("was deleted.").wait_for()
+
+
 async def pick_another(page: Page) -> None:
     """Who is not the same person."""
     await page.get_by_role("button", name="Add another…").click()

@@ -61,8 +61,9 @@ class Library:
     failed: int
     pending: int
     named: int
-    """The id of a person, like the next."""
+    """The id of a person, like the next two."""
     unnamed: int
+    third: int
 
     @property
     def session(self) -> str:
@@ -78,6 +79,7 @@ class Library:
 _EMPTY: Final = {
     "sessions-empty": PageState(address="#/sessions"),
     "people-empty": PageState(address="#/people"),
+    "unsorted-empty": PageState(address="#/people/unsorted"),
     "search-empty": PageState(address="#/search"),
 }
 
@@ -90,27 +92,41 @@ _AT_REST: Final[Mapping[str, Callable[[Library], PageState]]] = {
     "completed": lambda at: PageState(address=at.session),
     "completed-menu": lambda at: PageState(address=at.session, bring_about=page_states.open_menu),
     "completed-asked": lambda at: PageState(address=at.session, bring_about=page_states.ask_whether),
+    "completed-removal": lambda at: PageState(address=at.session, bring_about=page_states.open_removal),
+    "completed-forget-asked": lambda at: PageState(
+        address=at.session, bring_about=page_states.ask_whether_to_forget_session
+    ),
     "failed": lambda at: PageState(address=f"#/sessions/{at.failed}"),
     "pending": lambda at: PageState(address=f"#/sessions/{at.pending}"),
     "session-loading": lambda at: PageState(address=at.session, before=page_states.hold_answers),
     "session-unknown": lambda _: PageState(address="#/sessions/999999"),
     "people": lambda _: PageState(address="#/people"),
     "people-merging": lambda _: PageState(address="#/people", bring_about=page_states.pick_two),
+    "people-merge-asked": lambda _: PageState(address="#/people", bring_about=page_states.ask_whether_one),
     "people-hidden": lambda _: PageState(address="#/people", bring_about=page_states.show_hidden),
     "people-gateway-away": lambda _: PageState(address="#/people", before=page_states.lose_gateway),
     "person": lambda at: PageState(address=f"#/people/{at.unnamed}"),
     "person-named": lambda at: PageState(address=at.person),
     "person-opened": lambda at: PageState(address=at.person, bring_about=page_states.open_face),
+    "person-namesake": lambda at: PageState(
+        address=f"#/people/{at.third}", bring_about=page_states.give_a_name_that_is_taken
+    ),
+    "person-photo-forget-asked": lambda at: PageState(
+        address=at.person, bring_about=page_states.ask_whether_to_forget_photo
+    ),
     "person-not-another": lambda at: PageState(address=at.person, bring_about=page_states.pick_another),
     "person-unknown": lambda _: PageState(address="#/people/999999"),
     "unsorted": lambda _: PageState(address="#/people/unsorted"),
     "search": lambda _: PageState(address="#/search"),
+    "search-picture-gone": lambda _: PageState(address="#/search?picture=boat.jpg"),
     "search-refused": lambda _: PageState(address="#/search", bring_about=page_states.search_in_words),
     "search-found": lambda at: PageState(
         address="#/search", bring_about=page_states.search_by(next(at.photos.rglob("*.jpg")))
     ),
     "similar": lambda _: PageState(address="#/search/photo/1"),
     "unknown": lambda _: PageState(address="#/nowhere"),
+    # The last: it is gone then.
+    "session-deleted": lambda at: PageState(address=f"#/sessions/{at.pending}", bring_about=page_states.delete_session),
 }
 
 
@@ -131,9 +147,11 @@ async def train(client: Client, media: Path) -> Library:
     await asyncio.to_thread((summer / "people" / "cut-off.jpg").write_bytes, b"\xff\xd8\xff\xe0 no more than this")
     completed = await client.begin(summer, shard_photos=_SHARD_PHOTOS)
     await ended(client, completed)
-    one, other = (await client.get("/faces/persons"))["items"][:2]
+    one, other, third, fourth = (await client.get("/faces/persons"))["items"][:4]
     await client.change(f"/faces/persons/{one['id']}", {"name": "Ada Lovelace"})
     (await client.post(f"/faces/persons/{one['id']}/different", json={"personIds": [other["id"]]})).raise_for_status()
+    face = (await client.get(f"/faces/persons/{fourth['id']}/faces"))["items"][0]
+    (await client.delete(f"/faces/{face['id']}/person")).raise_for_status()
     pending = await client.post("/training/sessions", json={"name": "Not yet", "rootPath": str(summer)})
     return Library(
         photos=summer,
@@ -142,6 +160,7 @@ async def train(client: Client, media: Path) -> Library:
         pending=pending.json()["id"],
         named=one["id"],
         unnamed=other["id"],
+        third=third["id"],
     )
 
 
@@ -175,6 +194,15 @@ async def picture_at_work(studio: Studio) -> None:
     await studio.picture({"paused": page})
     (await client.post(f"/training/sessions/{session_id}/cancel")).raise_for_status()
     await studio.picture({"cancelled": page})
+
+
+async def picture_beginning(studio: Studio) -> None:
+    """Picture a session that gets ready, held there."""
+    photos = await asyncio.to_thread(write_samples, studio.media / "spring", count=8, seed=5)
+    with studio.running.held("embedder"):
+        session_id = await studio.client.begin(photos, shard_photos=_SHARD_PHOTOS)
+        await studio.picture({"getting-ready": PageState(address=f"#/sessions/{session_id}")})
+    await ended(studio.client, session_id)
 
 
 async def until(client: Client, session_id: int, holds: Callable[[Any], bool]) -> None:
@@ -226,6 +254,7 @@ SCENES: Final = (
         names=("stalled", "running", "sessions-running", "running-gateway-away", "paused", "cancelled"),
         make=picture_at_work,
     ),
+    Scene(names=("getting-ready",), make=picture_beginning),
     Scene(names=("clustering",), make=picture_clustering),
     Scene(names=("training-only",), make=picture_older),
     Scene(names=("login", "login-refused"), make=picture_login),

@@ -65,8 +65,15 @@ async def test_two_who_are_one_are_merged_and_somebody_is_hidden_and_shown_again
     tiles = reader.page.locator("main li button")
     await tiles.nth(before - 1).click()
     await tiles.nth(before - 2).click()
-    await reader.page.get_by_role("button", name="Same person (2)").click()
+    await reader.page.get_by_role("button", name="Same person (2)…").click()
+    dialog = reader.page.get_by_role("alertdialog", name="Are these two one person?")
+    await expect(dialog.locator("li img")).to_have_count(2)
+    await dialog.get_by_role("button", name="Leave them apart").click()
+    assert (await client.get("/faces/persons"))["total"] == before
+    await reader.page.get_by_role("button", name="Same person (2)…").click()
+    await dialog.get_by_role("button", name="Same person").click()
     await expect(people(reader)).to_have_count(before - 1)
+    await expect(reader.page.get_by_text("They are one now:")).to_be_visible()
 
     await people(reader).last.click()
     await reader.page.get_by_role("button", name="Hide").click()
@@ -142,5 +149,78 @@ async def test_a_person_is_forgotten_only_once_somebody_says_yes(reader: Reader,
     await page.get_by_role("button", name="Forget this person…").click()
     await dialog.get_by_role("button", name="Forget").click()
 
+    await expect(page.get_by_text(re.compile(r"was forgotten: 1 person, \d+ faces?"))).to_be_visible()
     await expect(page).to_have_url(re.compile("#/people$"))
     assert person["id"] not in {one["id"] for one in (await client.get("/faces/persons"))["items"]}
+
+
+async def test_whoever_gives_a_name_that_is_taken_is_asked_whether_the_two_are_one(
+    reader: Reader, client: Client, new_photos: Path
+) -> None:
+    await ended(client, await client.begin(new_photos, shard_photos=16))
+    one, other = [person for person in (await client.get("/faces/persons"))["items"] if person["name"] is None][:2]
+    await client.change(f"/faces/persons/{other['id']}", {"name": "Mary Somerville"})
+    page = reader.page
+    await reader.open(f"#/people/{one['id']}")
+    await page.get_by_placeholder("Who is this?").fill("mary somerville")
+    await expect(page.get_by_text("There is another person of this name – merge them?")).to_be_visible()
+    await page.get_by_role("button", name="Merge…").click()
+    dialog = page.get_by_role("alertdialog")
+    await expect(dialog).to_contain_text(f"{one['faceCount'] + other['faceCount']} faces in all")
+    await dialog.get_by_role("button", name="Same person").click()
+
+    await expect(page.get_by_role("heading", name=re.compile("mary somerville", re.IGNORECASE))).to_be_visible()
+    await expect(page.get_by_text("There is another person of this name")).to_be_hidden()
+    namesakes = (await client.get("/faces/persons", q="somerville"))["items"]
+    assert [person["faceCount"] for person in namesakes] == [one["faceCount"] + other["faceCount"]]
+
+
+async def test_a_photo_is_forgotten_from_where_it_is_looked_at_and_its_file_stays(
+    reader: Reader, client: Client, new_photos: Path
+) -> None:
+    await ended(client, await client.begin(new_photos, shard_photos=16))
+    picture = await asyncio.to_thread(lambda: max(new_photos.rglob("*.jpg")))
+    page = reader.page
+    await reader.open("#/search")
+    await page.get_by_label("Or by a picture").set_input_files(picture)
+    found = page.get_by_role("list", name="Photos found").locator("li")
+    await expect(found.first).to_contain_text("similarity 1.00")
+    shown = await found.count()
+    await found.first.get_by_role("button").click()
+    viewer = page.get_by_role("dialog").first
+    question = page.get_by_role("alertdialog")
+    await viewer.get_by_role("button", name="Forget this photo…").click()
+    await expect(question).to_contain_text("The file itself stays")
+    await question.get_by_role("button", name="Keep").click()
+    await viewer.get_by_role("button", name="Forget this photo…").click()
+    await question.get_by_role("button", name="Forget").click()
+
+    await expect(page.get_by_text("was forgotten: ")).to_contain_text("1 photo")
+    await expect(viewer).to_be_hidden()
+    await expect(found).to_have_count(shown - 1)
+    assert await asyncio.to_thread(picture.is_file)
+
+
+async def test_whoever_comes_back_from_photos_like_one_finds_the_search_as_they_left_it(
+    reader: Reader, photos: Path
+) -> None:
+    page = reader.page
+    picture = await asyncio.to_thread(lambda: min(photos.rglob("*.jpg")))
+    found = page.get_by_role("list", name="Photos found").locator("li")
+    await reader.open("#/search")
+    await page.get_by_label("Or by a picture").set_input_files(picture)
+    await expect(found.first).to_contain_text("similarity 1.00")
+    before = await found.all_inner_texts()
+    for back in (page.go_back, page.get_by_role("link", name="← Search").click):
+        await found.last.get_by_role("button").click()
+        scrolled = await page.evaluate("() => scrollY")
+        assert scrolled > 0
+        await page.get_by_role("dialog").get_by_role("link", name="Photos like this").click()
+        await expect(page.get_by_role("heading", name="Photos like")).to_be_visible()
+        await back()
+        await expect(page.get_by_text(f"Photos like {picture.name}")).to_be_visible()
+        assert await found.all_inner_texts() == before
+        await page.wait_for_function("(wanted) => Math.abs(scrollY - wanted) < 2", arg=scrolled)
+
+    await reader.open("#/search?text=a+red+boat")
+    await expect(page.get_by_placeholder("a red boat on the beach")).to_have_value("a red boat")

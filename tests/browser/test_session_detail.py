@@ -8,7 +8,7 @@ from typing import Final
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import NEW_PHOTOS, TRAIN_SECONDS, Reader
+from tests.browser.conftest import NEW_PHOTOS, TRAIN_SECONDS, Reader, ended
 from tests.browser.new_session import create
 from tests.browser.older_session import make_older
 from tests.browser.progress_log import collect, collected
@@ -16,6 +16,33 @@ from tests.support.running_triptych import Client, Triptych
 
 TRAIN_MILLISECONDS: Final = 1_000 * TRAIN_SECONDS
 COMPLETION: Final = re.compile(r"Est\. completion: \d{1,2}:\d{2}\s[AP]M")
+
+NOTE_RATES: Final = """
+() => {
+    window.rates = [];
+    const told = () => document.querySelector('main').textContent.match(/[\\d.,]+\\/min/g);
+    const look = () => window.rates.push(...(told() ?? []));
+    look();
+    const everything = {subtree: true, childList: true, characterData: true};
+    new MutationObserver(look).observe(document.querySelector('main'), everything);
+}
+"""
+NOTE_CONTRADICTIONS: Final = """
+() => {
+    window.contradictions = [];
+    const look = () => {
+        const told = document.querySelector('section[aria-label="Overall progress"] .now').textContent;
+        for (const panel of document.querySelectorAll('section[aria-labelledby^="phase-"]')) {
+            const isNamed = told.includes(`${panel.querySelector('h2').textContent} –`);
+            if (isNamed && panel.textContent.includes('Pending')) window.contradictions.push(told);
+        }
+    };
+    look();
+    const everything = {subtree: true, childList: true, characterData: true};
+    new MutationObserver(look).observe(document.querySelector('main'), everything);
+}
+"""
+"""The headline names a phase as being at work of which the panel says that it waits."""
 
 
 async def completed(page: Page) -> None:
@@ -64,11 +91,58 @@ async def test_photos_that_failed_are_named_and_tried_again(reader: Reader, new_
     await expect(failed).to_contain_text("The next run tries it again.")
 
     good.write_bytes(whole)
+    await page.evaluate(NOTE_RATES)
     await page.get_by_role("button", name="Try all failed photos again").click()
     await expect(page.get_by_role("heading", name="Failed photos")).to_be_hidden(timeout=TRAIN_MILLISECONDS)
     await completed(page)
     await expect(panel(page, "Training")).to_contain_text(f"{NEW_PHOTOS} / {NEW_PHOTOS} photos")
     await expect(panel(page, "Training")).not_to_contain_text("failed")
+    # One photo tells nothing of how many are done in a minute.
+    assert await page.evaluate("() => window.rates") == []
+
+
+async def test_what_is_done_before_a_phase_begins_is_told_alike_by_headline_and_panel(
+    reader: Reader, running: Triptych, new_photos: Path
+) -> None:
+    page = reader.page
+    with running.held("embedder"):
+        await create(reader, "From the start", new_photos)
+        await page.evaluate(NOTE_CONTRADICTIONS)
+        await expect(page.get_by_text("🎨 Training – Getting ready")).to_be_visible()
+        await expect(panel(page, "Training")).to_contain_text("Getting ready")
+    await completed(page)
+    assert await page.evaluate("() => window.contradictions") == []
+
+
+async def test_a_session_is_deleted_or_forgotten_together_with_what_it_found(
+    reader: Reader, client: Client, new_photos: Path
+) -> None:
+    trained = await client.begin(new_photos, shard_photos=16)
+    await ended(client, trained)
+    answer = await client.post("/training/sessions", json={"name": "Not wanted", "rootPath": str(new_photos)})
+    people = (await client.get("/faces/persons"))["total"]
+    page = reader.page
+    question = page.get_by_role("alertdialog")
+    await reader.open(f"#/sessions/{answer.json()['id']}")
+    await page.get_by_text("Remove…").click()
+    await page.get_by_role("button", name="Delete the session…").click()
+    await expect(question).to_contain_text("Everything that was found in its photos stays")
+    await question.get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("“Not wanted” was deleted.")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Sessions")).to_be_visible()
+    assert (await client.get("/faces/persons"))["total"] == people
+
+    await reader.open(f"#/sessions/{trained}")
+    await expect(page.get_by_text("was deleted.")).to_be_hidden()
+    await page.get_by_text("Remove…").click()
+    await page.get_by_role("button", name="Forget it and what it found…").click()
+    await expect(question).to_contain_text("The files of the photos stay.")
+    await question.get_by_role("button", name="Forget").click()
+    await expect(page.get_by_text("was forgotten: ")).to_contain_text(f"{NEW_PHOTOS} photos")
+    assert trained not in {session["id"] for session in await client.get_all("/training/sessions")}
+    assert (
+        len(await asyncio.to_thread(lambda: [path for path in new_photos.rglob("*.*") if path.is_file()])) >= NEW_PHOTOS
+    )
 
 
 async def test_a_phase_is_done_again_once_that_is_confirmed(reader: Reader, new_photos: Path) -> None:

@@ -48,9 +48,9 @@ async def test_a_new_session_is_followed_to_its_end_and_then_nothing_is_asked_an
 
     assert seen.percentages == sorted(seen.percentages)
     assert seen.percentages[-1] == 100
-    assert [headline for headline in seen.headlines if "Face Detection" in headline] == [
-        "😊 Face Detection – Analyzing Faces"
-    ]
+    of_faces = [headline for headline in seen.headlines if "Face Detection" in headline]
+    assert of_faces[-1] == "😊 Face Detection – Analyzing Faces"
+    assert of_faces[:-1] in ([], ["😊 Face Detection – Getting ready"])
     assert seen.headlines[-1] == "✓ All Phases Complete"
     await expect(reader.page.get_by_text(f"{NEW_PHOTOS} / {NEW_PHOTOS} photos").first).to_be_visible()
     await expect(reader.page.get_by_role("heading", name="People found")).to_be_visible()
