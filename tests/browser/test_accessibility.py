@@ -99,6 +99,12 @@ async def test_no_state_of_a_session_is_objected_to_and_nothing_moves_where_the_
     await look("cancelled")
     await page.get_by_text("Do again…").click()
     await look("offered to be done again")
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await page.get_by_text("Remove…").click()
+    await look("offered to be removed")
+    assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    await page.get_by_role("button", name="Forget it and what it found…").click()
+    await look("asked whether to forget")
 
 
 async def test_all_that_can_be_used_is_reached_by_the_tab_key_and_shown_to_have_the_focus(
@@ -120,7 +126,9 @@ async def test_a_photo_is_opened_and_closed_with_the_keyboard(reader: Reader, pe
     await face.focus()
     await reader.page.keyboard.press("Enter")
     dialog = reader.page.get_by_role("dialog")
-    await expect(dialog).to_be_visible()
+    await expect(dialog.get_by_role("button", name="Face 1", exact=True)).to_be_visible()
+    await reader.page.set_viewport_size({"width": 360, "height": 800})
+    assert await dialog.evaluate("(one) => one.scrollWidth <= one.clientWidth")
     await reader.page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
     await expect(face).to_be_focused()
