@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from prometheus_client import Metric, ProcessCollector
 from prometheus_client.registry import Collector
 
-from triptych_common.media import ImageLoader, MediaRoots, Resolution
+from triptych_common.media import ImageLoader, MediaRoots, Resolution, decode_image
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits, PhotoBatches
 from triptych_common.photos.metrics import PhotoMetrics
@@ -83,7 +83,7 @@ async def _all_metrics() -> list[tuple[str, Metric]]:
     """
     client = Client()
     limits = BatchLimits(micro_batch=1, decode_threads=1, max_concurrent_requests=1, decoded_bytes=1)
-    loader = ImageLoader(roots=MediaRoots([]), resolution=Resolution(), max_bytes=1, max_pixels=1)
+    loader = ImageLoader(roots=MediaRoots([]), decode=decode_image, resolution=Resolution(), max_bytes=1, max_pixels=1)
     batches = PhotoBatches[Any, Any](model=ModelLifetime(_nothing), loader=loader, compute=_nothing, limits=limits)
     aggregator = Aggregator(client, ProgressSettings().aggregator_settings())
     embedder = EmbedderService(ReplicaPool([], service="embedder"))

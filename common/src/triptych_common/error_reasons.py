@@ -44,6 +44,10 @@ REASONS: Final[Mapping[str, Explanation]] = {
         "The memory that the process may have is in use.",
         "Wait: the gateway sends less. Where it goes on, raise the ceiling or lower TRIPTYCH_DECODED_BYTES.",
     ),
+    "NO_DECODER": Explanation(
+        "No process that decodes photos can be started.",
+        "See to the machine's memory and its limit on processes; the log has the details, and work goes on by itself.",
+    ),
     "STORE_AWAY": Explanation(
         "The store that the photos lie in does not answer.",
         "Wait, or see to the store: its address, keys and network; work goes on by itself.",

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,17 +81,21 @@ def give_back_memory() -> None:
 
 
 class MemoryCeiling:
-    """The resident memory that this process may come to; none where it is None."""
+    """The resident memory that this process may come to; none where it is None.
 
-    def __init__(self, ceiling_bytes: int | None) -> None:
+    ``beside`` tells what processes take that belong to this one.
+    """
+
+    def __init__(self, ceiling_bytes: int | None, *, beside: Callable[[], int] = lambda: 0) -> None:
         self._ceiling_bytes = ceiling_bytes
+        self._beside = beside
 
     def require_room(self, needed_bytes: int) -> None:
         """Raise ConfigurationError where so much more would go beyond: the process could never work."""
         if self._ceiling_bytes is None:
             return
         try:
-            resident = resident_bytes()
+            resident = self._taken_bytes()
         except OSError as error:
             raise ConfigurationError(
                 f"TRIPTYCH_MEMORY_CEILING_BYTES cannot be kept here: {error}. Leave it unset."
@@ -104,7 +109,10 @@ class MemoryCeiling:
 
     def has_room(self, needed_bytes: int) -> bool:
         """Whether so much more stays below the ceiling, if need be after giving back what is not in use."""
-        if self._ceiling_bytes is None or resident_bytes() + needed_bytes <= self._ceiling_bytes:
+        if self._ceiling_bytes is None or self._taken_bytes() + needed_bytes <= self._ceiling_bytes:
             return True
         give_back_memory()
-        return resident_bytes() + needed_bytes <= self._ceiling_bytes
+        return self._taken_bytes() + needed_bytes <= self._ceiling_bytes
+
+    def _taken_bytes(self) -> int:
+        return resident_bytes() + self._beside()

@@ -94,6 +94,13 @@ class MediaSettings(ProcessSettings):
     """Largest encoded file that is read, in bytes."""
     max_image_pixels: int = Field(default=200_000_000, ge=1)
     """Largest picture that is decoded, in pixels (width × height)."""
+    decode_seconds: float = Field(default=60.0, gt=0, le=90)
+    """How long decoding one photo may take, in seconds: what takes longer is ended, and the photo has failed. Less than
+    the two minutes without a word after which the gateway gives up a worker."""
+    decoder_memory_bytes: int | None = Field(default=None, ge=256 * 2**20)
+    """Most memory that a process may allocate that decodes photos, in bytes; a photo that needs more is too large.
+    Where it is not set, what the largest picture may need, and at most half of the machine's memory or of the
+    container's."""
 
     @field_validator("media_roots", mode="before")
     @classmethod
@@ -180,8 +187,8 @@ class PhotoServiceSettings(MediaSettings, ServiceSettings):
     """Decoded photos that are held in memory, waiting for the model or in it, in bytes of their pixels. It should hold
     three micro-batches: up to 6 MB a photo for faces, about 1 MB for embeddings."""
     memory_ceiling_bytes: int | None = Field(default=None, ge=1)
-    """Resident memory of the process beyond which further requests are answered RESOURCE_EXHAUSTED, so that the process
-    is not killed; no ceiling where it is not set."""
+    """Resident memory of the process and its decoders beyond which further requests are answered RESOURCE_EXHAUSTED, so
+    that it is not killed; no ceiling where it is not set."""
     unload_idle_seconds: float = Field(default=0.0, ge=0)
     """A model that nobody has used for so long is taken out of memory, and loaded again at the next request; 0 for
     never."""

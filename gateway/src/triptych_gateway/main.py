@@ -11,6 +11,9 @@ import uvloop
 from fastapi import FastAPI
 
 from triptych_common.logging import get_logger
+from triptych_common.media.decoders.limits import DecoderLimits
+from triptych_common.media.decoders.metrics import DecoderMetrics
+from triptych_common.media.decoders.pool import Decoders
 from triptych_common.media.locations import MediaRoots
 from triptych_common.metrics import serving_metrics
 from triptych_common.process import run_process
@@ -25,7 +28,7 @@ from triptych_gateway.api.health_watch import HealthWatch
 from triptych_gateway.api.live_progress import LiveProgress
 from triptych_gateway.api.picture_cache import PictureCache
 from triptych_gateway.api.picture_forgetting import PictureForgetting
-from triptych_gateway.api.pictures import Pictures
+from triptych_gateway.api.pictures import PICTURE_THREADS, Pictures
 from triptych_gateway.api.snapshots import Snapshots
 from triptych_gateway.catalog.database import create_engine, migrate
 from triptych_gateway.catalog.privacy.retention import KeptFor
@@ -105,6 +108,9 @@ class _Background:
 async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiContext, _Background]:
     engine = create_engine(settings.database_url)
     stack.push_async_callback(engine.dispose)
+    decoders = Decoders(DecoderLimits.of(settings, processes=PICTURE_THREADS))
+    stack.callback(decoders.close)
+    decoders.start()
     # Requests have connections of their own and little patience: sessions at work never keep a page waiting.
     api_engine = create_engine(
         settings.database_url, statement_seconds=_REQUEST_SECONDS, connect_seconds=_REQUEST_SECONDS
@@ -127,8 +133,8 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     }
     embedder, detector = EmbedderService(pools["embedder"]), FaceDetectorService(pools["facedetect"])
     photo_services: dict[str, PhotoService] = {"training": embedder, "face_detection": detector}
-    metrics = PipelineMetrics({"embedder": embedder, "facedetect": detector})
-    await stack.enter_async_context(serving_metrics(settings.metrics_listen, collectors=[metrics]))
+    collectors = [PipelineMetrics({"embedder": embedder, "facedetect": detector}), DecoderMetrics(lambda: decoders)]
+    await stack.enter_async_context(serving_metrics(settings.metrics_listen, collectors=collectors))
     scheduler = Scheduler(
         engine,
         roots=roots,
@@ -147,11 +153,13 @@ async def _wire(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ApiCo
     cache = PictureCache(settings.data_dir / "cache", most_bytes=settings.picture_cache_bytes)
     pictures = Pictures(
         roots=roots,
+        decode=decoders.decode,
         cache=cache,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
     )
     stack.callback(pictures.close)
+    await asyncio.to_thread(decoders.until_ready)
     issuer = _issuer(settings)
     if issuer is not None:
         await stack.enter_async_context(issuer)

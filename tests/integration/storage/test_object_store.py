@@ -13,7 +13,15 @@ from tests.support.object_storage import Storage
 from tests.support.ports import free_port
 from tests.support.real_servers import wait_for
 from triptych_common.errors import AwayError, ConfigurationError
-from triptych_common.media import ImageFailure, ImageLoader, ImageReference, MediaRoots, Resolution, uri_from_path
+from triptych_common.media import (
+    ImageFailure,
+    ImageLoader,
+    ImageReference,
+    MediaRoots,
+    Resolution,
+    decode_image,
+    uri_from_path,
+)
 from triptych_common.store_access import StoreAccess
 
 ODD_KEYS = ["a.jpg", "été ü+&?#.jpg", "x?versionId=3.jpg", "%2e%2e/x.jpg", "deep/er/a b.jpg", "back\\slash.jpg"]
@@ -21,7 +29,9 @@ ODD_KEYS = ["a.jpg", "été ü+&?#.jpg", "x?versionId=3.jpg", "%2e%2e/x.jpg", "d
 
 def code(roots: MediaRoots, path: bytes, *, max_bytes: int = 1000) -> str:
     """The code of a failure, or "away", or "decoded" where a photo was read."""
-    loader = ImageLoader(roots=roots, resolution=Resolution(), max_bytes=max_bytes, max_pixels=10_000)
+    loader = ImageLoader(
+        roots=roots, decode=decode_image, resolution=Resolution(), max_bytes=max_bytes, max_pixels=10_000
+    )
     image = loader.load(ImageReference(item_id=1, uri=uri_from_path(path))).image
     if isinstance(image, AwayError):
         return "away"
@@ -69,7 +79,7 @@ def test_nothing_outside_the_roots_is_read_and_nobody_learns_whether_it_is_there
         b"s3://ours/photos//a.jpg",
     ]
     uris = [*map(uri_from_path, paths), "s3://ours/photos/%2e%2e/private/a.jpg", "s3://ours/photos/..%2Fprivate/a.jpg"]
-    loader = ImageLoader(roots=roots, resolution=Resolution(), max_bytes=1000, max_pixels=1000)
+    loader = ImageLoader(roots=roots, decode=decode_image, resolution=Resolution(), max_bytes=1000, max_pixels=1000)
     told = set()
     for uri in uris:
         image = loader.load(ImageReference(item_id=1, uri=uri)).image

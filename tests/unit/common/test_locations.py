@@ -12,6 +12,7 @@ from triptych_common.media import (
     ImageReference,
     MediaRoots,
     Resolution,
+    decode_image,
     display_path,
     path_from_uri,
     uri_from_path,
@@ -62,7 +63,13 @@ def photos(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 def _code(photos: Path, uri: str) -> str:
     """The failure's code for a URI, or "loaded"."""
-    loader = ImageLoader(roots=MediaRoots([str(photos)]), resolution=Resolution(), max_bytes=10_000, max_pixels=10_000)
+    loader = ImageLoader(
+        roots=MediaRoots([str(photos)]),
+        decode=decode_image,
+        resolution=Resolution(),
+        max_bytes=10_000,
+        max_pixels=10_000,
+    )
     loaded = loader.load(ImageReference(item_id=1, uri=uri))
     return loaded.image.code if isinstance(loaded.image, ImageFailure) else "loaded"
 
@@ -172,7 +179,13 @@ def test_what_nobody_foresaw_costs_only_its_photo(photos: Path, monkeypatch: pyt
         return read(roots, path, max_bytes=max_bytes)
 
     monkeypatch.setattr("triptych_common.media.locations.MediaRoots.read", read_or_fail)
-    loader = ImageLoader(roots=MediaRoots([str(photos)]), resolution=Resolution(), max_bytes=10_000, max_pixels=10_000)
+    loader = ImageLoader(
+        roots=MediaRoots([str(photos)]),
+        decode=decode_image,
+        resolution=Resolution(),
+        max_bytes=10_000,
+        max_pixels=10_000,
+    )
     uris = [uri_from_path(os.fsencode(photos / name)) for name in ("b.png", "a.png")]
     failing, other = [loader.load(ImageReference(item_id=n, uri=uri)) for n, uri in enumerate(uris)]
     assert isinstance(failing.image, ImageFailure)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from triptych.v1 import embedder_pb2, image_pb2, work_pb2
 from triptych_common.errors import AwayError, InvalidRequestError, PreconditionError
-from triptych_common.media import ImageLoader, MediaRoots, Resolution, uri_from_path
+from triptych_common.media import ImageLoader, MediaRoots, Resolution, decode_image, uri_from_path
 from triptych_common.models.description import ModelInfo, vectors_from_bytes
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits
@@ -69,7 +69,11 @@ def publisher() -> _Recorder:
 @pytest.fixture(params=[True])
 async def service(request: Any, publisher: _Recorder, tmp_path: Path) -> AsyncIterator[EmbedderService]:
     loader = ImageLoader(
-        roots=MediaRoots([str(tmp_path)]), resolution=Resolution(), max_bytes=10_000, max_pixels=10_000
+        roots=MediaRoots([str(tmp_path)]),
+        decode=decode_image,
+        resolution=Resolution(),
+        max_bytes=10_000,
+        max_pixels=10_000,
     )
     one = EmbedderService(publisher)
     model = ModelLifetime[EmbeddingModel](lambda: _Colours(has_text_tower=request.param))

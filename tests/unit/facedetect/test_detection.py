@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from triptych_common.media import ImageLoader, ImageReference, MediaRoots, Resolution
+from triptych_common.media import ImageLoader, ImageReference, MediaRoots, Resolution, decode_image
 from triptych_common.models.description import ModelInfo
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits
@@ -54,7 +54,9 @@ def _face(place: int) -> Face:
 async def _found_in(reds: Sequence[int]) -> dict[int, DetectOutcome]:
     """The outcomes of photos of one pixel, told apart by its red."""
     model = ModelLifetime[FaceModel](_Crowds)
-    loader = ImageLoader(roots=MediaRoots([]), resolution=Resolution(), max_bytes=1_000, max_pixels=1_000)
+    loader = ImageLoader(
+        roots=MediaRoots([]), decode=decode_image, resolution=Resolution(), max_bytes=1_000, max_pixels=1_000
+    )
     limits = BatchLimits(micro_batch=2, decode_threads=1, max_concurrent_requests=1, decoded_bytes=2**20)
     detection = Detection(model=model, info=_Crowds.info, loader=loader, limits=limits)
     photos = [ImageReference(item_id=red, content=b"P6 1 1 255\n" + bytes([red, 0, 0])) for red in reds]

@@ -3,14 +3,13 @@
 import hashlib
 import io
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import pillow_heif
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from triptych_common.media.colour import to_srgb, with_8_bit_channels
+from triptych_common.media.decoded import DecodedImage, ImageFacts
 from triptych_common.media.failures import ImageFailure
 from triptych_common.media.formats import FORMATS
 from triptych_common.media.limits import check_before_opening, check_opened
@@ -25,29 +24,6 @@ pillow_heif.register_heif_opener()
 Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of odd metadata; the photo is read all the same. For the whole process, as threads share the filters.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageFacts:
-    """What decoding taught about a file."""
-
-    content_sha256: bytes
-    width: int
-    """Of the upright picture at full size, in pixels."""
-    height: int
-    size_bytes: int
-    taken_at: str
-    """ISO 8601 by the camera's clock, without zone; empty where unknown."""
-    format: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodedImage:
-    """A photo as an array."""
-
-    pixels: NDArray[np.uint8]
-    """[height, width, 3], RGB in sRGB, upright, as large as the resolution asked for."""
-    facts: ImageFacts
 
 
 def decode_image(content: bytes, *, resolution: Resolution, max_pixels: int) -> DecodedImage:

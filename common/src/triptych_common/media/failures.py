@@ -2,9 +2,8 @@
 
 import errno
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
-from triptych.v1 import image_pb2
 from triptych_common.error_reasons import Explanation
 
 ImageFailureCode = Literal[
@@ -19,6 +18,8 @@ ImageFailureCode = Literal[
     "read_failed",
     "model_failed",
     "worker_lost",
+    "decoder_crashed",
+    "decoder_timed_out",
 ]
 
 FAILURES: Final[Mapping[ImageFailureCode, Explanation]] = {
@@ -51,25 +52,16 @@ FAILURES: Final[Mapping[ImageFailureCode, Explanation]] = {
         "The worker died each time it was given this photo.",
         "Look at the photo and the worker's log, and report it; all other photos are done.",
     ),
+    "decoder_crashed": Explanation(
+        "The process that decodes photos died of this one, twice.",
+        "Nothing else was harmed. Convert the photo; the log says where it died, which is worth a report.",
+    ),
+    "decoder_timed_out": Explanation(
+        "Decoding took longer than a photo may take.",
+        "Look at the photo; if it is in order, raise TRIPTYCH_DECODE_SECONDS and try it again.",
+    ),
 }
 """What each code means, and what to do about the photo."""
-
-_WireCode: TypeAlias = "image_pb2.ImageErrorCode.ValueType"
-
-_TO_WIRE: dict[str, _WireCode] = {
-    "not_found": image_pb2.IMAGE_ERROR_CODE_NOT_FOUND,
-    "permission_denied": image_pb2.IMAGE_ERROR_CODE_PERMISSION_DENIED,
-    "path_not_allowed": image_pb2.IMAGE_ERROR_CODE_PATH_NOT_ALLOWED,
-    "symlink_loop": image_pb2.IMAGE_ERROR_CODE_SYMLINK_LOOP,
-    "empty_file": image_pb2.IMAGE_ERROR_CODE_EMPTY_FILE,
-    "unsupported_format": image_pb2.IMAGE_ERROR_CODE_UNSUPPORTED_FORMAT,
-    "corrupt": image_pb2.IMAGE_ERROR_CODE_CORRUPT,
-    "too_large": image_pb2.IMAGE_ERROR_CODE_TOO_LARGE,
-    "read_failed": image_pb2.IMAGE_ERROR_CODE_READ_FAILED,
-    "model_failed": image_pb2.IMAGE_ERROR_CODE_MODEL_FAILED,
-    "worker_lost": image_pb2.IMAGE_ERROR_CODE_WORKER_LOST,
-}
-_FROM_WIRE: dict[int, str] = {wire: name for name, wire in _TO_WIRE.items()}
 
 
 class ImageFailure(Exception):  # noqa: N818 - it is a result as often as it is raised
@@ -94,13 +86,3 @@ def failure_from_os_error(error: OSError) -> ImageFailure:
     if isinstance(error, IsADirectoryError):
         return ImageFailure("unsupported_format", "This is a directory, not a photo.")
     return ImageFailure("read_failed", f"Reading failed: {error.strerror or type(error).__name__}.", permanent=False)
-
-
-def failure_to_wire(failure: ImageFailure) -> image_pb2.ImageError:
-    """The message for a failure."""
-    return image_pb2.ImageError(code=_TO_WIRE[failure.code], message=failure.message, permanent=failure.permanent)
-
-
-def failure_code_from_wire(code: int) -> str:
-    """The name of a failure's code; "read_failed" for one that this version does not know."""
-    return _FROM_WIRE.get(code, "read_failed")

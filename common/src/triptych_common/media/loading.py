@@ -3,9 +3,11 @@
 import time
 from dataclasses import dataclass
 
+from structlog.contextvars import bound_contextvars
+
 from triptych_common.errors import AwayError
 from triptych_common.logging import get_logger
-from triptych_common.media.decoding import DecodedImage, decode_image
+from triptych_common.media.decoded import Decode, DecodedImage
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
 from triptych_common.media.scaling import Resolution
@@ -36,10 +38,13 @@ class LoadedImage:
 
 
 class ImageLoader:
-    """Reads and decodes photos within limits, on the thread that asks for them; several may."""
+    """Reads photos within limits and has them decoded, on the thread that asks for them; several may."""
 
-    def __init__(self, *, roots: MediaRoots, resolution: Resolution, max_bytes: int, max_pixels: int) -> None:
+    def __init__(
+        self, *, roots: MediaRoots, decode: Decode, resolution: Resolution, max_bytes: int, max_pixels: int
+    ) -> None:
         self._roots = roots
+        self._decode = decode
         self._resolution = resolution
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
@@ -50,7 +55,8 @@ class ImageLoader:
         image: DecodedImage | ImageFailure | AwayError
         try:
             content = self._read(reference)
-            image = decode_image(content, resolution=self._resolution, max_pixels=self._max_pixels)
+            with bound_contextvars(item_id=reference.item_id):
+                image = self._decode(content, resolution=self._resolution, max_pixels=self._max_pixels)
         except (ImageFailure, AwayError) as failure:
             image = failure
         except MemoryError:

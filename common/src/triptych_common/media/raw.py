@@ -11,12 +11,6 @@ from PIL import ExifTags, Image
 from triptych_common.media.failures import ImageFailure
 from triptych_common.media.limits import check_pixels
 
-RAW_EXTENSIONS: Final = frozenset(
-    {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mrw", ".nef", ".nrw", ".orf"}
-    | {".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
-)
-"""Extensions, in lower case, of raw files that LibRaw reads."""
-
 _SIGNATURES: Final = (
     (0, b"FUJIFILMCCD-RAW"),
     (0, b"IIRO"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from triptych_common.errors import AwayError, OverloadedError
 from triptych_common.media import DecodedImage, ImageFacts, ImageFailure, ImageLoader, ImageReference, LoadedImage
+from triptych_common.media.decoders.pool import Decoders
 from triptych_common.models.lifetime import LoadedModel, ModelLifetime
 from triptych_common.photos.batch_size import BatchSize
 from triptych_common.photos.device_work import DeviceClock, DeviceWork
@@ -46,7 +47,7 @@ class BatchLimits:
     lanes: int = 1
     """Micro-batches that may be in the model at once."""
     memory_ceiling_bytes: int | None = None
-    """Resident memory of the process beyond which no further request is taken."""
+    """Resident memory of the process and its decoders beyond which no further request is taken."""
 
     @classmethod
     def of(cls, settings: PhotoServiceSettings, *, micro_batch: int, lanes: int) -> Self:
@@ -121,6 +122,7 @@ class PhotoBatches(Generic[ModelT, ResultT]):
 
     Threads decode, and one thread (or ``limits.lanes``) owns the device: it calls ``compute`` with the model and
     decoded photos, and gets one result for each, in order. What waits for them, and whose turn it is, is in PhotoQueue.
+    ``decoders`` are those that the loader decodes with: they count as this process's memory, and are closed with this.
     """
 
     def __init__(
@@ -130,11 +132,15 @@ class PhotoBatches(Generic[ModelT, ResultT]):
         loader: ImageLoader,
         compute: Callable[[ModelT, Sequence[NDArray[np.uint8]]], Sequence[ResultT]],
         limits: BatchLimits,
+        decoders: Decoders | None = None,
     ) -> None:
         self._model = model
         self._loader = loader
         self._limits = limits
-        self._ceiling = MemoryCeiling(limits.memory_ceiling_bytes)
+        self.decoders = decoders
+        self._ceiling = MemoryCeiling(
+            limits.memory_ceiling_bytes, beside=decoders.memory_bytes if decoders is not None else lambda: 0
+        )
         self.size = BatchSize(limits.micro_batch)
         self.clock = DeviceClock()
         self._work = DeviceWork(compute, size=self.size, clock=self.clock)
@@ -159,7 +165,7 @@ class PhotoBatches(Generic[ModelT, ResultT]):
             *(threading.Thread(target=self._compute, name=f"model {n}") for n in range(limits.lanes)),
         ]
         for thread in self._threads:
-            thread.daemon = True  # a decoder that hangs must not keep the process from ending
+            thread.daemon = True  # a disk that hangs must not keep the process from ending
             thread.start()
 
     async def run(self, references: Sequence[ImageReference]) -> AsyncGenerator[list[PhotoOutcome[ResultT]], None]:
@@ -222,11 +228,13 @@ class PhotoBatches(Generic[ModelT, ResultT]):
             self._calls -= 1
 
     def close(self) -> None:
-        """Wait for the micro-batch in the model and stop the threads; what waits is dropped."""
+        """Wait for the micro-batch in the model and stop the threads; what waits or is decoded is dropped."""
         self.queue.close()
         for thread in self._threads:
             if thread.name.startswith("model"):
                 thread.join()
+        if self.decoders is not None:
+            self.decoders.close()
 
     def _admit(self, references: Sequence[ImageReference]) -> None:
         if self.requests >= self._limits.max_concurrent_requests:

@@ -1,12 +1,15 @@
 """What a service that takes photos stands on once its model is loaded: the model's lifetime, a loader, and limits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, MediaRoots, Resolution
+from triptych_common.media.decoders.limits import DecoderLimits
+from triptych_common.media.decoders.pool import Decoders
+from triptych_common.media.decoders.process import COMMAND
 from triptych_common.models.description import ModelInfo
 from triptych_common.models.device_memory import DeviceMemory, HostMemory
 from triptych_common.models.lifetime import LoadedModel, ModelLifetime
@@ -42,18 +45,39 @@ class PhotoCore(Generic[ModelT]):
     info: ModelInfo
     """The model, with the service's capacity."""
     loader: ImageLoader
+    decoders: Decoders
     limits: BatchLimits
 
 
-async def bring_up(settings: PhotoServiceSettings, load: Callable[[], ModelT]) -> PhotoCore[ModelT]:
-    """Load the model as it is set up. Raises ConfigurationError where the process cannot work so."""
+async def bring_up(
+    settings: PhotoServiceSettings, load: Callable[[], ModelT], *, decoder_command: Sequence[str] = COMMAND
+) -> PhotoCore[ModelT]:
+    """Load the model as it is set up, and start what decodes. Raises ConfigurationError where the process cannot work
+    so.
+    """
+    decoders = Decoders(DecoderLimits.of(settings, processes=settings.decode_threads), command=decoder_command)
+    try:
+        # They become ready while the model is loaded.
+        await asyncio.to_thread(decoders.start)
+        return await _bring_up(settings, load, decoders)
+    except BaseException:
+        await asyncio.to_thread(decoders.close)
+        raise
+
+
+async def _bring_up(
+    settings: PhotoServiceSettings, load: Callable[[], ModelT], decoders: Decoders
+) -> PhotoCore[ModelT]:
     lifetime = ModelLifetime(load, unload_idle_seconds=settings.unload_idle_seconds)
     model = await lifetime.load_first()
-    MemoryCeiling(settings.memory_ceiling_bytes).require_room(settings.decoded_bytes)
+    await asyncio.to_thread(decoders.until_ready)
+    ceiling = MemoryCeiling(settings.memory_ceiling_bytes, beside=decoders.memory_bytes)
+    ceiling.require_room(settings.decoded_bytes)
     info = replace(model.info, capacity=settings.max_concurrent_requests)
     log.info("model loaded", model_id=info.model_id, device=info.device, precision=info.precision, notice=info.notice)
     loader = ImageLoader(
         roots=MediaRoots(settings.media_roots, settings.store_access),
+        decode=decoders.decode,
         resolution=model.resolution,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
@@ -61,7 +85,7 @@ async def bring_up(settings: PhotoServiceSettings, load: Callable[[], ModelT]) -
     limits = BatchLimits.of(
         settings, micro_batch=await asyncio.to_thread(_micro_batch, model, settings), lanes=model.lanes
     )
-    return PhotoCore(model=lifetime, info=info, loader=loader, limits=limits)
+    return PhotoCore(model=lifetime, info=info, loader=loader, decoders=decoders, limits=limits)
 
 
 def _micro_batch(model: PhotoModel, settings: PhotoServiceSettings) -> int:

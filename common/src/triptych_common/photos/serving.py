@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from triptych_common.media.decoders.metrics import DecoderMetrics
 from triptych_common.metrics import serving_metrics
 from triptych_common.photos.batches import PhotoBatches
 from triptych_common.photos.metrics import PhotoMetrics
@@ -47,7 +48,9 @@ async def serve_photo_service(
     async with ProgressPublisher(nats_url=settings.nats_url, source=source) as publisher:
         service = add(publisher, server.server)
         metrics = PhotoMetrics(lambda: service.core.batches if service.core is not None else None)
-        async with serving_metrics(settings.metrics_listen, collectors=[PublisherMetrics(publisher), metrics]):
+        decoders = DecoderMetrics(lambda: service.core.batches.decoders if service.core is not None else None)
+        collectors = [PublisherMetrics(publisher), metrics, decoders]
+        async with serving_metrics(settings.metrics_listen, collectors=collectors):
             await server.start([service_name], serving=False)
             try:
                 service.core = core = await load()

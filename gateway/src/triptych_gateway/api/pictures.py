@@ -12,7 +12,7 @@ from typing import Final
 
 from PIL import Image
 
-from triptych_common.media.decoding import decode_image
+from triptych_common.media.decoded import Decode
 from triptych_common.media.failures import ImageFailure, failure_from_os_error
 from triptych_common.media.locations import MediaRoots
 from triptych_common.media.scaling import Resolution
@@ -21,6 +21,8 @@ from triptych_gateway.api.picture_cache import PictureCache
 from triptych_gateway.catalog.library.photos import Asset, FoundPhoto
 from triptych_gateway.catalog.people.faces import Face
 
+PICTURE_THREADS: Final = 2
+"""Pictures that are made at once."""
 CROP_PIXELS: Final = 160
 """Side of a face crop."""
 CROP_MARGIN: Final = 0.35
@@ -51,12 +53,15 @@ class Original:
 class Pictures:
     """Makes and caches JPEG pictures. Each raises AwayError where the store of a photo is away. Close it when done."""
 
-    def __init__(self, *, roots: MediaRoots, cache: PictureCache, max_bytes: int, max_pixels: int) -> None:
+    def __init__(
+        self, *, roots: MediaRoots, decode: Decode, cache: PictureCache, max_bytes: int, max_pixels: int
+    ) -> None:
         self._roots = roots
+        self._decode_content = decode
         self._cache = cache
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
+        self._pool = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures")
 
     def close(self) -> None:
         """Stop the threads."""
@@ -139,7 +144,8 @@ class Pictures:
             content = self._roots.read(path, max_bytes=self._max_bytes)
         except OSError as error:
             raise failure_from_os_error(error) from error
-        return Image.fromarray(decode_image(content, resolution=resolution, max_pixels=self._max_pixels).pixels)
+        decoded = self._decode_content(content, resolution=resolution, max_pixels=self._max_pixels)
+        return Image.fromarray(decoded.pixels)
 
 
 def _jpeg(picture: Image.Image) -> bytes:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, image_pb2
 from triptych_common.errors import AwayError
-from triptych_common.media.failures import failure_code_from_wire
+from triptych_common.media.failure_messages import failure_code_from_wire
 from triptych_common.rpc.channels import ReplicaPool
 from triptych_common.rpc.metadata import call_metadata
 from triptych_common.rpc.status import read_error

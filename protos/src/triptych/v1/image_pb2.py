@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17triptych/v1/image.proto\x12\x0btriptych.v1\"9\n\x0bImageSource\x12\r\n\x03uri\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06source\"E\n\tImageItem\x12\x0f\n\x07item_id\x18\x01 \x01(\x03\x12\'\n\x05image\x18\x02 \x01(\x0b\x32\x18.triptych.v1.ImageSource\"y\n\nImageFacts\x12\x16\n\x0e\x63ontent_sha256\x18\x01 \x01(\x0c\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x10\n\x08taken_at\x18\x05 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\"[\n\nImageError\x12)\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1b.triptych.v1.ImageErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tpermanent\x18\x03 \x01(\x08*\xb3\x03\n\x0eImageErrorCode\x12 \n\x1cIMAGE_ERROR_CODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aIMAGE_ERROR_CODE_NOT_FOUND\x10\x01\x12&\n\"IMAGE_ERROR_CODE_PERMISSION_DENIED\x10\x02\x12%\n!IMAGE_ERROR_CODE_PATH_NOT_ALLOWED\x10\x03\x12!\n\x1dIMAGE_ERROR_CODE_SYMLINK_LOOP\x10\x04\x12\x1f\n\x1bIMAGE_ERROR_CODE_EMPTY_FILE\x10\x05\x12\'\n#IMAGE_ERROR_CODE_UNSUPPORTED_FORMAT\x10\x06\x12\x1c\n\x18IMAGE_ERROR_CODE_CORRUPT\x10\x07\x12\x1e\n\x1aIMAGE_ERROR_CODE_TOO_LARGE\x10\x08\x12 \n\x1cIMAGE_ERROR_CODE_READ_FAILED\x10\t\x12!\n\x1dIMAGE_ERROR_CODE_MODEL_FAILED\x10\n\x12 \n\x1cIMAGE_ERROR_CODE_WORKER_LOST\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17triptych/v1/image.proto\x12\x0btriptych.v1\"9\n\x0bImageSource\x12\r\n\x03uri\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06source\"E\n\tImageItem\x12\x0f\n\x07item_id\x18\x01 \x01(\x03\x12\'\n\x05image\x18\x02 \x01(\x0b\x32\x18.triptych.v1.ImageSource\"y\n\nImageFacts\x12\x16\n\x0e\x63ontent_sha256\x18\x01 \x01(\x0c\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x10\n\x08taken_at\x18\x05 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\"[\n\nImageError\x12)\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1b.triptych.v1.ImageErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tpermanent\x18\x03 \x01(\x08*\x81\x04\n\x0eImageErrorCode\x12 \n\x1cIMAGE_ERROR_CODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aIMAGE_ERROR_CODE_NOT_FOUND\x10\x01\x12&\n\"IMAGE_ERROR_CODE_PERMISSION_DENIED\x10\x02\x12%\n!IMAGE_ERROR_CODE_PATH_NOT_ALLOWED\x10\x03\x12!\n\x1dIMAGE_ERROR_CODE_SYMLINK_LOOP\x10\x04\x12\x1f\n\x1bIMAGE_ERROR_CODE_EMPTY_FILE\x10\x05\x12\'\n#IMAGE_ERROR_CODE_UNSUPPORTED_FORMAT\x10\x06\x12\x1c\n\x18IMAGE_ERROR_CODE_CORRUPT\x10\x07\x12\x1e\n\x1aIMAGE_ERROR_CODE_TOO_LARGE\x10\x08\x12 \n\x1cIMAGE_ERROR_CODE_READ_FAILED\x10\t\x12!\n\x1dIMAGE_ERROR_CODE_MODEL_FAILED\x10\n\x12 \n\x1cIMAGE_ERROR_CODE_WORKER_LOST\x10\x0b\x12$\n IMAGE_ERROR_CODE_DECODER_CRASHED\x10\x0c\x12&\n\"IMAGE_ERROR_CODE_DECODER_TIMED_OUT\x10\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.v1.image_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGEERRORCODE']._serialized_start=387
-  _globals['_IMAGEERRORCODE']._serialized_end=822
+  _globals['_IMAGEERRORCODE']._serialized_end=900
   _globals['_IMAGESOURCE']._serialized_start=40
   _globals['_IMAGESOURCE']._serialized_end=97
   _globals['_IMAGEITEM']._serialized_start=99

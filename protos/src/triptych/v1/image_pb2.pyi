@@ -47,6 +47,10 @@ class _ImageErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageE
     """The model failed on this photo."""
     IMAGE_ERROR_CODE_WORKER_LOST: _ImageErrorCode.ValueType  # 11
     """The worker died each time it was given this photo."""
+    IMAGE_ERROR_CODE_DECODER_CRASHED: _ImageErrorCode.ValueType  # 12
+    """The process that decodes photos died of this one."""
+    IMAGE_ERROR_CODE_DECODER_TIMED_OUT: _ImageErrorCode.ValueType  # 13
+    """Decoding took longer than a photo may take."""
 
 class ImageErrorCode(_ImageErrorCode, metaclass=_ImageErrorCodeEnumTypeWrapper):
     """The reasons for which a photo can be without a result."""
@@ -75,6 +79,10 @@ IMAGE_ERROR_CODE_MODEL_FAILED: ImageErrorCode.ValueType  # 10
 """The model failed on this photo."""
 IMAGE_ERROR_CODE_WORKER_LOST: ImageErrorCode.ValueType  # 11
 """The worker died each time it was given this photo."""
+IMAGE_ERROR_CODE_DECODER_CRASHED: ImageErrorCode.ValueType  # 12
+"""The process that decodes photos died of this one."""
+IMAGE_ERROR_CODE_DECODER_TIMED_OUT: ImageErrorCode.ValueType  # 13
+"""Decoding took longer than a photo may take."""
 Global___ImageErrorCode: _TypeAlias = ImageErrorCode  # noqa: Y015
 
 @_typing.final

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_common.media import ImageLoader, ImageReference
+from triptych_common.media.decoders.pool import Decoders
 from triptych_common.models.description import ModelInfo
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits, PhotoBatches, PhotoOutcome
@@ -27,6 +28,7 @@ class Embedding:
         info: ModelInfo,
         loader: ImageLoader,
         limits: BatchLimits,
+        decoders: Decoders | None = None,
     ) -> None:
         self._lifetime = model
         self.model = info
@@ -36,6 +38,7 @@ class Embedding:
             loader=loader,
             compute=lambda loaded, images: list(loaded.embed_images(images)),
             limits=limits,
+            decoders=decoders,
         )
 
     def embed_images(self, references: Sequence[ImageReference]) -> AsyncGenerator[list[EmbedOutcome], None]:

@@ -1,9 +1,10 @@
 """The embedder's process: its settings, and how its parts are put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from triptych.v1 import embedder_pb2_grpc
+from triptych_common.media.decoders.process import COMMAND
 from triptych_common.models.devices import Device
 from triptych_common.photos.core import bring_up
 from triptych_common.photos.serving import serve_photo_service
@@ -32,7 +33,9 @@ class EmbedderSettings(PhotoServiceSettings):
     """Let PyTorch compile an open_clip network, which takes a minute or more at each start and then runs faster."""
 
 
-async def serve(settings: EmbedderSettings, *, load: Load = load_model) -> None:
+async def serve(
+    settings: EmbedderSettings, *, load: Load = load_model, decoder_command: Sequence[str] = COMMAND
+) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
 
     def add(publisher: ProgressPublisher, server: Any) -> EmbedderService:
@@ -46,11 +49,11 @@ async def serve(settings: EmbedderSettings, *, load: Load = load_model) -> None:
         source="embedder",
         service_name=SERVICE_NAME,
         add=add,
-        load=lambda: _embedding(settings, load),
+        load=lambda: _embedding(settings, load, decoder_command),
     )
 
 
-async def _embedding(settings: EmbedderSettings, load: Load) -> Embedding:
+async def _embedding(settings: EmbedderSettings, load: Load, decoder_command: Sequence[str]) -> Embedding:
     options = EmbeddingOptions(
         device=Device.parse(settings.device),
         threads=settings.inference_threads,
@@ -58,8 +61,8 @@ async def _embedding(settings: EmbedderSettings, load: Load) -> Embedding:
         precision=settings.precision,
         compile_model=settings.compile_model,
     )
-    core = await bring_up(settings, lambda: load(settings.model, options))
-    return Embedding(model=core.model, info=core.info, loader=core.loader, limits=core.limits)
+    core = await bring_up(settings, lambda: load(settings.model, options), decoder_command=decoder_command)
+    return Embedding(model=core.model, info=core.info, loader=core.loader, limits=core.limits, decoders=core.decoders)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc
 from triptych_common.errors import AwayError, InvalidRequestError, PreconditionError
 from triptych_common.media import ImageFailure
-from triptych_common.media.failures import failure_to_wire
+from triptych_common.media.failure_messages import failure_to_wire
 from triptych_common.models.description import model_to_wire, vector_to_bytes
 from triptych_common.photos.reporting import SentOutcomes
 from triptych_common.photos.requests import facts_to_wire, references_from_items, require_model

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from triptych_common.logging import get_logger
 from triptych_common.media import ImageLoader, ImageReference
+from triptych_common.media.decoders.pool import Decoders
 from triptych_common.models.description import ModelInfo
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits, PhotoBatches, PhotoOutcome
@@ -28,7 +29,13 @@ class Detection:
     """Finds and embeds faces with one model for any number of requests. Close it when done."""
 
     def __init__(
-        self, *, model: ModelLifetime[FaceModel], info: ModelInfo, loader: ImageLoader, limits: BatchLimits
+        self,
+        *,
+        model: ModelLifetime[FaceModel],
+        info: ModelInfo,
+        loader: ImageLoader,
+        limits: BatchLimits,
+        decoders: Decoders | None = None,
     ) -> None:
         self._lifetime = model
         self.model = info
@@ -38,6 +45,7 @@ class Detection:
             loader=loader,
             compute=_strongest_faces,
             limits=limits,
+            decoders=decoders,
         )
 
     def detect_faces(self, references: Sequence[ImageReference]) -> AsyncGenerator[list[DetectOutcome], None]:

@@ -1,11 +1,12 @@
 """The face detector's process: its settings, and how its parts are put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from pydantic import Field
 
 from triptych.v1 import face_detector_pb2_grpc
+from triptych_common.media.decoders.process import COMMAND
 from triptych_common.models.devices import Device
 from triptych_common.photos.core import bring_up
 from triptych_common.photos.serving import serve_photo_service
@@ -34,7 +35,9 @@ class FaceDetectSettings(PhotoServiceSettings):
     small faces. Where it is not set, the model's own: 1600 of the bundled one, 640 of InsightFace's."""
 
 
-async def serve(settings: FaceDetectSettings, *, load: Load = load_model) -> None:
+async def serve(
+    settings: FaceDetectSettings, *, load: Load = load_model, decoder_command: Sequence[str] = COMMAND
+) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
 
     def add(publisher: ProgressPublisher, server: Any) -> FaceDetectorService:
@@ -48,11 +51,11 @@ async def serve(settings: FaceDetectSettings, *, load: Load = load_model) -> Non
         source="facedetect",
         service_name=SERVICE_NAME,
         add=add,
-        load=lambda: _detection(settings, load),
+        load=lambda: _detection(settings, load, decoder_command),
     )
 
 
-async def _detection(settings: FaceDetectSettings, load: Load) -> Detection:
+async def _detection(settings: FaceDetectSettings, load: Load, decoder_command: Sequence[str]) -> Detection:
     options = DetectionOptions(
         device=Device.parse(settings.device),
         threads=settings.inference_threads,
@@ -60,8 +63,8 @@ async def _detection(settings: FaceDetectSettings, load: Load) -> Detection:
         long_side_pixels=settings.detection_long_side_pixels,
         models_dir=settings.models_dir,
     )
-    core = await bring_up(settings, lambda: load(settings.model, options))
-    return Detection(model=core.model, info=core.info, loader=core.loader, limits=core.limits)
+    core = await bring_up(settings, lambda: load(settings.model, options), decoder_command=decoder_command)
+    return Detection(model=core.model, info=core.info, loader=core.loader, limits=core.limits, decoders=core.decoders)
 
 
 def main() -> None:

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from triptych_common.errors import AwayError, OverloadedError
-from triptych_common.media import ImageFailure, ImageLoader, ImageReference, LoadedImage, MediaRoots, Resolution
+from triptych_common.media import (
+    ImageFailure,
+    ImageLoader,
+    ImageReference,
+    LoadedImage,
+    MediaRoots,
+    Resolution,
+    decode_image,
+)
 from triptych_common.models.description import DeviceMemoryError
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits, PhotoBatches, PhotoOutcome
@@ -50,7 +58,9 @@ def _reds(images: Images) -> list[int]:
 
 
 def _loader() -> ImageLoader:
-    return ImageLoader(roots=MediaRoots([]), resolution=Resolution(), max_bytes=100_000, max_pixels=100_000)
+    return ImageLoader(
+        roots=MediaRoots([]), decode=decode_image, resolution=Resolution(), max_bytes=100_000, max_pixels=100_000
+    )
 
 
 def _build(compute: Compute, *, loader: ImageLoader | None = None, **limits: Any) -> Batches:
@@ -137,7 +147,9 @@ class _PartlyAway(ImageLoader):
     """Some photos lie in a place that is away."""
 
     def __init__(self, away: Collection[int]) -> None:
-        super().__init__(roots=MediaRoots([]), resolution=Resolution(), max_bytes=100_000, max_pixels=100_000)
+        super().__init__(
+            roots=MediaRoots([]), decode=decode_image, resolution=Resolution(), max_bytes=100_000, max_pixels=100_000
+        )
         self._away = away
 
     def load(self, reference: ImageReference) -> LoadedImage:

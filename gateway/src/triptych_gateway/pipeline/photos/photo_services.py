@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from triptych.v1 import embedder_pb2, embedder_pb2_grpc, face_detector_pb2, face_detector_pb2_grpc, image_pb2, work_pb2
-from triptych_common.media.failures import failure_code_from_wire
+from triptych_common.media.failure_messages import failure_code_from_wire
 from triptych_common.media.locations import uri_from_path
 from triptych_common.models.description import ModelInfo, model_from_wire, vectors_from_bytes
 from triptych_common.progress.events import PHASES_BY_NAME

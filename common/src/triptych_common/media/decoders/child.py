@@ -1,0 +1,87 @@
+"""The process that decodes: it answers one question after another until whoever asks is gone.
+
+python -m triptych_common.media.decoders.child CHANNEL CONTENT PIXELS PARENT MEMORY_BYTES MAX_PIXELS
+"""
+
+import codecs
+import faulthandler
+import io
+import socket
+import sys
+import traceback
+from typing import Final
+
+# Imported while that can be done: Pillow and Python would do so as they meet a photo that needs them.
+from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from triptych_common.media.decoded import Decode
+from triptych_common.media.decoders.confinement import confine, live_with
+from triptych_common.media.decoders.messages import (
+    Answer,
+    Defect,
+    FrameReader,
+    Pixels,
+    Question,
+    answer_to_json,
+    frame,
+    question_from_json,
+)
+from triptych_common.media.decoders.shared_bytes import SharedBytes
+from triptych_common.media.decoding import decode_image
+from triptych_common.media.failures import ImageFailure
+from triptych_common.media.scaling import Resolution
+
+PLUGINS: Final = (AvifImagePlugin, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_ENCODINGS: Final = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "mac-roman", "cp1252")
+_BYTES_PER_PIXEL: Final = 3
+
+
+def serve(decode: Decode = decode_image) -> None:
+    """Answer until the other end of the channel is closed; arguments are the command's."""
+    channel_descriptor, content_descriptor, pixels_descriptor, parent, memory_bytes, max_pixels = map(int, sys.argv[1:])
+    live_with(parent)
+    faulthandler.enable()
+    channel = socket.socket(fileno=channel_descriptor)
+    content, pixels = SharedBytes(content_descriptor), SharedBytes(pixels_descriptor)
+    warm_up()
+    landlock = confine(memory_bytes=memory_bytes, file_bytes=_BYTES_PER_PIXEL * max_pixels)
+    try:
+        channel.sendall(frame({"landlock": landlock}))
+        questions = FrameReader(channel)
+        while True:
+            said = questions.receive()
+            if said is not None:
+                answer = _answer(question_from_json(said), content, pixels, decode)
+                channel.sendall(frame(answer_to_json(answer)))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def warm_up() -> None:
+    """Decode a photo, so that all that is made on first use is there, and import what only some photos need."""
+    Image.preinit()
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
+    photo = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(photo, "JPEG")
+    decode_image(photo.getvalue(), resolution=Resolution(longest_side_pixels=8), max_pixels=256)
+
+
+def _answer(question: Question, content: SharedBytes, pixels: SharedBytes, decode: Decode) -> Answer:
+    try:
+        decoded = decode(
+            content.read(question.size_bytes), resolution=question.resolution, max_pixels=question.max_pixels
+        )
+        pixels.write(decoded.pixels)
+    except ImageFailure as failure:
+        return failure
+    except MemoryError:
+        return ImageFailure("too_large", "The picture does not fit into the memory that a decoder may have.")
+    except Exception:  # noqa: BLE001 - decoders are others' code, and whatever they raise is told
+        return Defect(trace=traceback.format_exc())
+    height, width, _ = decoded.pixels.shape
+    return Pixels(height=height, width=width, facts=decoded.facts)
+
+
+if __name__ == "__main__":
+    serve()
