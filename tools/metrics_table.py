@@ -10,6 +10,9 @@ from prometheus_client import Metric, ProcessCollector
 from prometheus_client.registry import Collector
 
 from triptych_common.media import ImageLoader, MediaRoots, Resolution, decode_image
+from triptych_common.media.decoders.limits import DecoderLimits
+from triptych_common.media.decoders.metrics import DecoderMetrics
+from triptych_common.media.decoders.pool import Decoders
 from triptych_common.models.lifetime import ModelLifetime
 from triptych_common.photos.batches import BatchLimits, PhotoBatches
 from triptych_common.photos.metrics import PhotoMetrics
@@ -85,6 +88,7 @@ async def _all_metrics() -> list[tuple[str, Metric]]:
     limits = BatchLimits(micro_batch=1, decode_threads=1, max_concurrent_requests=1, decoded_bytes=1)
     loader = ImageLoader(roots=MediaRoots([]), decode=decode_image, resolution=Resolution(), max_bytes=1, max_pixels=1)
     batches = PhotoBatches[Any, Any](model=ModelLifetime(_nothing), loader=loader, compute=_nothing, limits=limits)
+    decoders = Decoders(DecoderLimits(processes=1, seconds=1, memory_bytes=1, max_pixels=1))
     aggregator = Aggregator(client, ProgressSettings().aggregator_settings())
     embedder = EmbedderService(ReplicaPool([], service="embedder"))
     collectors: dict[str, Collector] = {
@@ -92,6 +96,7 @@ async def _all_metrics() -> list[tuple[str, Metric]]:
         "progress": AggregatorMetrics(lambda: aggregator, SessionMessages()),
         "embedder, facedetect, cluster": PublisherMetrics(ProgressPublisher(nats_url="", source="")),
         "embedder, facedetect": PhotoMetrics(lambda: batches),
+        "gateway, embedder, facedetect": DecoderMetrics(lambda: decoders),
         _EVERY_PROCESS: ProcessCollector(registry=None),
     }
     found = [(processes, metric) for processes, one in collectors.items() for metric in one.collect()]

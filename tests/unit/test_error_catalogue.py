@@ -25,6 +25,7 @@ SERVICE_ERRORS = {
     "RemoteError",
 }
 PASSED_ON = {
+    ("triptych_common/media/decoders/messages.py", "photo"),
     ("triptych_common/photos/batches.py", "reason"),
     ("triptych_common/rpc/status.py", "reason"),
     ("triptych_gateway/api/translation/sessions.py", "problem"),

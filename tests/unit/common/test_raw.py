@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.support.raw_photos import make_dng
-from triptych_common.media.decoding import DecodedImage, decode_image
+from triptych_common.media.decoded import DecodedImage
+from triptych_common.media.decoding import decode_image
 from triptych_common.media.failures import ImageFailure
 from triptych_common.media.formats import PHOTO_EXTENSIONS
 from triptych_common.media.raw import read_raw

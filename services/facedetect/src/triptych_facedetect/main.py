@@ -38,7 +38,10 @@ class FaceDetectSettings(PhotoServiceSettings):
 async def serve(
     settings: FaceDetectSettings, *, load: Load = load_model, decoder_command: Sequence[str] = COMMAND
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up."""
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError where the process cannot start as it is set up.
+
+    ``decoder_command`` starts each process that decodes photos.
+    """
 
     def add(publisher: ProgressPublisher, server: Any) -> FaceDetectorService:
         service = FaceDetectorService(publisher)

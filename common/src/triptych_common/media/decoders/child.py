@@ -6,12 +6,12 @@ python -m triptych_common.media.decoders.child CHANNEL CONTENT PIXELS PARENT MEM
 import codecs
 import faulthandler
 import io
+import multiprocessing
 import socket
 import sys
 import traceback
 from typing import Final
 
-# Imported while that can be done: Pillow and Python would do so as they meet a photo that needs them.
 from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from triptych_common.media.decoded import Decode
@@ -31,7 +31,15 @@ from triptych_common.media.decoding import decode_image
 from triptych_common.media.failures import ImageFailure
 from triptych_common.media.scaling import Resolution
 
-PLUGINS: Final = (AvifImagePlugin, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+# Imported while that can be done: Pillow and rawpy would do so as they meet a photo that needs them.
+IMPORTED_EARLY: Final = (
+    multiprocessing,
+    AvifImagePlugin,
+    Jpeg2KImagePlugin,
+    MpoImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 _ENCODINGS: Final = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "mac-roman", "cp1252")
 _BYTES_PER_PIXEL: Final = 3
 

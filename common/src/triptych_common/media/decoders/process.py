@@ -35,16 +35,7 @@ START_SECONDS: Final = 120.0
 _END_SECONDS: Final = 10.0
 _STEP_SECONDS: Final = 1.0
 _TRACE_CHARACTERS: Final = 4000
-_ENVIRONMENT: Final = (
-    "PATH",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "LD_LIBRARY_PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "SYSTEMROOT",
-)
+_ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE")
 """What a decoder learns of the environment: no secret is among it."""
 _SET: Final = {
     # NumPy's algebra would keep threads that nothing here uses.
@@ -155,7 +146,7 @@ class DecoderProcess:
 
     def _picture(self, answer: Pixels) -> DecodedImage:
         pixels = np.empty((answer.height, answer.width, 3), np.uint8)
-        if not self._pixels.read_into(memoryview(pixels.reshape(-1))):
+        if not self._pixels.read_into(pixels.reshape(-1).data):
             raise self._died("there are fewer pixels than it said")
         pixels.flags.writeable = False
         self._pixels.trim()

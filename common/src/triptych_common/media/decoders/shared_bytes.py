@@ -37,9 +37,8 @@ class SharedBytes:
     def read(self, size_bytes: int) -> bytes:
         """So many bytes from the beginning, or as many as there are. Raises OSError, and MemoryError."""
         content = os.pread(self.descriptor, size_bytes, 0)
-        while len(content) < size_bytes and (
-            more := os.pread(self.descriptor, size_bytes - len(content), len(content))
-        ):
+        # One call reads two gigabytes at most.
+        while len(content) < size_bytes and (more := os.pread(self.descriptor, 2**30, len(content))):
             content += more
         return content
 
