@@ -264,6 +264,10 @@ bench-catalog: environment ## Speed of every list over 1,000,000 photos, and of 
 bench-decode: environment bench-tools ## Speed and fidelity of decoding photos, beside the other libraries
 	@PYTHONPATH=. $(BIN)/python benchmarks/decode.py
 
+.PHONY: bench-decoders
+bench-decoders: environment ## What it costs that photos are decoded in processes of their own, and the memory that each format takes
+	@PYTHONPATH=. $(BIN)/python benchmarks/decoders.py
+
 .PHONY: bench-search
 bench-search: environment ## Speed and recall of search over 100,000 photos, and the cost of its index; N=, SEED=
 	@PYTHONPATH=. $(BIN)/python benchmarks/search.py $(or $(N),100000) --seed $(or $(SEED),0)

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
 
+from tests.support.child_processes import children_of
 from tests.support.clip_exports import DIMENSION, write_export
 from tests.support.insightface_pack import photo_with_faces, write_pack
 from tests.support.running_workers import DEADLINE_SECONDS, Service, Stack, stop, until_serving, worker_stack
@@ -210,8 +211,12 @@ async def test_full_queue_is_refused_and_a_cancelled_call_makes_room(
 
 
 def _resident_bytes(service: Service) -> int:
-    pages = Path(f"/proc/{service.process.pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    """Of the process, and of its decoders what they share with nobody."""
+    pages = int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
+    for pid in children_of(service.process.pid):
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+        pages += resident - shared
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_beyond_its_memory_ceiling_a_service_refuses_until_there_is_room_again(stack: Stack) -> None:

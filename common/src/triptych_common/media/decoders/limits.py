@@ -9,7 +9,7 @@ from triptych_common.settings import MediaSettings
 _BASE_BYTES: Final = 256 * 2**20
 """The interpreter with its libraries, and what they take whatever a photo's size is."""
 _BYTES_PER_PIXEL: Final = 32
-"""What the hungriest format takes while it is decoded; `make bench-decode` measures each."""
+"""More than the hungriest format takes while it is decoded; `make bench-decoders` measures each."""
 
 
 @dataclass(frozen=True, kw_only=True)

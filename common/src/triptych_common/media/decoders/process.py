@@ -103,6 +103,7 @@ class DecoderProcess:
         finally:
             its_end.close()
             os.close(its_stderr)
+        self.pid = self._process.pid
         self._frames = FrameReader(self._channel)
         self._readable = select.poll()
         self._readable.register(self._channel, select.POLLIN)
@@ -206,7 +207,7 @@ class DecoderProcess:
     def memory_bytes(self) -> int:
         """Memory that it takes: its own, which it shares with no other process, and what it shares with this one."""
         try:
-            _, resident, shared, *_ = map(int, Path(f"/proc/{self._process.pid}/statm").read_text().split())
+            _, resident, shared, *_ = map(int, Path(f"/proc/{self.pid}/statm").read_text().split())
             return (resident - shared) * os.sysconf("SC_PAGE_SIZE") + self._content.size_bytes + self._pixels.size_bytes
         except OSError:  # it is gone
             return 0
