@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import LifoQueue
-from typing import Literal
+from queue import Empty, LifoQueue
+from typing import Final, Literal
 
 from triptych_common.errors import AwayError, ConfigurationError
 from triptych_common.logging import get_logger
@@ -25,6 +25,7 @@ from triptych_common.media.scaling import Resolution
 log = get_logger(__name__)
 
 LostReason = Literal["crashed", "killed", "timed_out"]
+_END_SECONDS: Final = 20.0
 
 
 @dataclass(eq=False)
@@ -115,7 +116,11 @@ class Decoders:
         for process in self._processes():
             process.kill()
         # Whoever has a place gives it back, now that its process is gone.
-        places = [self._idle.get() for _ in self._places]
+        try:
+            places = [self._idle.get(timeout=_END_SECONDS) for _ in self._places]
+        except Empty:
+            log.warning("a decoder does not end; it will when the kernel lets it")
+            return
         for place in places:
             if place.process is not None:
                 place.process.end()
