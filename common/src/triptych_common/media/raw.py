@@ -64,6 +64,8 @@ def read_raw(content: bytes, *, max_pixels: int) -> RawPicture | None:
                 image, orientation = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True)), 1
     except rawpy.LibRawFileUnsupportedError:
         return None
+    except rawpy.LibRawUnsufficientMemoryError as error:
+        raise MemoryError from error
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         raise ImageFailure("corrupt", f"The raw file is damaged: {_sentence(error)}.") from error
     return RawPicture(image=image, orientation=orientation, width=width, height=height)

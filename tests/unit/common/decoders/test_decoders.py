@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,6 +209,23 @@ def test_a_photo_that_needs_more_memory_than_a_decoder_may_have_is_too_large(
         decoders.decode(bomb.read_bytes(), resolution=_FULL, max_pixels=10**9)
     assert caught.value.code == "too_large"
     assert decoders.lost == lost
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {"progressive": True}), ("JPEG2000", {}), ("HEIF", {}), ("AVIF", {"speed": 10}), ("WEBP", {"method": 0})],
+)
+def test_a_picture_that_its_library_lacks_memory_for_is_not_called_damaged(kind: str, options: dict[str, Any]) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (100, 100, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((1600, 1600)).save(file, kind, **options)
+    pool = Decoders(_limits(memory_bytes=70 * 2**20), command=_COMMAND)
+    pool.start()
+    pool.until_ready()
+    with pytest.raises(ImageFailure) as caught:
+        pool.decode(file.getvalue(), resolution=_FULL, max_pixels=10**7)
+    pool.close()
+    assert caught.value.code == "too_large"
 
 
 def test_what_a_decoder_raises_that_none_should_is_logged_and_says_nothing_of_the_photo(decoders: Decoders) -> None:

@@ -26,9 +26,12 @@ from triptych_common.media.decoders.messages import (
     frame,
     question_from_json,
 )
+from triptych_common.media.decoders.needed_memory import needed_bytes
 from triptych_common.media.decoders.shared_bytes import SharedBytes
 from triptych_common.media.decoding import decode_image
 from triptych_common.media.failures import ImageFailure
+from triptych_common.media.formats import FORMATS
+from triptych_common.media.metadata import DECODER_ERRORS
 from triptych_common.media.scaling import Resolution
 
 # Imported while that can be done: Pillow and rawpy would do so as they meet a photo that needs them.
@@ -59,7 +62,10 @@ def serve(decode: Decode = decode_image) -> None:
         while True:
             said = questions.receive()
             if said is not None:
-                answer = _answer(question_from_json(said), content, pixels, decode)
+                question = question_from_json(said)
+                answer = _answer(question, content, pixels, decode)
+                if _is_corrupt(answer) and _is_large(content, question, memory_bytes):
+                    answer = _too_large()
                 channel.sendall(frame(answer_to_json(answer)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
@@ -84,11 +90,28 @@ def _answer(question: Question, content: SharedBytes, pixels: SharedBytes, decod
     except ImageFailure as failure:
         return failure
     except MemoryError:
-        return ImageFailure("too_large", "The picture does not fit into the memory that a decoder may have.")
+        return _too_large()
     except Exception:  # noqa: BLE001 - decoders are others' code, and whatever they raise is told
         return Defect(trace=traceback.format_exc())
     height, width, _ = decoded.pixels.shape
     return Pixels(height=height, width=width, facts=decoded.facts)
+
+
+def _is_corrupt(answer: Answer) -> bool:
+    return isinstance(answer, ImageFailure) and answer.code == "corrupt"
+
+
+def _too_large() -> ImageFailure:
+    return ImageFailure("too_large", "The picture does not fit into the memory that a decoder may have.")
+
+
+def _is_large(content: SharedBytes, question: Question, memory_bytes: int) -> bool:
+    """Whether a picture may need more memory than there is: some libraries then say that it is damaged."""
+    try:
+        with Image.open(io.BytesIO(content.read(question.size_bytes)), formats=FORMATS) as image:
+            return needed_bytes(pixels=image.width * image.height, content_bytes=question.size_bytes) > memory_bytes
+    except (*DECODER_ERRORS, MemoryError):
+        return False
 
 
 if __name__ == "__main__":

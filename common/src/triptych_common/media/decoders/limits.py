@@ -1,15 +1,11 @@
 """What the processes that decode may take."""
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
+from triptych_common.media.decoders.needed_memory import needed_bytes
 from triptych_common.process_memory import machine_bytes
 from triptych_common.settings import MediaSettings
-
-_BASE_BYTES: Final = 256 * 2**20
-"""The interpreter with its libraries, and what they take whatever a photo's size is."""
-_BYTES_PER_PIXEL: Final = 32
-"""More than the hungriest format takes while it is decoded; `make bench-decoders` measures each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,5 +33,5 @@ class DecoderLimits:
 
 
 def _memory_bytes(settings: MediaSettings) -> int:
-    needed = _BASE_BYTES + settings.max_image_bytes + _BYTES_PER_PIXEL * settings.max_image_pixels
+    needed = needed_bytes(pixels=settings.max_image_pixels, content_bytes=settings.max_image_bytes)
     return min(needed, machine_bytes() // 2)
