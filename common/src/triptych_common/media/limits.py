@@ -23,7 +23,7 @@ def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 def check_before_opening(content: bytes, max_pixels: int) -> None:
     """Check what Pillow would allocate as soon as it opens a file: the canvas of a WebP. Raises ImageFailure."""
-    canvas = _webp_canvas(content[:30])
+    canvas = webp_canvas(content[:30])
     if canvas is not None:
         check_pixels(canvas, max_pixels)
 
@@ -40,7 +40,7 @@ def check_opened(image: Image.Image, content: bytes, max_pixels: int) -> None:
             check_pixels((tile_width, tile_height), max_pixels)
 
 
-def _webp_canvas(head: bytes) -> tuple[int, int] | None:
+def webp_canvas(head: bytes) -> tuple[int, int] | None:
     """Width and height of a WebP by its first 30 bytes (RFC 9649, section 2.5 to 2.7); None for other files."""
     if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
         return None
