@@ -238,8 +238,13 @@ async def test_beyond_its_memory_ceiling_a_service_refuses_until_there_is_room_a
         long_call = stub.EmbedImages(embedder_pb2.EmbedImagesRequest(items=stack.items([large.name] * 1024)))
         refused = None
         while refused is None:  # between two large photos there is room
+            asked = stub.EmbedImages(small)
             try:
-                await stub.EmbedImages(small).read()
+                # Where it is taken on, its turn comes between two, and so would that of the next.
+                async with asyncio.timeout(0.1):
+                    await asked.read()
+            except TimeoutError:
+                asked.cancel()
             except grpc.aio.AioRpcError as error:
                 refused = read_error(error)
         assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_CEILING")
