@@ -30,6 +30,13 @@ def with_scans(progressive: bytes, *, count: int) -> bytes:
     return progressive[:end] + (header + bytes(4)) * count + progressive[end:]
 
 
+def with_sequential_scans(baseline: bytes, *, count: int) -> bytes:
+    """A baseline JPEG of three components that come in ``count`` scans, by turns, without a byte of theirs."""
+    begin = baseline.index(b"\xff\xda")
+    scans = (b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, number % 3 + 1, 0x00, 0, 63, 0) for number in range(count))
+    return baseline[:begin] + b"".join(scans) + b"\xff\xd9"
+
+
 def with_segment(jpeg: bytes, marker: int, content: bytes) -> bytes:
     """A JPEG with one more application segment (0xE0 to 0xEF) at its start."""
     return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content + jpeg[2:]

@@ -19,7 +19,7 @@ from tests.support.claiming_pictures import (
     tiff_that_claims,
     webp_that_claims,
 )
-from tests.support.odd_jpegs import ARITHMETIC, TWELVE_BITS, with_scans, with_segment
+from tests.support.odd_jpegs import ARITHMETIC, TWELVE_BITS, with_scans, with_segment, with_sequential_scans
 from triptych_common.media import DecodedImage, ImageFailure, Resolution, decode_image
 from triptych_common.media.limits import MAX_SCANS
 
@@ -82,6 +82,22 @@ def test_a_progressive_jpeg_has_as_many_scans_as_encoders_write_and_not_thousand
     assert decode(with_scans(picture, count=10)).pixels.shape == (600, 800, 3)
     assert failure(with_scans(picture, count=MAX_SCANS)) == "too_large"
     assert failure(with_scans(picture, count=100_000)) == "too_large"
+
+
+def test_a_baseline_jpeg_whose_components_come_in_scans_of_their_own_has_no_thousands_of_them_either() -> None:
+    picture = encode(Image.new("RGB", (800, 600), "gray"), "JPEG")
+
+    assert decode(with_sequential_scans(picture, count=MAX_SCANS)).pixels.shape == (600, 800, 3)
+    assert failure(with_sequential_scans(picture, count=MAX_SCANS + 1)) == "too_large"
+    assert failure(with_sequential_scans(picture, count=100_000)) == "too_large"
+
+
+def test_what_follows_a_jpeg_is_not_counted_among_its_scans() -> None:
+    picture = encode(SMALL, "JPEG", progressive=True)
+
+    # The film of a moving photo holds any bytes.
+    assert decode(picture + b"\xff\xda" * 10_000).pixels.shape == (32, 48, 3)
+    assert decode(with_segment(picture, 0xE1, b"\xff\xda" * 10_000)).pixels.shape == (32, 48, 3)
 
 
 def test_pixels_at_the_limit_are_read() -> None:
