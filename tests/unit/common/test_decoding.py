@@ -171,8 +171,15 @@ def test_facts_tell_digest_size_format_and_when_the_photo_was_taken() -> None:
     assert (facts.size_bytes, facts.format, facts.taken_at) == (len(content), "JPEG", "2024-05-01T12:30:00")
 
 
-@pytest.mark.parametrize("value", ["", "0000", "yesterday", "2024:05:01", "    :  :     :  :  "])
-def test_a_malformed_date_is_no_date(value: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "0000", "yesterday", "2024:05:01", "    :  :     :  :  "),
+        *("0000:00:00 00:00:00", "9999:99:99 99:99:99", "2023:02:29 10:00:00", "-001:01:01 00:00:00"),
+        b"2024:05:01 10:00:0\xb2",
+    ],
+)
+def test_a_malformed_date_is_no_date(value: str | bytes) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.DateTime] = value
     assert _decode(_encode(_quadrants(), "JPEG", exif=exif)).facts.taken_at == ""

@@ -13,7 +13,7 @@ MAX_SCANS: Final = 100
 picture, so that a small file may cost hours."""
 
 _MARKER: Final = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-"""Whatever stands before it: fill bytes, entropy-coded data with stuffed zeros and restarts (ISO/IEC 10918-1, B.1.1)."""
+"""Whatever stands before it: fill bytes, entropy-coded data with stuffed zeros and restarts (ISO/IEC 10918-1, B.1)."""
 _TEMPORARY, _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0x01, 0xD8, 0xD9, 0xDA
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})

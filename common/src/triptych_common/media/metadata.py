@@ -1,6 +1,8 @@
 """What a picture's EXIF tells; damage to it never makes the picture unreadable."""
 
+import re
 import struct
+from datetime import datetime
 from typing import Final
 
 from PIL import ExifTags, Image
@@ -19,6 +21,10 @@ DECODER_ERRORS: Final = (
 """What Pillow's decoders raise on damaged input, by experience; MemoryError and the rest are not about the photo."""
 
 
+_TIME: Final = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d) (\d\d:\d\d:\d\d)", re.ASCII)
+"""EXIF 3.0, 4.6.5.7; some programs write dashes."""
+
+
 def read_exif(image: Image.Image) -> Image.Exif:
     """The picture's EXIF; empty where it has none or a damaged one."""
     try:
@@ -28,13 +34,19 @@ def read_exif(image: Image.Image) -> Image.Exif:
 
 
 def taken_at(image: Image.Image) -> str:
-    """EXIF DateTimeOriginal (or DateTime) as ISO 8601, without zone; empty where absent or malformed."""
+    """EXIF DateTimeOriginal (or DateTime) as ISO 8601, without zone; empty where it is absent, or no date there is."""
     exif = read_exif(image)
     try:
         value = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
     except DECODER_ERRORS:
         return ""
-    text = str(value).strip("\0 ") if value else ""
-    date, _, time = text.partition(" ")
-    iso = f"{date.replace(':', '-')}T{time}"
-    return iso if len(iso) == 19 and iso.replace("-", "").replace("T", "").replace(":", "").isdigit() else ""
+    written = _TIME.fullmatch(str(value).strip("\0 ")) if value else None
+    if written is None:
+        return ""
+    iso = "{}-{}-{}T{}".format(*written.groups())
+    try:
+        # A camera whose clock was never set writes zeros.
+        datetime.fromisoformat(iso)
+    except ValueError:
+        return ""
+    return iso
