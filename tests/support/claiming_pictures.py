@@ -6,7 +6,10 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image, TiffImagePlugin
+
+pillow_heif.register_heif_opener()
 
 SMALL = Image.fromarray(np.random.default_rng(1).integers(0, 256, (32, 48, 3), np.uint8))
 """48 × 32."""
