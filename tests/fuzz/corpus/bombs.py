@@ -95,11 +95,11 @@ def _of_frames() -> Iterator[Hostile]:
     first = Image.new("L", (32, 32), 7)
     for kind, extension in (("GIF", "gif"), ("PNG", "png"), ("WEBP", "webp"), ("TIFF", "tif")):
         yield hostile(f"500-frames.{extension}", encode(first, kind, **animation), EMBEDDED)
-    frames = encode(SMALL, "PNG", save_all=True, append_images=[SMALL.rotate(90)], duration=20)
-    at = frames.index(b"acTL")
+    animated = encode(SMALL, "PNG", save_all=True, append_images=[SMALL.rotate(90)], duration=20)
+    at = animated.index(b"acTL")
     for number in (0, 2**31 - 1, 2**32 - 1):
         lying = struct.pack(">4sII", b"acTL", number, 0)
-        content = frames[:at] + lying + struct.pack(">I", zlib.crc32(lying)) + frames[at + 16 :]
+        content = animated[:at] + lying + struct.pack(">I", zlib.crc32(lying)) + animated[at + 16 :]
         yield hostile(f"{number}-frames-said.png", content, EMBEDDED, *REFUSED)
     # A frame that lies far outside of the canvas.
     content = encode(SMALL, "GIF")

@@ -13,7 +13,8 @@ class Entry(NamedTuple):
 
     tag: int
     kind: int
-    count: int
+    number: int
+    """Of its values."""
     value: int | bytes
     """What stands in its last four bytes; or bytes, which are laid behind the directory."""
 
@@ -42,5 +43,5 @@ def directory(entries: Sequence[Entry], *, at: int, following: int = 0, pixels: 
             value = place
         elif entry.tag == 273:
             value = strip_at
-        written += struct.pack("<HHII", entry.tag, entry.kind, entry.count, value)
+        written += struct.pack("<HHII", entry.tag, entry.kind, entry.number, value)
     return written + struct.pack("<I", following) + values + pixels
