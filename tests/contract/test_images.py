@@ -206,6 +206,17 @@ def test_the_whole_picture_is_an_upright_jpeg_of_full_size_where_they_do_not(
     assert Image.open(io.BytesIO(answer.content)).size == (400, 600)
 
 
+def test_the_whole_picture_is_as_large_as_a_jpeg_can_be_where_the_photo_is_longer(
+    client: httpx.Client, folder: Path, known: Known
+) -> None:
+    Image.new("L", (66_000, 4), 128).save(folder / "a.tiff")
+
+    answer = client.get(f"{IMAGES}/{known()['a.tiff']}/full")
+
+    assert answer.status_code == 200, answer.text
+    assert Image.open(io.BytesIO(answer.content)).size == (65_500, 4)
+
+
 def test_a_file_that_changed_since_it_was_found_has_another_tag(
     client: httpx.Client, folder: Path, known: Known
 ) -> None:

@@ -6,8 +6,10 @@ Exit status 1 where a cell failed. How long anything took is told, and decides n
 import argparse
 import asyncio
 import json
+import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 from tests.fuzz.cells import summary
@@ -16,6 +18,7 @@ from tests.fuzz.pipeline import Pipeline
 
 SHORT_SHARE: Final = 0.25
 """Of the files that differ in their bytes only."""
+_LOGS: Final = Path(".fuzz/logs")
 
 
 def main() -> None:
@@ -31,6 +34,9 @@ def main() -> None:
         stack.triptych.process.terminate()
         stack.triptych.process.wait(timeout=60)
         pipeline.logged()
+        if any(cell.problems for cell in pipeline.cells):
+            shutil.copytree(stack.triptych.data.logs, _LOGS, dirs_exist_ok=True)
+            print(f"what the parts wrote is in {_LOGS}", file=sys.stderr)
     for cell in pipeline.cells:
         print(cell.told())
     figures = {"seed": chosen.seed, **summary(pipeline.cells, pipeline.figures)}

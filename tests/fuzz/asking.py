@@ -48,15 +48,11 @@ class Asking:
 
     async def get(self, path: str) -> tuple[int, Any]:
         """Status, and the JSON or the bytes of the answer. Raises BadAnswerError."""
-        async with self._places:
-            answer = await self.client.get(path)
-        return self._read(answer, path)
+        return await self._ask("GET", path)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         """As `get`."""
-        async with self._places:
-            answer = await self.client.post(path, json=body)
-        return self._read(answer, path)
+        return await self._ask("POST", path, json=body)
 
     async def get_all(self, path: str) -> list[dict[str, Any]]:
         """All items of a list. Raises BadAnswerError."""
@@ -71,7 +67,12 @@ class Asking:
             if not body["hasMore"]:
                 return items
 
-    def _read(self, answer: httpx.Response, path: str) -> tuple[int, Any]:
+    async def _ask(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
+        try:
+            async with self._places:
+                answer = await self.client.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise BadAnswerError(f"no answer to {method} {path}: {error!r}") from error
         self.statuses[answer.status_code] += 1
         if answer.status_code >= _DEFECT:
             raise BadAnswerError(f"{answer.status_code} of {path}: {answer.text[:300]}")

@@ -28,6 +28,8 @@ CROP_PIXELS: Final = 160
 CROP_MARGIN: Final = 0.35
 """Share of the box that a crop shows around it."""
 _QUALITY: Final = 85
+_MOST_SIDE_PIXELS: Final = 65_500
+"""Of a JPEG, as libjpeg writes it."""
 
 _SHOWN_BY_BROWSERS: Final = {
     "image/jpeg": (0, b"\xff\xd8\xff"),
@@ -87,7 +89,7 @@ class Pictures:
         if original is not None:
             return original
         key = self._key("full", asset.path, asset.size_bytes, asset.modified_ns)
-        return await self._cached(key, asset.path, lambda path: _jpeg(self._decode(path, Resolution())))
+        return await self._cached(key, asset.path, self._make_full)
 
     @staticmethod
     def _key(*parts: object) -> str:
@@ -126,6 +128,9 @@ class Pictures:
 
     def _make_thumbnail(self, path: bytes, size_pixels: int) -> bytes:
         return _jpeg(self._decode(path, Resolution(longest_side_pixels=size_pixels)))
+
+    def _make_full(self, path: bytes) -> bytes:
+        return _jpeg(self._decode(path, Resolution(longest_side_pixels=_MOST_SIDE_PIXELS)))
 
     def _make_crop(self, path: bytes, face: Face) -> bytes:
         # The face, not the photo, decides how far the photo may be shrunk while it is decoded.
