@@ -31,6 +31,10 @@ PHASE_FAILURES: Final[Mapping[str, Explanation]] = {
 }
 """Codes of sessions and phases that failed."""
 PROBLEMS: Final[Mapping[str, Explanation]] = {
+    "path_too_long": Explanation(
+        "The path is longer than can be recorded, 2,600 bytes, or than the system takes.",
+        "Move it further up, or shorten the names of the directories above it.",
+    ),
     "directory_ignored": Explanation(
         "The directory is one of those that are ignored.", "Take it off the list, if wanted."
     ),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from triptych_common.media.locations import MediaRoots
-from triptych_gateway.catalog.library.photos import FoundPhoto, Problem
+from triptych_gateway.catalog.library.photos import MAX_PATH_BYTES, FoundPhoto, Problem
 from triptych_gateway.pipeline.discovery.directory_tree import count_photos
 from triptych_gateway.pipeline.discovery.listing import (
     SYSTEM_DIRECTORIES,
@@ -47,6 +47,19 @@ def walk(root: Path, *chosen: Path, **options: Any) -> tuple[list[bytes], dict[b
     found = list(discover(TreeOptions(directories=directories, **options), MediaRoots([str(root)])))
     photos = [one.path for one in found if isinstance(one, FoundPhoto)]
     return photos, {one.path: one.code for one in found if isinstance(one, Problem)}
+
+
+def test_a_photo_whose_path_is_longer_than_can_be_recorded_is_told_of_and_passed(library: Path) -> None:
+    deep = library
+    while len(os.fsencode(deep)) < MAX_PATH_BYTES - 250:
+        deep /= "d" * 200
+    below = deep / ("b" * 200)
+    below.mkdir(parents=True)
+    longest = photo(deep, "p" * (MAX_PATH_BYTES - len(os.fsencode(deep)) - 5) + ".jpg")
+    too_long = photo(below, "p" * 200 + ".jpg")
+
+    assert len(longest) == MAX_PATH_BYTES
+    assert walk(library) == ([longest], {too_long: "path_too_long"})
 
 
 def test_photos_are_found_in_the_order_of_their_paths_with_size_and_time(library: Path) -> None:

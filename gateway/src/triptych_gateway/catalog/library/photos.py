@@ -63,6 +63,9 @@ async def forget_discovery(connection: AsyncConnection, session_id: int) -> None
     await connection.execute(delete(session_problems).where(session_problems.c.session_id == session_id))
 
 
+MAX_PATH_BYTES: Final = 2600
+"""Longest path that is recorded: PostgreSQL's indexes take 2,704 bytes of one that cannot be compressed."""
+
 _SAME: Final = """(known.size_bytes = excluded.size_bytes AND (
     known.modified_ns = excluded.modified_ns OR known.content_sha256 = excluded.content_sha256))"""
 """Whether a known photo is as it was found: by size and time of change, or, where only the time differs, by content."""

@@ -10,7 +10,7 @@ from triptych_common.media.failures import failure_from_os_error
 from triptych_common.media.formats import PHOTO_EXTENSIONS
 from triptych_common.media.object_names import is_object_path
 from triptych_common.media.stores import FileStatus
-from triptych_gateway.catalog.library.photos import Problem
+from triptych_gateway.catalog.library.photos import MAX_PATH_BYTES, Problem
 
 SYSTEM_DIRECTORIES: Final = frozenset(
     {b"@eadir", b"#recycle", b"@recycle", b"#snapshot", b"$recycle.bin", b"lost+found", b"system volume information"}
@@ -118,9 +118,18 @@ def left_out(directory: bytes) -> Problem:
     return Problem(path=directory, code="directory_ignored", message="The directory is one of those that are ignored.")
 
 
+def too_long(path: bytes) -> Problem:
+    """A photo whose path cannot be recorded."""
+    return Problem(
+        path=path, code="path_too_long", message=f"The path has {len(path):,} bytes; the limit is {MAX_PATH_BYTES:,}."
+    )
+
+
 def unreadable(directory: bytes, error: OSError) -> Problem:
     """Why a directory cannot be read."""
     if error.errno == errno.ENOTDIR:
         return Problem(path=directory, code="not_a_directory", message="This is not a directory.")
+    if error.errno == errno.ENAMETOOLONG:
+        return Problem(path=directory, code="path_too_long", message="The path is longer than the system takes.")
     failure = failure_from_os_error(error)
     return Problem(path=directory, code=failure.code, message=failure.message.replace("The file", "The directory"))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from triptych_common.media.locations import MediaRoots
 from triptych_common.media.object_names import is_object_path
-from triptych_gateway.catalog.library.photos import FoundPhoto, Problem
+from triptych_gateway.catalog.library.photos import MAX_PATH_BYTES, FoundPhoto, Problem
 from triptych_gateway.pipeline.discovery.directory_tree import list_tree
-from triptych_gateway.pipeline.discovery.listing import Interruption, Listing, TreeOptions, join
+from triptych_gateway.pipeline.discovery.listing import Interruption, Listing, TreeOptions, join, too_long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ def discover(
         if not isinstance(listing, Listing):
             yield listing
             continue
-        yield from photos_of(listing, roots)
+        for photo in photos_of(listing, roots):
+            yield photo if len(photo.path) <= MAX_PATH_BYTES else too_long(photo.path)
         if listing.is_whole:
             yield WalkedDirectory(path=listing.path)
 
