@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from triptych_common.progress.evidence import Evidence, Timing
+from triptych_progress.messages import session_to_wire
 from triptych_progress.pace import Pace
 from triptych_progress.reducer import PHASES, Life, OpenUnit, RunState, SessionState
 from triptych_progress.session import Session
 from triptych_progress.work_clock import WorkClock
 
 FORMAT: Final = 3
+_MOST_BYTES: Final = 64 * 2**20
+"""Of what a snapshot unpacks to: the largest, of a session of ten million photos, has a few megabytes."""
+_DAMAGE: Final = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, zlib.error)
 
 
 class UnreadableSnapshotError(ValueError):
@@ -43,7 +47,7 @@ def decode_position(content: bytes) -> Position:
     try:
         data = json.loads(content)
         return Position(stream=str(data["stream"]), sequence=int(data["sequence"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise UnreadableSnapshotError(f"damaged position: {error!r}") from error
 
 
@@ -63,7 +67,7 @@ def encode_session(session: Session, *, position: Position) -> bytes:
 def decode_session(content: bytes) -> tuple[Session, Position]:
     """The session of a snapshot and the position it was folded up to. Raises UnreadableSnapshotError."""
     try:
-        data = json.loads(zlib.decompress(content))
+        data = json.loads(_unpacked(content))
         if data["format"] != FORMAT:
             raise UnreadableSnapshotError(f"format {data['format']}, not {FORMAT}")
         session = Session(
@@ -71,9 +75,22 @@ def decode_session(content: bytes) -> tuple[Session, Position]:
             clocks={phase: _decode_clock(data["clocks"][phase]) for phase in PHASES if phase in data["clocks"]},
             revision=int(data["revision"]),
         )
-        return session, Position(**data["position"])
-    except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+        position = Position(stream=str(data["position"]["stream"]), sequence=int(data["position"]["sequence"]))
+        # What cannot be told of is damaged, too, and is better noticed now than by whoever asks.
+        if not 0 <= session_to_wire(1, session).percentage <= 100:
+            raise UnreadableSnapshotError("a percentage that cannot be")
+    except _DAMAGE as error:
         raise UnreadableSnapshotError(f"damaged snapshot: {error!r}") from error
+    return session, position
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Raises zlib.error, and UnreadableSnapshotError for what unpacks to more than any snapshot does."""
+    unpacking = zlib.decompressobj()
+    unpacked = unpacking.decompress(content, _MOST_BYTES)
+    if not unpacking.eof:
+        raise UnreadableSnapshotError("it is cut short, or too large")
+    return unpacked
 
 
 def _encode_run(run: RunState) -> dict[str, Any]:
