@@ -61,6 +61,10 @@ chaos: environment ## Kill, stop, cut off, slow or fill up every part in every p
 soak: environment ## Start, pause, cancel and restart sessions at random, and see that nothing grows; MINUTES=20 SEED= SHORT=1
 	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short)
 
+.PHONY: fuzz
+fuzz: environment ## Throw hostile files at a whole stack, and bytes at every parser, and see that nothing else suffers; SEED= SHORT=1
+	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short)
+
 .PHONY: test-models
 test-models: $(MODELS_VENV)/bin/.installed ## Run the real open_clip and insightface code, in an environment of its own with PyTorch
 	$(MODELS_VENV)/bin/python -m pytest --confcutdir=tests/models tests/models

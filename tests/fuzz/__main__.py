@@ -1,4 +1,4 @@
-"""python -m tests.fuzz: hostile files through a whole stack; prints a table, and one JSON object last.
+"""python -m tests.fuzz: hostile files at a stack, bytes at parsers; prints a table, and one JSON object last.
 
 Exit status 1 where a cell failed. How long anything took is told, and decides nothing.
 """
@@ -15,9 +15,13 @@ from typing import Final
 from tests.fuzz.cells import summary
 from tests.fuzz.fuzz_stack import fuzz_stack
 from tests.fuzz.pipeline import Pipeline
+from tests.fuzz.thrown import throw
 
 SHORT_SHARE: Final = 0.25
 """Of the files that differ in their bytes only."""
+SECONDS: Final = 20.0
+"""For which bytes are thrown at each parser."""
+SHORT_SECONDS: Final = 1.0
 _LOGS: Final = Path(".fuzz/logs")
 
 
@@ -37,9 +41,10 @@ def main() -> None:
         if any(cell.problems for cell in pipeline.cells):
             shutil.copytree(stack.triptych.data.logs, _LOGS, dirs_exist_ok=True)
             print(f"what the parts wrote is in {_LOGS}", file=sys.stderr)
-    for cell in pipeline.cells:
+    cells = [*pipeline.cells, *throw(seed=chosen.seed, seconds=SHORT_SECONDS if chosen.short else SECONDS)]
+    for cell in cells:
         print(cell.told())
-    figures = {"seed": chosen.seed, **summary(pipeline.cells, pipeline.figures)}
+    figures = {"seed": chosen.seed, **summary(cells, pipeline.figures)}
     print(json.dumps(figures | {"seconds": round(time.monotonic() - began, 1)}))
     if figures["passed"] < figures["cells"]:
         sys.exit(1)

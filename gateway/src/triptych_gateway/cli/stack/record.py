@@ -45,7 +45,7 @@ class StackRecord:
 
     @classmethod
     def read(cls, path: Path) -> "StackRecord | None":
-        """The record at `path`; None when there is none or it was written by a version with another layout.
+        """The record at `path`; None when there is none, it is damaged, or another version wrote it in another layout.
 
         Raises:
             OSError: it is there but may not be read.
@@ -55,7 +55,7 @@ class StackRecord:
             fields["media_roots"] = tuple(fields["media_roots"])
             fields["processes"] = {name: ProcessRecord(**of) for name, of in fields["processes"].items()}
             return cls(**fields)
-        except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
 
