@@ -228,7 +228,9 @@ _LIFE: Final = _wire(
 _COUNTS: Final = _wire(phase="PHASE_TRAINING", unit="shard-3", counts={"done": 5, "failed": 1, "total": 16})
 _STAGE: Final = _wire(phase="PHASE_CLUSTERING", unit="run", counts={"done": 5, "total": 16, "stage": "tree"})
 _STORED: Final = encode_session(_seed_of_a_session(), position=Position(stream="2026", sequence=7))
-_NEIGHBOURS: Final = {"ids": [1, 2], "counts": [1, 1], "neighbour_ids": bytes(16), "distances": bytes(8)}
+_NEIGHBOURS: Final = clusterer_pb2.NeighbourLists(
+    ids=[1, 2], counts=[1, 1], neighbour_ids=bytes(16), distances=bytes(8)
+)
 _FACES: Final = clusterer_pb2.KeptFaceBatch(
     neighbours=_NEIGHBOURS, components=[1, 1], component_marks=[5, 5], groups=[1, -1], probabilities=[0.5, 0]
 ).SerializeToString()

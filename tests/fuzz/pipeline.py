@@ -35,6 +35,9 @@ DEADLINE_SECONDS: Final = 900.0
 _SAMPLES: Final = 12
 """Good photos of people and things, beside one of each format."""
 _SEARCHES: Final = 20
+_CROWD: Final = 100_000
+_ONE_IN: Final = 500
+"""Files of the crowd that are called as photos are, and are empty."""
 _PHASES: Final = 2
 """Those that read photos."""
 
@@ -59,6 +62,7 @@ class Pipeline:
         try:
             undisturbed = await self._alone(alone)
             await self._among_hostile_files(alone, undisturbed)
+            await self._crowd(alone)
         finally:
             failed = watching.done()
             await end_tasks([watching])
@@ -110,6 +114,31 @@ class Pipeline:
             self.cells.append(await self._failures(asking, session_id, stored))
             self.cells.append(await self._problems(asking, session_id, library))
             self.figures.requests = asking.statuses
+
+    async def _crowd(self, alone: Path) -> None:
+        """One directory with very many files, few of which are called as photos are, and one is a photo."""
+        cell = Cell(name="crowd", tried=round(_CROWD * self._share))
+        self.cells.append(cell)
+        directory = self._stack.media / "crowd"
+        directory.mkdir()
+        for number in range(cell.tried):
+            (directory / f"{number:06}.{'jpg' if number % _ONE_IN == 0 else 'dat'}").touch()
+        shutil.copy(alone / "jpeg.jpg", directory / "photo.jpg")
+        async with contextlib.aclosing(Client(self._stack.triptych.url)) as client:
+            session_id = await client.begin(directory, shard_photos=SHARD_PHOTOS)
+            async for watch in client.watch(session_id, deadline_seconds=DEADLINE_SECONDS):
+                progress = watch.last
+            preview = await client.get("/training/directories/preview", path=str(directory))
+        named = -(-cell.tried // _ONE_IN)
+        training = progress["phases"]["training"]
+        if (progress["overallStatus"], training["failed"], training["progress"]["total"]) != (
+            "completed",
+            named,
+            named + 1,
+        ):
+            cell.problems.append(f"the session came to {progress}")
+        if preview["imageCount"] != named + 1:
+            cell.problems.append(f"the preview tells of {preview['imageCount']} photos, not of {named + 1}")
 
     async def _session(self, root: Path, changing: Changing) -> int:
         """Run a session to its end; once discovery is over, files change under it."""
