@@ -159,6 +159,7 @@ def test_files_that_cannot_be_read_say_why(photos: Path) -> None:
     os.mkfifo(photos / "pipe.png")
     base = uri_from_path(os.fsencode(photos))
     assert _code(photos, f"{base}/none.png") == "not_found"
+    assert _code(photos, f"{base}/a.png/below.png") == "not_found"
     assert _code(photos, f"{base}/loop.png") == "symlink_loop"
     assert _code(photos, f"{base}/empty.png") == "empty_file"
     assert _code(photos, f"{base}/large.png") == "too_large"

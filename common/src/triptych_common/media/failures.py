@@ -76,7 +76,7 @@ class ImageFailure(Exception):  # noqa: N818 - it is a result as often as it is 
 
 def failure_from_os_error(error: OSError) -> ImageFailure:
     """What an operating system's error means for a photo."""
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
         return ImageFailure("not_found", "The file does not exist.")
     if isinstance(error, PermissionError):
         reason = error.strerror or "permission denied"
