@@ -54,8 +54,7 @@ def write_special_files(directory: bytes, photo: bytes, *, outside: bytes, most_
     before = b"photo.jpg"
     for number in range(_LINKS):
         name = b"chain-%02d.jpg" % number
-        # The kernel gives up after 40, of which this one is the first.
-        _link(before, path(name, EMBEDDED if number < 39 else LOOP))
+        _link(before, path(name, EMBEDDED if number < 40 else LOOP))
         before = name
     os.mkfifo(path(b"pipe.jpg", LEFT_OUT))
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as listening, contextlib.chdir(directory):
