@@ -4,6 +4,7 @@ Whatever the bytes, a parser gives a value that can be worked with, or raises th
 """
 
 import asyncio
+import contextlib
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from triptych_common.media.failures import FAILURES
 from triptych_common.media.object_names import object_root
 from triptych_common.tracing.carrying import context_of
 from triptych_gateway.api import schemas
-from triptych_gateway.api.access.issuer import Issuer
+from triptych_gateway.api.access.issuer import Issuer, IssuerAwayError
 from triptych_gateway.api.access.rate_limits import network_of
 from triptych_gateway.api.errors import ApiError
 from triptych_gateway.api.parameters import _as_sent
@@ -148,7 +149,8 @@ def _address(content: bytes) -> None:
 
 
 def _bearer(content: bytes) -> None:
-    assert asyncio.run(_issuer().find(content.decode("latin-1"))) is None
+    with contextlib.suppress(IssuerAwayError):
+        assert asyncio.run(_issuer().find(content.decode("latin-1"))) is None
 
 
 @cache

@@ -158,8 +158,8 @@ class Pipeline:
                 await asyncio.sleep(0.02)
             with self._stack.triptych.held("embedder"):
                 settled = await settled_photos(self._stack.triptych, session_id, "training")
-                if any(os.fsdecode(path).rpartition("/")[2] in settled for path in changing.expected()):
-                    cell.problems.append("photos were read before they changed")
+                if all(os.fsdecode(path).rpartition("/")[2] in settled for path in changing.expected()):
+                    cell.problems.append("all photos were read before they changed")
                 changing.change()
             while not readers.has_ended:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
@@ -266,7 +266,7 @@ class Pipeline:
 def _has_begun(readers: Readers) -> bool:
     """Whether photos are being read, so that discovery is over."""
     training = readers.phase("training")
-    return training is not None and training["progress"]["current"] > 0
+    return training is not None and training["status"] == "running"
 
 
 def _below(directory: Path, path: bytes) -> str:
