@@ -39,9 +39,10 @@ models: install ## Fetch the production models, install what runs them, and choo
 	$(BIN)/python tools/install_parts.py --editable "services/embedder[clip]"
 	@$(BIN)/triptych models use production
 
+# Three on two cores: a good part of these tests is waiting.
 .PHONY: test
 test: install ui-test ## Install, and run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=3
 
 # The slowest first: begun last, it would keep one of the processes busy alone.
 LONGEST_RESILIENCE := tests/resilience/test_pipeline_recovery.py
