@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.support.disk_search import files_with, part_of_half_vector, part_of_vector
 from tests.support.real_servers import eventually
 from tests.support.running_triptych import Client, Triptych, clean_environment, triptych, triptych_up, working_directory
+from triptych_gateway.cli.stack.postgres import EmbeddedPostgres
 
 PHOTOS = 18
 TRAIN_SECONDS = 240
@@ -112,6 +113,16 @@ async def until_searchable(database: asyncpg.Connection) -> None:
     await eventually(holds, "all photos are in the table that is searched")
 
 
+async def write_all_to_disk(running: Triptych) -> None:
+    """Have PostgreSQL write its tables: in its log alone, a row may lie across two pages."""
+    postgres = await EmbeddedPostgres.install(running.data, print)
+    owner = await asyncpg.connect(postgres.url)
+    try:
+        await owner.execute("CHECKPOINT")
+    finally:
+        await owner.close()
+
+
 async def prepare(running: Triptych, client: Client, shared: Path, own: Path) -> Before:
     shared_id, own_id = await train(client, shared), await train(client, own)
     await client.change(f"/training/sessions/{own_id}", {"name": SESSION_NAME})
@@ -205,6 +216,7 @@ async def test_nothing_that_was_forgotten_is_on_disk_and_everything_else_works()
             places = searched(running)
             async with contextlib.aclosing(Client(running.url)) as client:
                 before = await prepare(running, client, shared, own)
+                await write_all_to_disk(running)
                 assert files_with(before.forgotten, places).keys() == before.forgotten.keys()
 
                 for kind, subject in (("person", before.person), ("photo", before.photo), ("session", before.own)):
