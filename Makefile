@@ -63,7 +63,7 @@ soak: environment ## Start, pause, cancel and restart sessions at random, and se
 	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short)
 
 .PHONY: fuzz
-fuzz: environment ## Throw hostile files at a whole stack, and bytes at every parser, and see that nothing else suffers; SEED= SHORT=1
+fuzz: environment ## Throw hostile files at a whole stack, and bytes at parsers, and see that nothing else suffers; SEED= SHORT=1
 	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short)
 
 .PHONY: test-models

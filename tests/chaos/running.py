@@ -16,10 +16,10 @@ from tests.chaos.leftovers import Leftovers, count_consumers
 from tests.chaos.outcomes import Outcome
 from tests.chaos.results import Results, results_of
 from tests.chaos.strikes import Strikes
-from tests.chaos.watching import Readers, watched
 from tests.support.ending import end_tasks
 from tests.support.file_opens import FileOpens
 from tests.support.running_triptych import Client
+from tests.support.session_readers import Readers, watched
 from tests.support.stored_results import until_aggregated
 from triptych_gateway.cli.plain_http import NO_AUTHORITIES
 

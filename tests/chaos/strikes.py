@@ -10,8 +10,8 @@ import psutil
 from tests.chaos.cells import Blow
 from tests.chaos.chaos_stack import UNDISTURBED, ChaosStack
 from tests.chaos.faults import inflicted
-from tests.chaos.watching import Readers
 from tests.support.running_triptych import Client
+from tests.support.session_readers import Readers
 
 _KEYS: Final = {"training": "training", "face_detection": "faceDetection", "clustering": "clustering"}
 _UNDER_WAY: Final = ("running", "processing")

@@ -1,1 +1,1 @@
-"""Bad input, made on the spot, through a whole stack and into every parser of ours: `make fuzz`."""
+"""Bad input, made on the spot, through a whole stack and into parsers of ours: `make fuzz`."""

@@ -1,4 +1,4 @@
-"""Every parser of ours, as a function of bytes that raises only where the parser breaks its word.
+"""Parsers of ours, each as a function of bytes that raises only where the parser breaks its word.
 
 Whatever the bytes, a parser gives a value that can be worked with, or raises the one error that it documents.
 """
@@ -274,3 +274,8 @@ PARSERS: Final[Mapping[str, Parser]] = {
     "picture": Parser(try_on=_picture, seeds=[whole.content for whole in whole_pictures().values()]),
 }
 """By name."""
+PIECES: Final = (
+    *(b"null", b"true", b"-1", b"1e999", b"NaN", b"Infinity", b'""', b"[]", b"{}", b"%00", b"%ff", b"..", b"\0"),
+    *(b"9" * 30, b"\xff" * 8, b"[" * 5000, b"\x80" * 10),
+)
+"""What breaks parsers, to be put into what they read."""

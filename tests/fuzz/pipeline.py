@@ -11,7 +11,6 @@ from typing import Final
 
 import httpx
 
-from tests.chaos.watching import Readers, watched
 from tests.fuzz.asking import Asking, BadAnswerError, ask_about_directory, ask_about_photo, ask_lists
 from tests.fuzz.cells import Cell, Figures
 from tests.fuzz.changing import Changing
@@ -22,10 +21,11 @@ from tests.fuzz.corpus.whole import whole_pictures
 from tests.fuzz.fuzz_stack import CEILINGS, MOST_BYTES, SHARD_PHOTOS, FuzzStack
 from tests.fuzz.memory import Memory
 from tests.fuzz.stored import Stored, stored_of
-from tests.soak.logs import errors
 from tests.support.ending import end_tasks
 from tests.support.file_opens import FileOpens
+from tests.support.log_errors import errors
 from tests.support.running_triptych import Client
+from tests.support.session_readers import Readers, watched
 from tests.support.stored_results import settled_photos
 from triptych_common.media.locations import display_path
 from triptych_gateway.cli.plain_http import NO_AUTHORITIES

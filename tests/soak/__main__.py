@@ -15,9 +15,9 @@ from typing import Any
 from tests.chaos.chaos_stack import PHOTOS, ChaosStack, chaos_stack
 from tests.chaos.results import results_of
 from tests.soak.load import Load
-from tests.soak.logs import errors
 from tests.soak.samples import Samples
 from tests.support.ending import end_tasks
+from tests.support.log_errors import errors
 from tests.support.running_triptych import Client
 
 _FINISH_SECONDS = 300.0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from triptych_common.error_reasons import Explanation
+from triptych_gateway.catalog.library.photos import MAX_PATH_BYTES
 
 _REPORT: Final = "Resume the session; where it repeats, report it with what `triptych diagnose` collects."
 PHASE_FAILURES: Final[Mapping[str, Explanation]] = {
@@ -32,7 +33,7 @@ PHASE_FAILURES: Final[Mapping[str, Explanation]] = {
 """Codes of sessions and phases that failed."""
 PROBLEMS: Final[Mapping[str, Explanation]] = {
     "path_too_long": Explanation(
-        "The path is longer than can be recorded, 2,600 bytes, or than the system takes.",
+        f"The path is longer than can be recorded, {MAX_PATH_BYTES:,} bytes, or than the system takes.",
         "Move it further up, or shorten the names of the directories above it.",
     ),
     "directory_ignored": Explanation(
