@@ -48,6 +48,12 @@ async def test_faces_that_another_session_finds_before_they_are_sent_are_grouped
             return await pipeline.rows("SELECT count(*) FROM faces") == [(FIRST + SECOND,)]
 
         await eventually(are_found, "the second has found more")
+
+        async def are_sent() -> bool:
+            return any(call.is_work and call.items == FIRST + SECOND for call in workers.cluster.calls)
+
+        # What was under way when they were found has none of them, and is not to be the one that is answered.
+        await eventually(are_sent, "all of them are sent")
         workers.cluster.trouble = None
 
     for owned in (first, second):
